@@ -1,0 +1,1 @@
+"""One site: its configuration, how its parts are wired, how its operations run."""

@@ -1,0 +1,1 @@
+"""One SQLite file per site: the durable state of every long operation."""
