@@ -32,9 +32,7 @@ class Machine:
         for row in self.rows:
             if self._table.setdefault((row.source, row.event), row.target) != row.target:
                 raise ValueError(f"{name}: {row.event!r} in {row.source!r} leads to two states")
-        self.states = frozenset(
-            {initial, *(row.source for row in self.rows), *(row.target for row in self.rows)}
-        )
+        self.states = frozenset({initial, *(row.source for row in self.rows), *(row.target for row in self.rows)})
         self.terminal = self.states - {row.source for row in self.rows}
         unreached = self.states - self._reachable()
         if unreached:

@@ -1,8 +1,8 @@
 """Reads TOML tables into frozen dataclasses and reports every mistake at once, each with its line.
 
 A settings class is an ordinary frozen dataclass. A field made by `setting()` also says what it means and
-which values it takes. Types understood: bool, int, float, str, datetime.date, Literal, X | None, tuple[X, ...],
-Mapping[str, X], and settings classes of their own.
+which values it takes. Types understood: bool, int, float, str, datetime.date, Literal, X | None,
+tuple[X, ...], Mapping[str, X], and settings classes of their own.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Bounds:
 
 
 def setting(
-    help: str,  # noqa: A002 - the word that every command-line library uses
+    help: str,
     *,
     default: Any = dataclasses.MISSING,
     factory: Any = dataclasses.MISSING,

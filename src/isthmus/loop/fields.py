@@ -39,9 +39,7 @@ SCENES = Schema(
         Field("turn_rad", _F, "change of heading over the scene, left positive", "rad"),
         Field("slowdown_3s", _F, "most speed that the ego loses within 3 s", "m/s"),
         Field("gap_min_m", _F, "least bumper-to-bumper gap to the agent ahead; null without one", "m"),
-        Field(
-            "headway_min_s", _F, "least time headway to the agent ahead while moving; null without one", "s"
-        ),
+        Field("headway_min_s", _F, "least time headway to the agent ahead while moving; null without one", "s"),
         Field("ttc_min_s", _F, "least time to collision with the agent ahead; null if never closing", "s"),
         Field("cut_ins", _I, "agents that enter the ego's path ahead of it"),
         Field("cut_in_gap_m", _F, "least gap at the moment of a cut-in; null without one", "m"),

@@ -36,9 +36,7 @@ class Forecaster(Protocol):
 
     name: str
 
-    def __call__(
-        self, states: NDArray[np.float32], size: NDArray[np.float32], of: NDArray[np.intp]
-    ) -> Forecast:
+    def __call__(self, states: NDArray[np.float32], size: NDArray[np.float32], of: NDArray[np.intp]) -> Forecast:
         """Forecast the agents with the indices `of`, each of which is present at the last step.
 
         `states` is float32 (A, HISTORY, 5) as in Scene, NaN where absent (also before an agent appeared);
@@ -52,9 +50,7 @@ class ConstantVelocity:
 
     name = "constant velocity"
 
-    def __call__(
-        self, states: NDArray[np.float32], size: NDArray[np.float32], of: NDArray[np.intp]
-    ) -> Forecast:
+    def __call__(self, states: NDArray[np.float32], size: NDArray[np.float32], of: NDArray[np.intp]) -> Forecast:
         """Forecast one future for each agent (K = 1)."""
         now = states[of, -1]
         ahead = np.arange(1, HORIZON + 1, dtype=np.float32) * np.float32(STEP_S)

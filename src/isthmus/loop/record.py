@@ -61,7 +61,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A record, or a part of one, that was set aside. `reason` is one word of `REASONS`; `where` finds it again."""
+    """A record, or a part of one, that was set aside.
+
+    `reason` is one word of `REASONS`; `where` finds it again.
+    """
 
     record_id: str
     reason: str

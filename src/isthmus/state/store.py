@@ -1,0 +1,83 @@
+"""The site's SQLite file: WAL, synchronous=FULL, every change in one `BEGIN IMMEDIATE` transaction.
+
+Each room declares its own tables as a list of migrations; a migration that was once released never changes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from isthmus.core.errors import Busy, Corrupt, InputError
+
+_BUSY_MS = 30_000
+
+
+class Store:
+    """Durable state shared by processes. A Store belongs to the thread that opened it."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the file. Raises Corrupt where it is no SQLite file."""
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_MS / 1000)
+            self._connection.row_factory = sqlite3.Row
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("PRAGMA foreign_keys = ON")
+            self._connection.execute(
+                "CREATE TABLE IF NOT EXISTS migration (room TEXT PRIMARY KEY, done INTEGER NOT NULL)"
+            )
+        except sqlite3.DatabaseError as error:
+            raise Corrupt(f"{path} is no state file: {error}", "restore it from a backup") from error
+
+    def migrate(self, room: str, steps: Sequence[str]) -> None:
+        """Apply the migrations of `room` that this file has not seen yet, all or none.
+
+        Raises InputError where the file was written by a newer release.
+        """
+        with self.transaction() as connection:
+            row = connection.execute("SELECT done FROM migration WHERE room = ?", (room,)).fetchone()
+            done = row["done"] if row else 0
+            if done > len(steps):
+                raise InputError(
+                    f"{self.path} was written by a newer release", "install that release or a later one"
+                )
+            for step in steps[done:]:
+                for statement in filter(str.strip, step.split(";")):
+                    connection.execute(statement)
+            connection.execute("REPLACE INTO migration (room, done) VALUES (?, ?)", (room, len(steps)))
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Run a block in one immediate transaction: committed at its end, rolled back on any error.
+
+        Raises Busy where another process held the file for too long.
+        """
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            raise Busy(f"{self.path} is held by another process", "try again when it has finished") from error
+        try:
+            yield self._connection
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
+        """Read rows outside of a transaction."""
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
