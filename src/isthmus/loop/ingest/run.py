@@ -1,0 +1,122 @@
+"""One ingest from start to end: extract what is missing, commit once, bring the OLAP level."""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from isthmus.core.progress import Progress, Report, silent
+from isthmus.loop.extract import ExtractSettings
+from isthmus.loop.extract.pool import run_units
+from isthmus.loop.ingest.commit import parts, reject_rows, slice_of
+from isthmus.loop.ingest.journal import Journal, UnitDone
+from isthmus.loop.ingest.states import COMMITTED, EXTRACTING, STAGED
+from isthmus.loop.ingest.work import Source, UnitTask
+from isthmus.loop.record import Reject
+from isthmus.loop.sources.port import job_type
+from isthmus.loop.tables import LoopTables
+from isthmus.state.lock import held
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What an ingest brought. `kept` is true where the day gave no scene and earlier rows stay."""
+
+    source: str
+    day: datetime.date
+    units: int
+    scenes: int
+    rejects: int
+    reasons: tuple[tuple[str, int], ...]
+    resumed: bool
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """Ingests days of sources into the tables of one site. `staging` is a folder on a local disk."""
+
+    tables: LoopTables
+    journal: Journal
+    staging: Path
+    extract: ExtractSettings
+    workers: int = 1
+    report: Report = silent
+
+    def __call__(self, source: Source, day: datetime.date) -> Ingested:
+        """Bring one day in; the same source and day again replaces what it brought before.
+
+        Raises Busy where this day is being ingested already, SourceError where the source cannot be read.
+        """
+        folder = self.staging / source.name / day.isoformat()
+        with held(folder.with_suffix(".lock"), f"the ingest of {source.name} for {day}"):
+            state, resumed = self.journal.open(source.name, day)
+            kept = False
+            if state == EXTRACTING:
+                state, kept = self._extract(source, day, folder)
+            if state == STAGED:
+                state = self._commit(source, day, folder)
+            if state == COMMITTED:
+                self.tables.level(self.report)
+                self.journal.move(source.name, day, "levelled")
+            rejects = self._rejects(source.name, day)
+            shutil.rmtree(folder, ignore_errors=True)
+        entry = next(e for e in self.journal.entries() if (e.source, e.day) == (source.name, day))
+        reasons = tuple(Counter(item.reason for item in rejects).most_common())
+        return Ingested(source.name, day, entry.units, entry.scenes, entry.rejects, reasons, resumed, kept)
+
+    def _extract(self, source: Source, day: datetime.date, folder: Path) -> tuple[str, bool]:
+        job = job_type(source.job_type)(source.name, source.settings)
+        units = job.discover(day)
+        folder.mkdir(parents=True, exist_ok=True)
+        done = self.journal.units(source.name, day)
+        ready = {u.key for u in units if self._is_ready(done.get(u.key), u.fingerprint, folder)}
+        todo = [unit for unit in units if unit.key not in ready]
+        count = len(ready)
+        self.report(Progress(f"ingest {source.name}", count, len(units), "units"))
+        for result in run_units(UnitTask(source, day, self.extract, folder), todo, workers=self.workers):
+            unit = result.value or UnitDone(
+                result.unit.key, result.unit.fingerprint, "", 0, (Reject("", "unreadable", result.unit.key, result.error),)
+            )
+            self.journal.add(source.name, day, unit)
+            count += 1
+            self.report(Progress(f"ingest {source.name}", count, len(units), "units"))
+        if not units:
+            empty = Reject("", "empty", f"{source.name} {day}", "the source has nothing for this day")
+            self.journal.add(source.name, day, UnitDone("", "", "", 0, (empty,)))
+        now = self.journal.units(source.name, day)
+        scenes, rejects = sum(u.scenes for u in now.values()), sum(len(u.rejects) for u in now.values())
+        counts = (len(units), scenes, rejects)
+        if not scenes:
+            self.tables.rejects.replace(
+                [reject_rows(source.name, day, self._rejects(source.name, day))], slice_of(source.name, day)
+            )
+            self.tables.level(self.report)
+            return self.journal.move(source.name, day, "nothing", counts), True
+        return self.journal.move(source.name, day, "extracted", counts), False
+
+    def _commit(self, source: Source, day: datetime.date, folder: Path) -> str:
+        self.report(Progress(f"commit {source.name}", 0, None, "scenes"))
+        units = [unit for _, unit in sorted(self.journal.units(source.name, day).items())]
+        twice: list[Reject] = []
+        where = slice_of(source.name, day)
+        self.tables.scenes.replace(parts(units, folder, twice), where)
+        rejects = [*self._rejects(source.name, day), *twice]
+        self.tables.rejects.replace([reject_rows(source.name, day, rejects)], where)
+        scenes = self.tables.scenes.count(where)
+        if twice:
+            self.journal.add(source.name, day, UnitDone("duplicates", "", "", 0, tuple(twice)))
+        return self.journal.move(source.name, day, "written", (len(units), scenes, len(rejects)))
+
+    def _rejects(self, source: str, day: datetime.date) -> list[Reject]:
+        units = self.journal.units(source, day)
+        return [reject for _, unit in sorted(units.items()) for reject in unit.rejects]
+
+    @staticmethod
+    def _is_ready(done: UnitDone | None, fingerprint: str, folder: Path) -> bool:
+        if done is None or done.fingerprint != fingerprint:
+            return False
+        return not done.part or (folder / done.part).is_file()
