@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from isthmus.core.ports import Clock
@@ -65,7 +66,9 @@ class Journal:
         """Begin the ingest of a day, or take up a killed one; returns its state and whether it is taken up."""
         now = self._clock.now().isoformat()
         with self._store.transaction() as sql:
-            row = sql.execute("SELECT state FROM ingest WHERE source = ? AND day = ?", (source, str(day))).fetchone()
+            row = sql.execute(
+                "SELECT state FROM ingest WHERE source = ? AND day = ?", (source, str(day))
+            ).fetchone()
             if row and row["state"] != DONE:
                 return str(row["state"]), True
             state = INGEST.next(row["state"], "again") if row else INGEST.initial
@@ -84,6 +87,14 @@ class Journal:
                 "REPLACE INTO ingest_unit VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (source, str(day), unit.key, unit.fingerprint, unit.part, unit.scenes, rejects),
             )
+
+    def keep_only(self, source: str, day: datetime.date, keys: Collection[str]) -> None:
+        """Forget units of a killed ingest that the source no longer lists."""
+        with self._store.transaction() as sql:
+            for key in self.units(source, day).keys() - set(keys):
+                sql.execute(
+                    "DELETE FROM ingest_unit WHERE source = ? AND day = ? AND key = ?", (source, str(day), key)
+                )
 
     def units(self, source: str, day: datetime.date) -> dict[str, UnitDone]:
         """Return the units that are already read, by key."""

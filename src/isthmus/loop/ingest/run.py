@@ -20,6 +20,10 @@ from isthmus.loop.sources.port import job_type
 from isthmus.loop.tables import LoopTables
 from isthmus.state.lock import held
 
+_EMPTY = "(empty day)"
+_TWICE = "(duplicates)"
+"""Entries of the journal that are no units: they hold rejects that belong to the day as a whole."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
@@ -55,6 +59,8 @@ class Ingest:
         with held(folder.with_suffix(".lock"), f"the ingest of {source.name} for {day}"):
             state, resumed = self.journal.open(source.name, day)
             kept = False
+            if state == STAGED and not self._all_staged(source.name, day, folder):
+                state = self.journal.move(source.name, day, "lost")
             if state == EXTRACTING:
                 state, kept = self._extract(source, day, folder)
             if state == STAGED:
@@ -72,6 +78,7 @@ class Ingest:
         job = job_type(source.job_type)(source.name, source.settings)
         units = job.discover(day)
         folder.mkdir(parents=True, exist_ok=True)
+        self.journal.keep_only(source.name, day, [unit.key for unit in units])
         done = self.journal.units(source.name, day)
         ready = {u.key for u in units if self._is_ready(done.get(u.key), u.fingerprint, folder)}
         todo = [unit for unit in units if unit.key not in ready]
@@ -79,14 +86,18 @@ class Ingest:
         self.report(Progress(f"ingest {source.name}", count, len(units), "units"))
         for result in run_units(UnitTask(source, day, self.extract, folder), todo, workers=self.workers):
             unit = result.value or UnitDone(
-                result.unit.key, result.unit.fingerprint, "", 0, (Reject("", "unreadable", result.unit.key, result.error),)
+                result.unit.key,
+                result.unit.fingerprint,
+                "",
+                0,
+                (Reject("", "unreadable", result.unit.key, result.error),),
             )
             self.journal.add(source.name, day, unit)
             count += 1
             self.report(Progress(f"ingest {source.name}", count, len(units), "units"))
         if not units:
             empty = Reject("", "empty", f"{source.name} {day}", "the source has nothing for this day")
-            self.journal.add(source.name, day, UnitDone("", "", "", 0, (empty,)))
+            self.journal.add(source.name, day, UnitDone(_EMPTY, "", "", 0, (empty,)))
         now = self.journal.units(source.name, day)
         scenes, rejects = sum(u.scenes for u in now.values()), sum(len(u.rejects) for u in now.values())
         counts = (len(units), scenes, rejects)
@@ -100,20 +111,22 @@ class Ingest:
 
     def _commit(self, source: Source, day: datetime.date, folder: Path) -> str:
         self.report(Progress(f"commit {source.name}", 0, None, "scenes"))
-        units = [unit for _, unit in sorted(self.journal.units(source.name, day).items())]
+        units = [unit for key, unit in sorted(self.journal.units(source.name, day).items()) if key != _TWICE]
         twice: list[Reject] = []
         where = slice_of(source.name, day)
         self.tables.scenes.replace(parts(units, folder, twice), where)
-        rejects = [*self._rejects(source.name, day), *twice]
+        self.journal.add(source.name, day, UnitDone(_TWICE, "", "", 0, tuple(twice)))
+        rejects = self._rejects(source.name, day)
         self.tables.rejects.replace([reject_rows(source.name, day, rejects)], where)
-        scenes = self.tables.scenes.count(where)
-        if twice:
-            self.journal.add(source.name, day, UnitDone("duplicates", "", "", 0, tuple(twice)))
-        return self.journal.move(source.name, day, "written", (len(units), scenes, len(rejects)))
+        counts = (len(units), self.tables.scenes.count(where), len(rejects))
+        return self.journal.move(source.name, day, "written", counts)
 
     def _rejects(self, source: str, day: datetime.date) -> list[Reject]:
         units = self.journal.units(source, day)
         return [reject for _, unit in sorted(units.items()) for reject in unit.rejects]
+
+    def _all_staged(self, source: str, day: datetime.date, folder: Path) -> bool:
+        return all(self._is_ready(u, u.fingerprint, folder) for u in self.journal.units(source, day).values())
 
     @staticmethod
     def _is_ready(done: UnitDone | None, fingerprint: str, folder: Path) -> bool:

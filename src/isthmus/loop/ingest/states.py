@@ -13,6 +13,7 @@ INGEST = Machine(
         Row(EXTRACTING, "extracted", STAGED, "every unit of the day is read; its scenes lie in part files"),
         Row(EXTRACTING, "nothing", DONE, "the day gave no scene: what an earlier ingest brought stays"),
         Row(STAGED, "written", COMMITTED, "one warehouse transaction replaced the day's rows of the source"),
+        Row(STAGED, "lost", EXTRACTING, "part files are gone from the staging folder"),
         Row(COMMITTED, "levelled", DONE, "the OLAP stands at the warehouse's version"),
         Row(DONE, "again", EXTRACTING, "the same source and day are asked for once more"),
     ),

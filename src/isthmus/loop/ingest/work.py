@@ -73,7 +73,9 @@ class UnitTask:
                 rejects.append(found)
                 continue
             if found.record_id in seen:
-                rejects.append(Reject(found.record_id, "duplicate", unit.key, "the record comes twice in one unit"))
+                rejects.append(
+                    Reject(found.record_id, "duplicate", unit.key, "the record comes twice in one unit")
+                )
                 continue
             seen.add(found.record_id)
             record, faults = validate(found)
