@@ -1,0 +1,89 @@
+"""A declared schema as the Arrow schema of a Lance table, and back."""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+import pyarrow as pa
+
+from isthmus.core.errors import Corrupt
+from isthmus.warehouse.schema import Field, FieldType, Schema
+
+Compression = Literal["zstd", "none"]
+
+DECLARED = b"isthmus:schema"
+_PRIMARY_KEY = "lance-schema:unenforced-primary-key"
+_COMPRESSION = "lance-encoding:compression"
+
+
+def to_arrow(schema: Schema, compression: Compression = "zstd") -> pa.Schema:
+    """Return the Arrow schema with Lance's field metadata; its own metadata carries the declaration."""
+    fields = []
+    for item in schema.fields:
+        metadata = {}
+        if item.name == schema.key:
+            metadata[_PRIMARY_KEY] = "true"  # without it concurrent merges of one key make duplicates
+        if item.type is FieldType.COMPLEX and compression != "none":
+            metadata[_COMPRESSION] = compression
+        nullable = item.nullable and item.name != schema.key
+        fields.append(pa.field(item.name, item.arrow(), nullable, metadata=metadata or None))
+    return pa.schema(fields, metadata={DECLARED: to_json(schema)})
+
+
+def from_arrow(arrow: pa.Schema, where: str) -> Schema:
+    """Return the declaration that an Arrow schema carries. Raises Corrupt where there is none."""
+    text = (arrow.metadata or {}).get(DECLARED)
+    if text is None:
+        raise Corrupt(f"{where} carries no declared schema", "it was not made by this catalogue; ingest it anew")
+    try:
+        return from_json(text.decode())
+    except (ValueError, KeyError, TypeError) as error:
+        raise Corrupt(f"the declared schema of {where} cannot be read: {error}", "restore the table") from error
+
+
+def to_json(schema: Schema) -> str:
+    """Write a schema as JSON: the same text for equal schemas."""
+    fields = [
+        {
+            "name": item.name,
+            "type": item.type.value,
+            "about": item.about,
+            "unit": item.unit,
+            "size": item.size,
+            "nullable": item.nullable,
+        }
+        for item in schema.fields
+    ]
+    return json.dumps({"key": schema.key, "fields": fields}, ensure_ascii=False)
+
+
+def from_json(text: str) -> Schema:
+    """Read what `to_json` wrote. Raises ValueError, KeyError or TypeError on any other text."""
+    read = json.loads(text)
+    fields = tuple(Field(**{**item, "type": FieldType(item["type"])}) for item in read["fields"])
+    return Schema(fields, read["key"])
+
+
+def difference(stored: Schema, asked: Schema) -> str | None:
+    """Say in a few words how two schemas differ, or None where they are equal."""
+    if stored == asked:
+        return None
+    if stored.key != asked.key:
+        return f"its key is {stored.key!r}, not {asked.key!r}"
+    for name in asked.names:
+        if name not in stored.names:
+            return f"it has no field {name!r}"
+    for name in stored.names:
+        if name not in asked.names:
+            return f"it has a field {name!r} that is not asked for"
+    for item in asked.fields:
+        if stored[item.name] != item:
+            return f"its field {item.name!r} is {_shown(stored[item.name])}, not {_shown(item)}"
+    return "its fields stand in another order"
+
+
+def _shown(item: Field) -> str:
+    size = f"[{item.size}]" if item.size else ""
+    null = "" if item.nullable else " not null"
+    return f"({item.type.value}{size}{null}, unit {item.unit!r}, {item.about!r})"
