@@ -48,6 +48,21 @@ class UnknownName(InputError):
         return cls(f"unknown {kind} {name!r}", suggestion(name, known))
 
 
+class ConditionError(InputError):
+    """A condition that cannot be read, or whose types do not fit; `offset` is the place in its text, from 0."""
+
+    def __init__(self, what: str, hint: str = "", offset: int = 0) -> None:
+        self.offset = offset
+        super().__init__(what, hint)
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, int]]:  # type: ignore[override]
+        return type(self), (self.what, self.hint, self.offset)
+
+
+class UnknownInCondition(ConditionError, UnknownName):
+    """A condition that speaks of a field, rule or parameter that does not exist."""
+
+
 class QueryRefused(InputError):
     """A statement that is not one plain read, or that the OLAP cannot understand."""
 
