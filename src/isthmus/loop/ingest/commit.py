@@ -13,7 +13,7 @@ from isthmus.core.errors import Corrupt
 from isthmus.loop.fields import REJECTS
 from isthmus.loop.ingest.journal import UnitDone
 from isthmus.loop.record import Reject
-from isthmus.warehouse.table import arrow_schema
+from isthmus.warehouse.declared import to_arrow
 
 
 def slice_of(source: str, day: datetime.date) -> str:
@@ -70,4 +70,4 @@ def reject_rows(source: str, day: datetime.date, rejects: Iterable[Reject]) -> p
         }
         for number, reject in enumerate(rejects)
     ]
-    return pa.RecordBatch.from_pylist(rows, schema=arrow_schema(REJECTS))
+    return pa.RecordBatch.from_pylist(rows, schema=to_arrow(REJECTS))

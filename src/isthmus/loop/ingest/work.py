@@ -18,7 +18,7 @@ from isthmus.loop.record import Reject, Unit
 from isthmus.loop.sources.port import job_type
 from isthmus.loop.sources.validate import validate
 from isthmus.state.files import replacing
-from isthmus.warehouse.table import arrow_schema
+from isthmus.warehouse.declared import to_arrow
 
 _ROWS = 256
 """Scenes that are held at once; a part file is a sequence of batches of this size."""
@@ -47,7 +47,7 @@ class UnitTask:
         rejects: list[Reject] = []
         part = self.staging / f"{hashlib.blake2b(unit.key.encode(), digest_size=12).hexdigest()}.arrow"
         rows = 0
-        with replacing(part) as file, pa.ipc.new_file(file, arrow_schema(SCENES)) as writer:
+        with replacing(part) as file, pa.ipc.new_file(file, to_arrow(SCENES)) as writer:
             for batch in self._batches(unit, rejects):
                 writer.write_batch(batch)
                 rows += batch.num_rows

@@ -1,0 +1,174 @@
+"""The site's TOML, read into frozen dataclasses; all mistakes are reported at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from isthmus.core.errors import InputError, IsthmusError, suggestion
+from isthmus.core.settings import Reader, setting
+from isthmus.loop.extract import ExtractSettings
+from isthmus.loop.fields import SCENES
+from isthmus.loop.ingest.work import Source
+from isthmus.loop.runs.schedule import cron
+from isthmus.loop.runs.settings import PipelineSettings
+from isthmus.loop.sources.port import job_type
+
+
+@dataclass(frozen=True, slots=True)
+class SitePart:
+    """`[site]`: who this is and what it may use."""
+
+    name: str = setting("the site's name")
+    workers: int = setting("worker processes of an ingest", default=2, minimum=1, maximum=256)
+    timezone: str = setting("time zone of schedules and days", default="UTC")
+    state: str = setting("folder of the state, staging, runs and releases", default="state")
+
+    def __post_init__(self) -> None:
+        try:
+            ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"timezone {self.timezone!r} is not known; write one such as Europe/Berlin") from error
+
+
+@dataclass(frozen=True, slots=True)
+class WarehousePart:
+    """`[warehouse]`: where the tables lie."""
+
+    root: str = setting("folder or URI of the warehouse", default="warehouse")
+    database: str = setting("database of the loop's tables", default="main")
+    schema: str = setting("schema of the loop's tables", default="loop")
+    compression: Literal["zstd", "none"] = setting(
+        "compression of the complex field: zstd is half the size, none loads faster", default="zstd"
+    )
+    core_fields: tuple[str, ...] = setting("simple fields that the OLAP holds; empty means all", default=())
+
+
+@dataclass(frozen=True, slots=True)
+class RulesPart:
+    """`[rules]`: the user's own catalogues."""
+
+    files: tuple[str, ...] = setting("rule catalogues in TOML, later ones override", default=())
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerPart:
+    """`[trigger.NAME]`: a pipeline that runs by time, on all scenes."""
+
+    cron: str = setting("minute hour day month weekday")
+    pipeline: str = setting("the pipeline that runs")
+    ingest: tuple[str, ...] = setting("sources to ingest first, for the day before", default=())
+    mode: Literal["auto", "full", "incremental", "tune"] = setting("how the run trains", default="auto")
+
+
+@dataclass(frozen=True, slots=True)
+class SiteConfig:
+    """Everything that a site's TOML says. Paths are relative to the folder of the file."""
+
+    path: Path
+    site: SitePart
+    warehouse: WarehousePart = field(default_factory=WarehousePart)
+    extract: ExtractSettings = field(default_factory=ExtractSettings)
+    rules: RulesPart = field(default_factory=RulesPart)
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    pipelines: Mapping[str, PipelineSettings] = field(default_factory=dict)
+    triggers: Mapping[str, TriggerPart] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths start from."""
+        return self.path.parent
+
+
+_PARTS = ("site", "warehouse", "extract", "rules", "source", "pipeline", "trigger")
+
+
+def read_config(path: Path) -> SiteConfig:
+    """Read and check a site's TOML.
+
+    Raises ConfigError with every mistake and its line, InputError where the file cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise InputError(f"cannot read {path}: {reason}", "make a site with: isthmus init FOLDER") from error
+    reader = Reader(text, str(path))
+    root = reader.root
+    for key in root:
+        if key not in _PARTS:
+            reader.mistake((key,), f"unknown table [{key}]; {suggestion(key, _PARTS)}")
+    site = reader.read(SitePart, root.get("site", {}), ("site",))
+    warehouse = reader.read(WarehousePart, root.get("warehouse", {}), ("warehouse",))
+    extract = reader.read(ExtractSettings, root.get("extract", {}), ("extract",))
+    rules = reader.read(RulesPart, root.get("rules", {}), ("rules",))
+    pipelines = _named(reader, "pipeline", PipelineSettings)
+    triggers = _named(reader, "trigger", TriggerPart)
+    sources = _sources(reader)
+    for name, trigger in triggers.items():
+        _check_trigger(reader, name, trigger, pipelines, sources)
+    if warehouse:
+        for name in warehouse.core_fields:
+            if name not in SCENES.names:
+                near = suggestion(name, SCENES.names)
+                reader.mistake(("warehouse", "core_fields"), f"core_fields names no field {name!r}; {near}")
+    reader.finish()
+    assert site and warehouse and extract and rules  # noqa: S101 - finish() has raised otherwise
+    return SiteConfig(path, site, warehouse, extract, rules, sources, pipelines, triggers)
+
+
+def _named(reader: Reader, part: str, cls: type[Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    tables = reader.root.get(part, {})
+    if not isinstance(tables, dict):
+        reader.mistake((part,), f"write [{part}.NAME]")
+        return found
+    for name, table in tables.items():
+        value = reader.read(cls, table, (part, name))
+        if value is not None:
+            found[name] = value
+    return found
+
+
+def _sources(reader: Reader) -> dict[str, Source]:
+    found: dict[str, Source] = {}
+    tables = reader.root.get("source", {})
+    for name, table in tables.items() if isinstance(tables, dict) else ():
+        where = ("source", name)
+        if not isinstance(table, dict) or not isinstance(table.get("job_type"), str):
+            reader.mistake(where, f'source {name} lacks job_type = "…"')
+            continue
+        for key in table.keys() - {"job_type", "settings"}:
+            reader.mistake((*where, key), f"unknown key {key!r}; {suggestion(key, ('job_type', 'settings'))}")
+        try:
+            job = job_type(table["job_type"])
+        except IsthmusError as error:
+            reader.mistake((*where, "job_type"), str(error))
+            continue
+        settings = reader.read(job.Settings, table.get("settings", {}), (*where, "settings"))
+        if settings is not None:
+            found[name] = Source(name, table["job_type"], settings)
+    return found
+
+
+def _check_trigger(
+    reader: Reader,
+    name: str,
+    trigger: TriggerPart,
+    pipelines: Mapping[str, PipelineSettings],
+    sources: Mapping[str, Source],
+) -> None:
+    where = ("trigger", name)
+    try:
+        cron(trigger.cron)
+    except InputError as error:
+        reader.mistake((*where, "cron"), str(error))
+    if trigger.pipeline not in reader.root.get("pipeline", {}):
+        near = suggestion(trigger.pipeline, pipelines)
+        reader.mistake((*where, "pipeline"), f"unknown pipeline {trigger.pipeline!r}; {near}")
+    for source in trigger.ingest:
+        if source not in reader.root.get("source", {}):
+            reader.mistake((*where, "ingest"), f"unknown source {source!r}; {suggestion(source, sources)}")

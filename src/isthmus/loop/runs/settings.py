@@ -1,0 +1,55 @@
+"""What a pipeline is: how its scenes are split, its model trained, judged, decided on and released."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from isthmus.core.settings import setting
+from isthmus.loop.decision import GateSettings
+from isthmus.loop.forecasting.cluster import ClusterSettings
+from isthmus.loop.forecasting.split import SplitSettings
+from isthmus.loop.forecasting.train import TrainSettings
+from isthmus.loop.forecasting.tune import TuneSettings
+from isthmus.loop.simulators.policy import PolicySettings
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSettings:
+    """What a candidate is judged on, besides the gate's bounds."""
+
+    metrics: tuple[str, ...] = setting("offline metrics; empty means every installed one", default=())
+    rules: tuple[str, ...] = setting(
+        "rules whose scenes are slices of their own",
+        default=("hard_brake", "cut_in", "lane_change", "low_ttc", "stop_and_go", "dense_traffic", "high_speed"),
+    )
+    scenes: int = setting("scenes at most in the offline test", default=20_000, minimum=1)
+    failures: int = setting("failure cases drawn in the report", default=6, minimum=0, maximum=50)
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationSettings:
+    """Which simulators judge the policy, and on how much."""
+
+    simulators: tuple[str, ...] = setting("simulators, by entry point name", default=("log_replay", "highway_env"))
+    policy: Literal["forecast", "idm", "replay"] = setting("the policy under test", default="forecast")
+    scenes: int = setting("mined scenes replayed at most", default=200, minimum=1)
+    episodes: int = setting("episodes of simulators that make their own", default=2, minimum=1)
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSettings:
+    """One pipeline of the site's TOML, `[pipeline.NAME]`."""
+
+    launcher: Literal["local", "cluster"] = setting("where training runs", default="local")
+    release: Literal["auto", "manual"] = setting(
+        "whether a candidate that holds the gate becomes the champion by itself", default="auto"
+    )
+    split: SplitSettings = setting("how scenes are parted", factory=SplitSettings)
+    train: TrainSettings = setting("how the model is trained", factory=TrainSettings)
+    cluster: ClusterSettings = setting("the hosts of the launcher cluster", factory=ClusterSettings)
+    policy: PolicySettings = setting("parameters of the driving policy", factory=PolicySettings)
+    evaluation: EvaluationSettings = setting("what a candidate is judged on", factory=EvaluationSettings)
+    simulation: SimulationSettings = setting("closed-loop evaluation", factory=SimulationSettings)
+    gate: GateSettings = setting("what a candidate must hold to", factory=GateSettings)
+    tune: TuneSettings = setting("the search for better parameters", factory=TuneSettings)
