@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from isthmus.core.errors import Busy, Corrupt, InputError
+from isthmus.state.files import replacing
+from isthmus.state.lock import held
+from isthmus.state.store import Store
+
+HOLD = textwrap.dedent("""
+    import sys, pathlib
+    from isthmus.state.lock import held
+    with held(pathlib.Path(sys.argv[1]), "the work"):
+        print("held", flush=True)
+        sys.stdin.read()
+""")
+
+HALF = textwrap.dedent("""
+    import sys, pathlib
+    from isthmus.state.store import Store
+    store = Store(pathlib.Path(sys.argv[1]))
+    with store.transaction() as sql:
+        sql.execute("INSERT INTO note VALUES ('half')")
+        print("written", flush=True)
+        sys.stdin.read()
+""")
+
+
+def process(code: str, path: Path) -> subprocess.Popen[str]:
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline()
+    return child
+
+
+def kill(child: subprocess.Popen[str]) -> None:
+    os.kill(child.pid, signal.SIGKILL)
+    child.communicate()
+
+
+def test_each_migration_is_applied_once(tmp_path: Path) -> None:
+    for steps in (["CREATE TABLE note (text TEXT)"], ["CREATE TABLE note (text TEXT)", "ALTER TABLE note ADD n INT"]):
+        with Store(tmp_path / "s") as store:
+            store.migrate("room", steps)
+            store.migrate("room", steps)
+    with Store(tmp_path / "s") as store:
+        assert [row["name"] for row in store.rows("PRAGMA table_info(note)")] == ["text", "n"]
+
+
+def test_a_file_of_a_newer_release_is_refused(tmp_path: Path) -> None:
+    with Store(tmp_path / "s") as store:
+        store.migrate("room", ["CREATE TABLE a (b)", "CREATE TABLE c (d)"])
+        with pytest.raises(InputError, match="newer release"):
+            store.migrate("room", ["CREATE TABLE a (b)"])
+
+
+def test_a_migration_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    with Store(tmp_path / "s") as store:
+        with pytest.raises(sqlite3.OperationalError):
+            store.migrate("room", ["CREATE TABLE a (b)", "NONSENSE"])
+        assert store.rows("SELECT name FROM sqlite_master WHERE name = 'a'") == []
+
+
+def test_an_error_inside_a_transaction_rolls_it_back(tmp_path: Path) -> None:
+    with Store(tmp_path / "s") as store:
+        store.migrate("room", ["CREATE TABLE note (text TEXT)"])
+        with pytest.raises(RuntimeError), store.transaction() as sql:
+            sql.execute("INSERT INTO note VALUES ('half')")
+            raise RuntimeError
+        assert store.rows("SELECT * FROM note") == []
+
+
+def test_a_process_killed_in_a_transaction_leaves_nothing(tmp_path: Path) -> None:
+    with Store(tmp_path / "s") as store:
+        store.migrate("room", ["CREATE TABLE note (text TEXT)"])
+        kill(process(HALF, tmp_path / "s"))
+        assert store.rows("SELECT * FROM note") == []
+        with store.transaction() as sql:
+            sql.execute("INSERT INTO note VALUES ('whole')")
+        assert [row["text"] for row in store.rows("SELECT * FROM note")] == ["whole"]
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "s").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(Corrupt, match="is no state file"):
+        Store(tmp_path / "s")
+
+
+def test_a_lock_is_held_by_one_process_and_freed_by_its_death(tmp_path: Path) -> None:
+    child = process(HOLD, tmp_path / "lock")
+    with pytest.raises(Busy, match=f"already under way by process {child.pid}"), held(tmp_path / "lock", "the work"):
+        pass
+    kill(child)
+    with held(tmp_path / "lock", "the work"):
+        assert (tmp_path / "lock").read_text() == str(os.getpid())
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    with replacing(path) as file:
+        file.write(b"old")
+    with pytest.raises(RuntimeError), replacing(path) as file:
+        file.write(b"new, but half")
+        raise RuntimeError
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["f"]
