@@ -1,0 +1,282 @@
+"""Brings irregular samples of moving agents to the grid of the loop (10 Hz) and cuts them into records.
+
+Pure: arrays in, arrays out. Everything here is float64; only `cut` makes the float32 arrays of a record, after
+the record was moved near the origin of its frame, so that UTM or state-plane coordinates lose no precision.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.loop.record import Record, Track
+
+DT = 0.1
+"""The grid of every record that the shipped job types hand on, in s."""
+
+MOVE_M = 1.0
+"""A path gives a heading only over at least this way, in m: a standing vehicle's noise has no direction."""
+
+FAR_M = 10_000.0
+"""Coordinates beyond this are moved to the origin: float32 then still resolves about a millimetre."""
+
+_EPSILON_S = 1e-6
+
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One quantity as it was sampled: `times` in s, (n,), rising strictly; `values`, (n,)."""
+
+    times: Doubles
+    values: Doubles
+    angular: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What does not change about an agent. Lengths in m."""
+
+    agent_id: str
+    length: float = 4.8
+    width: float = 2.0
+    kind: str = "car"
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """One agent over consecutive steps of the grid, all arrays (n,), in the units of a record."""
+
+    body: Body
+    step: NDArray[np.int64]
+    x: Doubles
+    y: Doubles
+    heading: Doubles
+    v: Doubles
+    a: Doubles
+    lane: NDArray[np.int64] | None = None
+
+
+def wrap(angle: Doubles) -> Doubles:
+    """Bring angles in rad into [−π, π]."""
+    turned: Doubles = np.where(np.abs(angle) <= math.pi, angle, (angle + math.pi) % (2 * math.pi) - math.pi)
+    return turned
+
+
+def at(channel: Channel, grid: Doubles, longest_gap_s: float) -> Doubles:
+    """Interpolate a channel linearly at the times `grid`; angles go the short way round.
+
+    NaN before the first and after the last sample and inside gaps longer than `longest_gap_s`. A NaN sample
+    makes NaN of what is interpolated from it.
+    """
+    times, values = channel.times, channel.values
+    out = np.full(grid.shape, np.nan)
+    if not len(times):
+        return out
+    if channel.angular:
+        values = _unwrapped(values)
+    right = np.searchsorted(times, grid + _EPSILON_S, side="right")
+    left = np.clip(right - 1, 0, len(times) - 1)
+    right = np.clip(right, 0, len(times) - 1)
+    on_sample = np.abs(times[left] - grid) <= _EPSILON_S
+    gap = times[right] - times[left]
+    inside = (grid >= times[0] - _EPSILON_S) & (grid <= times[-1] + _EPSILON_S)
+    between = inside & ~on_sample & (gap > 0) & (gap <= longest_gap_s + _EPSILON_S)
+    part = (grid[between] - times[left[between]]) / gap[between]
+    out[between] = values[left[between]] * (1 - part) + values[right[between]] * part
+    out[on_sample] = values[left[on_sample]]
+    return wrap(out) if channel.angular else out
+
+
+def covered(channel: Channel, grid: Doubles, longest_gap_s: float) -> NDArray[np.bool_]:
+    """Say at which times of `grid` the channel can be interpolated, NaN samples counting as samples."""
+    marks = Channel(channel.times, np.ones(len(channel.times)))
+    return np.isfinite(at(marks, grid, longest_gap_s))
+
+
+def _unwrapped(angles: Doubles) -> Doubles:
+    """Undo the jumps of an angle, step by step over the finite samples; NaN stays where it is."""
+    finite = np.isfinite(angles)
+    out = angles.copy()
+    out[finite] = np.unwrap(angles[finite])
+    return out
+
+
+def path_heading(x: Doubles, y: Doubles, move_m: float = MOVE_M) -> Doubles:
+    """Give the direction of a path in rad, (n,), held while the agent stands.
+
+    The path is thinned to points at least `move_m` apart; the direction is interpolated over the way between
+    the middles of its legs. An agent that moves less in all looks along its whole displacement.
+    """
+    if len(x) == 0:
+        return np.zeros(0)
+    anchors = _anchors(x, y, move_m)
+    if len(anchors) < 2:
+        return np.full(len(x), math.atan2(float(y[-1] - y[0]), float(x[-1] - x[0])))
+    ax, ay = x[anchors], y[anchors]
+    legs = np.hypot(np.diff(ax), np.diff(ay))
+    ends = np.concatenate([[0.0], np.cumsum(legs)])
+    direction = np.unwrap(np.arctan2(np.diff(ay), np.diff(ax)))
+    last = np.searchsorted(anchors, np.arange(len(x)), side="right") - 1
+    way = ends[last] + np.minimum(np.hypot(x - ax[last], y - ay[last]), move_m)
+    return wrap(np.interp(way, (ends[:-1] + ends[1:]) / 2, direction))
+
+
+def _anchors(x: Doubles, y: Doubles, move_m: float) -> NDArray[np.int64]:
+    kept, ax, ay = [0], float(x[0]), float(y[0])
+    for i, (px, py) in enumerate(zip(x.tolist(), y.tolist(), strict=True)):
+        if (px - ax) ** 2 + (py - ay) ** 2 >= move_m * move_m:
+            kept.append(i)
+            ax, ay = px, py
+    return np.array(kept, np.int64)
+
+
+def path_speed(x: Doubles, y: Doubles, dt: float = DT) -> Doubles:
+    """Give the speed along a path on the grid in m/s, (n,), by central differences."""
+    if len(x) < 2:
+        return np.zeros(len(x))
+    speed: Doubles = np.hypot(np.gradient(x, dt), np.gradient(y, dt))
+    return speed
+
+
+def on_grid(
+    body: Body,
+    channels: Mapping[str, Channel],
+    *,
+    start: float,
+    longest_gap_s: float,
+    lane: Channel | None = None,
+    dt: float = DT,
+) -> list[Motion]:
+    """Bring one agent to the grid `start + k·dt`, in as many pieces as its gaps make.
+
+    `channels` holds x and y, and heading, v and a where the source gives them; heading and v are otherwise
+    taken from the path, a becomes NaN. The agent is there where all given channels but a are. The first piece
+    keeps the agent's id, the later ones get `~2`, `~3` … behind it.
+    """
+    needed = [channels[name] for name in ("x", "y", "heading", "v") if name in channels]
+    if any(not len(channel.times) for channel in needed):
+        return []
+    first = math.ceil((max(float(c.times[0]) for c in needed) - start - _EPSILON_S) / dt)
+    last = math.floor((min(float(c.times[-1]) for c in needed) - start + _EPSILON_S) / dt)
+    if last < first:
+        return []
+    step = np.arange(first, last + 1, dtype=np.int64)
+    grid: Doubles = np.asarray(start + step * dt, np.float64)
+    there = np.logical_and.reduce([covered(channel, grid, longest_gap_s) for channel in needed])
+    sampled = {name: at(channel, grid, longest_gap_s) for name, channel in channels.items()}
+    lanes = None if lane is None else _held(lane, grid)
+    motions = []
+    for number, piece in enumerate(runs(there), 1):
+        x, y = sampled["x"][piece], sampled["y"][piece]
+        name = body.agent_id if number == 1 else f"{body.agent_id}~{number}"
+        motions.append(
+            Motion(
+                body=Body(name, body.length, body.width, body.kind),
+                step=step[piece],
+                x=x,
+                y=y,
+                heading=sampled["heading"][piece] if "heading" in sampled else path_heading(x, y),
+                v=sampled["v"][piece] if "v" in sampled else path_speed(x, y, dt),
+                a=sampled["a"][piece] if "a" in sampled else np.full(len(x), np.nan),
+                lane=None if lanes is None else lanes[piece],
+            )
+        )
+    return motions
+
+
+def _held(lane: Channel, grid: Doubles) -> NDArray[np.int64]:
+    """A lane is a number that is not interpolated: the last one that was seen holds, −1 before the first."""
+    if not len(lane.times):
+        return np.full(len(grid), -1, np.int64)
+    known = np.where(np.isfinite(lane.values), lane.values, -1).astype(np.int64)
+    last = np.searchsorted(lane.times, grid + _EPSILON_S, side="right") - 1
+    return np.where(last >= 0, known[np.maximum(last, 0)], -1)
+
+
+def runs(mask: NDArray[np.bool_]) -> Iterator[slice]:
+    """List the runs of true values as slices."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        yield slice(begin, end)
+
+
+def cut(
+    motions: Sequence[Motion],
+    *,
+    record_id: str,
+    leak_group: str,
+    record_s: float,
+    tags: tuple[str, ...] = (),
+    still: frozenset[str] = frozenset(),
+    start: datetime.datetime | None = None,
+) -> Iterator[Record]:
+    """Cut one recording into records of at most `record_s` seconds, all equally long, in one leak group.
+
+    A recording that is short enough keeps its id; the parts of a longer one get `-000`, `-001` … behind it.
+    `still` names agents that shall not become egos. `start` is the time of step 0.
+    """
+    motions = [motion for motion in motions if len(motion.step)]
+    if not motions:
+        return
+    first = min(int(motion.step[0]) for motion in motions)
+    total = max(int(motion.step[-1]) for motion in motions) + 1 - first
+    parts = max(1, math.ceil(total / max(1, round(record_s / DT))))
+    size = math.ceil(total / parts)
+    for number in range(parts):
+        begin = first + number * size
+        pieces = [piece for motion in motions if (piece := _window(motion, begin, begin + size)) is not None]
+        if not pieces:
+            continue
+        moving = tuple(piece.body.agent_id for piece in pieces if piece.body.agent_id not in still)
+        yield Record(
+            record_id=record_id if parts == 1 else f"{record_id}-{number:03d}",
+            dt=DT,
+            tracks=tuple(_track(piece, begin, _origin(pieces)) for piece in pieces),
+            leak_group=leak_group,
+            tags=tags,
+            egos=moving if still else None,
+            start=None if start is None else start + datetime.timedelta(seconds=begin * DT),
+        )
+
+
+def _window(motion: Motion, begin: int, end: int) -> Motion | None:
+    low, high = np.searchsorted(motion.step, [begin, end])
+    if low == high:
+        return None
+    part = slice(int(low), int(high))
+    lane = None if motion.lane is None else motion.lane[part]
+    states = (motion.x[part], motion.y[part], motion.heading[part], motion.v[part], motion.a[part])
+    return Motion(motion.body, motion.step[part], *states, lane)
+
+
+def _origin(motions: Sequence[Motion]) -> tuple[float, float]:
+    """(0, 0), or a whole-metre point near the agents where they are far from the frame's own origin."""
+    x, y = np.concatenate([m.x for m in motions]), np.concatenate([m.y for m in motions])
+    finite = np.isfinite(x) & np.isfinite(y)
+    if not finite.any() or max(np.abs(x[finite]).max(), np.abs(y[finite]).max()) <= FAR_M:
+        return 0.0, 0.0
+    return float(np.round(np.median(x[finite]))), float(np.round(np.median(y[finite])))
+
+
+def _track(motion: Motion, begin: int, origin: tuple[float, float]) -> Track:
+    body = motion.body
+    return Track(
+        agent_id=body.agent_id,
+        step=(motion.step - begin).astype(np.int32),
+        x=(motion.x - origin[0]).astype(np.float32),
+        y=(motion.y - origin[1]).astype(np.float32),
+        heading=motion.heading.astype(np.float32),
+        v=motion.v.astype(np.float32),
+        a=motion.a.astype(np.float32),
+        length=body.length,
+        width=body.width,
+        kind=body.kind,
+        lane=None if motion.lane is None else motion.lane.astype(np.int32),
+    )
