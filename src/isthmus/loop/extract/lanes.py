@@ -1,0 +1,155 @@
+"""Lane changes of the ego.
+
+Where the source knows lanes, their numbers are compared. Elsewhere the road's direction comes from map hints or
+from the traffic that drives near the same place at any time of the scene, and the ego's motion across that
+direction is integrated. A turn at a crossing is none: there the ego does not end up parallel to the traffic that
+it began with.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.loop.extract.kinematics import runs, smooth
+from isthmus.loop.extract.motion import Motion
+from isthmus.loop.extract.path import turned
+from isthmus.loop.forecast import STEP_S
+from isthmus.loop.scene import Scene
+
+Float64s = NDArray[np.float64]
+
+LANE_M = 3.6
+HOLD_S = 1.0
+"""A lane that the ego leaves again sooner than this is not counted."""
+
+_BESIDE_M, _ALONG_M = 13.0, 35.0  # traffic this near tells the direction of the road
+_SIMILAR = np.radians(30.0)
+_EVERY = 5  # steps between the places at which the direction is asked for: it changes slowly
+_LEAST_TRAFFIC = 2  # other vehicles: one alone may change lanes itself
+_DRIFT = 0.15  # m/s across the road, below which the ego keeps its lane
+_CROSSED_M = 2.2  # across, more than wobbling in a lane and less than a narrow lane
+_PARALLEL = np.radians(6.0)
+_TIGHTEST_M = 40.0  # radius below which a bend is a turn at a crossing
+
+
+def lane_changes(scene: Scene, motion: Motion) -> int | None:
+    """Count the ego's lane changes; None where neither lanes, map nor traffic tell where the road leads."""
+    lane = scene.lane[0]
+    if (lane >= 0).mean() >= 0.5:
+        return len(changes_of_number(lane))
+    road = road_along(scene, motion)
+    if np.isfinite(road).mean() < 0.5:
+        return 0 if motion.speed[0].max() < 1.0 else None
+    return len(crossings(motion, road))
+
+
+def changes_of_number(lane: NDArray[np.integer]) -> list[int]:
+    """List the steps at which the lane number (T,) changes for at least HOLD_S; −1 is passed over."""
+    known = np.flatnonzero(lane >= 0)
+    number = lane[known]
+    starts = np.flatnonzero(np.diff(number, prepend=number[:1] - 1))
+    ends = np.append(starts[1:], len(number))
+    found: list[int] = []
+    current: int | None = None
+    for begin, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        held = (end - begin) * STEP_S >= HOLD_S
+        if current is None:
+            current = int(number[begin])
+        elif int(number[begin]) != current and (held or end == len(number)):
+            found.append(int(known[begin]))
+            current = int(number[begin])
+    return found
+
+
+def road_along(scene: Scene, motion: Motion) -> Float64s:
+    """Return the direction of the road where the ego is, (T,), NaN where nothing tells it."""
+    steps = np.arange(scene.steps)
+    asked = np.unique(np.append(steps[::_EVERY], steps[-1]))
+    places, course = motion.xy[0, asked], motion.held[asked]
+    road = _from_map(scene, places, course)
+    if np.isnan(road).any():
+        others = np.arange(1, len(scene.states))
+        road = np.where(np.isnan(road), from_traffic(motion, others, places, course), road)
+    known = np.isfinite(road)
+    if not known.any():
+        return np.full(len(steps), np.nan)
+    nearest = np.abs(steps[:, None] - asked[known]).min(axis=1)
+    unwrapped = np.unwrap(road[known])
+    filled = np.interp(steps, asked[known], unwrapped)
+    return np.where(nearest <= 2 * _EVERY, filled, np.nan)
+
+
+def from_traffic(motion: Motion, others: NDArray[np.integer], places: Float64s, course: Float64s) -> Float64s:
+    """Return the direction of the traffic of `others` around each of k places, (k,), NaN where it is too thin.
+
+    Only motion within 30° of `course` (k,) counts; outliers (vehicles that change lanes themselves) are weighed
+    down in two further rounds (Tukey's biweight).
+    """
+    states = (others[:, None], np.arange(0, motion.xy.shape[1], _EVERY)[None, :])
+    there = motion.moving[states]
+    xy, towards = motion.xy[states][there], motion.course[states][there]
+    agent = np.broadcast_to(others[:, None], there.shape)[there]
+    if not len(agent):
+        return np.full(len(places), np.nan)
+    dx, dy = xy[:, 0] - places[:, 0, None], xy[:, 1] - places[:, 1, None]
+    cos, sin = np.cos(course)[:, None], np.sin(course)[:, None]
+    along, beside = (dx * cos + dy * sin) / _ALONG_M, (dy * cos - dx * sin) / _BESIDE_M
+    off = turned(towards, course[:, None])
+    near = np.clip(1 - along**2, 0, None) * np.clip(1 - beside**2, 0, None) * (np.abs(off) < _SIMILAR)
+    total = near.sum(axis=1)
+    mean = (near * off).sum(axis=1) / np.maximum(total, 1e-9)
+    for width in (np.radians(12.0), np.radians(6.0)):
+        biweight = near * np.clip(1 - ((off - mean[:, None]) / width) ** 2, 0, None) ** 2
+        weight = biweight.sum(axis=1)
+        mean = np.where(weight > 0, (biweight * off).sum(axis=1) / np.maximum(weight, 1e-9), mean)
+    support = np.zeros((len(places), motion.xy.shape[0]))
+    np.maximum.at(support, (slice(None), agent), (near > 0).astype(np.float64))
+    return np.where(support.sum(axis=1) >= min(_LEAST_TRAFFIC, max(len(others), 1)), course + mean, np.nan)
+
+
+def _from_map(scene: Scene, places: Float64s, course: Float64s) -> Float64s:
+    """Return the direction of the centre line nearest to each place, NaN where none is near and similar."""
+    road = np.full(len(places), np.nan)
+    lines = [line.astype(np.float64) for line in scene.lanes if len(line) > 1]
+    if not lines:
+        return road
+    start = np.concatenate([line[:-1] for line in lines])
+    step = np.concatenate([np.diff(line, axis=0) for line in lines])
+    square = np.maximum((step**2).sum(axis=1), 1e-9)
+    away = places[:, None] - start
+    run = np.clip((away * step).sum(axis=2) / square, 0, 1)
+    off = np.hypot(*np.moveaxis(away - run[..., None] * step, -1, 0))
+    direction = np.arctan2(step[:, 1], step[:, 0])
+    off = np.where(np.abs(turned(direction, course[:, None])) < _SIMILAR, off, np.inf)
+    nearest = off.argmin(axis=1)
+    found = off[np.arange(len(places)), nearest] < LANE_M
+    return np.where(found, direction[nearest], road)
+
+
+def crossings(motion: Motion, road: Float64s) -> list[int]:
+    """List the steps at which the ego crosses from one lane into the next, given the road's direction (T,)."""
+    known = np.isfinite(road)
+    road = np.where(known, road, 0.0)
+    off = np.where(known, turned(motion.held, road), 0.0)
+    across = np.where(motion.moving[0], motion.speed[0] * np.sin(off), 0.0)
+    road = smooth(np.unwrap(road), 0.5)[0]
+    found: list[int] = []
+    for flags in (across > _DRIFT, across < -_DRIFT):
+        for begin, end in runs(flags & known):
+            way = np.cumsum(across[begin:end]) * STEP_S
+            lanes = max(1, round(abs(float(way[-1])) / LANE_M))
+            if abs(way[-1]) < _CROSSED_M or not _stays_parallel(motion, off, begin, end):
+                continue
+            middle = np.searchsorted(np.abs(way), (np.arange(lanes) + 0.5) / lanes * abs(way[-1]))
+            found += (begin + middle).tolist()
+    return sorted(found)
+
+
+def _stays_parallel(motion: Motion, off: Float64s, begin: int, end: int) -> bool:
+    """Say whether the ego drives along the same road before and after, in no tight bend."""
+    last = min(end, len(off) - 1)
+    edge = max(abs(float(off[begin])) if begin else 0.0, abs(float(off[last])) if end < len(off) else 0.0)
+    way = float(motion.path.place[last] - motion.path.place[begin])
+    bend = abs(float(motion.held[last] - motion.held[begin]))
+    return edge < _PARALLEL and bend * _TIGHTEST_M < max(way, 1.0)
