@@ -1,0 +1,289 @@
+"""The registry of models in the site's SQLite file: their states, who reigned, and what happened to each.
+
+Every change is one transaction. At any moment a pipeline has at most one champion: the rows of `MODEL` say so,
+and a unique index over the champions makes the file itself refuse a second one.
+"""
+
+from __future__ import annotations
+
+import datetime
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from isthmus.core.errors import IllegalTransition, InputError, UnknownName
+from isthmus.loop.release.card import Card
+from isthmus.loop.release.lifecycle import CANDIDATE, CHAMPION, MODEL, WITHDRAWN, ModelId
+from isthmus.state.store import Store
+
+_STATES = ", ".join(f"'{state}'" for state in sorted(MODEL.states))
+
+MIGRATIONS = (
+    f"""
+    CREATE TABLE model (
+        model_id TEXT PRIMARY KEY,
+        pipeline TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ({_STATES})),
+        folder TEXT NOT NULL UNIQUE,
+        manifest TEXT NOT NULL,
+        card TEXT NOT NULL,
+        created_at TEXT NOT NULL
+    );
+    CREATE UNIQUE INDEX one_champion ON model (pipeline) WHERE state = '{CHAMPION}';
+    CREATE TABLE model_number (
+        pipeline TEXT NOT NULL,
+        day TEXT NOT NULL,
+        last INTEGER NOT NULL,
+        PRIMARY KEY (pipeline, day)
+    );
+    CREATE TABLE reign (
+        reign INTEGER PRIMARY KEY AUTOINCREMENT,
+        pipeline TEXT NOT NULL,
+        model_id TEXT NOT NULL REFERENCES model (model_id),
+        rolled_back INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE TABLE model_event (
+        event_number INTEGER PRIMARY KEY AUTOINCREMENT,
+        model_id TEXT NOT NULL REFERENCES model (model_id),
+        event TEXT NOT NULL,
+        source TEXT NOT NULL,
+        target TEXT NOT NULL,
+        at TEXT NOT NULL,
+        why TEXT NOT NULL
+    )
+    """,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One row of the registry. `manifest` is the BLAKE3 of the folder's manifest."""
+
+    model_id: str
+    pipeline: str
+    state: str
+    folder: str
+    manifest: str
+    created_at: str
+    card: Card
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened to a model."""
+
+    model_id: str
+    event: str
+    source: str
+    target: str
+    at: str
+    why: str
+
+
+def ignore(step: str) -> None:
+    """Take no notice of a step: the default outside of tests that kill the process at one."""
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+class Registry:
+    """The models of all pipelines of a site. Belongs to the thread that opened the store."""
+
+    def __init__(
+        self,
+        store: Store,
+        now: Callable[[], datetime.datetime] = _now,
+        reached: Callable[[str], None] = ignore,
+    ) -> None:
+        """Open the registry in `store`. `reached` is told the name of each step within a transaction."""
+        self.store = store
+        self._now = now
+        self._reached = reached
+        store.migrate("release", MIGRATIONS)
+
+    def allot(self, pipeline: str) -> str:
+        """Reserve the next model id of the pipeline for today (UTC). An id is never given out twice."""
+        day = self._now().date()
+        with self.store.transaction() as connection:
+            row = connection.execute(
+                "SELECT last FROM model_number WHERE pipeline = ? AND day = ?", (pipeline, day.isoformat())
+            ).fetchone()
+            name = ModelId(pipeline, day, (row["last"] if row else 0) + 1)
+            self._reserve(connection, name)
+        return str(name)
+
+    def add_candidate(self, pipeline: str, folder_uri: str, card: Card, manifest: str = "") -> str:
+        """Enter the model of `card`, whose folder stands complete, as a candidate; returns its id.
+
+        Entering the same model with the same folder once more changes nothing. Raises InputError where the
+        card belongs to another pipeline or the id is taken by another folder.
+        """
+        name = ModelId.parse(card.model_id)
+        if name.pipeline != pipeline or card.pipeline != pipeline:
+            raise InputError(
+                f"{card.model_id} belongs to pipeline {card.pipeline!r}, not to {pipeline!r}",
+                "enter it under its own pipeline",
+            )
+        with self.store.transaction() as connection:
+            known = connection.execute("SELECT folder FROM model WHERE model_id = ?", (str(name),)).fetchone()
+            if known and known["folder"] == folder_uri:
+                return str(name)
+            if known:
+                raise InputError(f"{name} is taken: it lies in {known['folder']}", "allot a new model id")
+            self._reserve(connection, name)
+            at = self._now().isoformat()
+            connection.execute(
+                "INSERT INTO model (model_id, pipeline, state, folder, manifest, card, created_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (str(name), pipeline, CANDIDATE, folder_uri, manifest, card.to_json(), at),
+            )
+            self._note(connection, str(name), "add", "", CANDIDATE, f"run {card.run_id}")
+            self._reached("row inserted")
+        return str(name)
+
+    def promote(self, model_id: str, why: str = "", compared_with: str | None = None) -> Model:
+        """Make the model champion and retire the present one, in one transaction.
+
+        Where `compared_with` is given and is no longer the champion, the comparison is stale and nothing
+        happens: IllegalTransition. Promoting the champion changes nothing.
+        """
+        with self.store.transaction() as connection:
+            model = self._get(connection, model_id)
+            if model.state == CHAMPION:
+                return model
+            reigning = self._champion(connection, model.pipeline)
+            if compared_with is not None and (reigning is None or reigning.model_id != compared_with):
+                now = reigning.model_id if reigning else "nothing"
+                raise IllegalTransition(
+                    f"{model_id} was compared with {compared_with}, but the champion is {now} by now",
+                    "evaluate it again against the present champion",
+                )
+            MODEL.next(model.state, "promote")  # refused before anything else moves
+            if reigning:
+                self._apply(connection, reigning, "supersede", f"{model_id} took its place")
+                self._reached("old champion retired")
+            self._apply(connection, model, "promote", why)
+            connection.execute("INSERT INTO reign (pipeline, model_id) VALUES (?, ?)", (model.pipeline, model_id))
+            self._reached("new champion set")
+            return self._get(connection, model_id)
+
+    def rollback(self, pipeline: str, why: str = "") -> Model:
+        """Retire the champion and bring back the one before it, in one transaction; returns the restored one.
+
+        Rolling back again goes one further back, never forth: a champion that was rolled back returns only
+        by `promote`. Withdrawn models are passed over. Raises InputError where there is none to go back to.
+        """
+        with self.store.transaction() as connection:
+            reigning = self._champion(connection, pipeline)
+            if reigning is None:
+                raise InputError(f"pipeline {pipeline!r} has no champion", "nothing can be rolled back")
+            before = connection.execute(
+                "SELECT reign.reign, reign.model_id FROM reign JOIN model USING (model_id)"
+                " WHERE reign.pipeline = ? AND NOT rolled_back AND state <> ? AND model_id <> ?"
+                " ORDER BY reign DESC LIMIT 1",
+                (pipeline, WITHDRAWN, reigning.model_id),
+            ).fetchone()
+            if before is None:
+                raise InputError(
+                    f"{reigning.model_id} is the first champion of {pipeline!r}", "there is none to go back to"
+                )
+            connection.execute(
+                "UPDATE reign SET rolled_back = 1 WHERE pipeline = ? AND reign > ?", (pipeline, before["reign"])
+            )
+            self._apply(connection, reigning, "roll_back", why)
+            self._reached("old champion retired")
+            restored = self._get(connection, before["model_id"])
+            self._apply(connection, restored, "restore", f"{reigning.model_id} was rolled back")
+            self._reached("new champion set")
+            return self._get(connection, restored.model_id)
+
+    def reject(self, model_id: str, why: str = "") -> Model:
+        """Note that the gate kept the champion. Raises IllegalTransition."""
+        return self._move(model_id, "reject", why)
+
+    def withdraw(self, model_id: str, why: str = "") -> Model:
+        """Rule a model out for good. Raises IllegalTransition for the champion: roll back first."""
+        return self._move(model_id, "withdraw", why)
+
+    def get(self, model_id: str) -> Model:
+        """Return a model. Raises UnknownName."""
+        return self._get(self.store, model_id)
+
+    def champion(self, pipeline: str) -> Model | None:
+        """Return the champion of the pipeline, None before the first release."""
+        return self._champion(self.store, pipeline)
+
+    def list(self, pipeline: str | None = None) -> tuple[Model, ...]:
+        """List the models of one pipeline or of all, the newest first."""
+        rows = self.store.rows(
+            "SELECT * FROM model WHERE ? IS NULL OR pipeline = ? ORDER BY rowid DESC", (pipeline, pipeline)
+        )
+        return tuple(_model(row) for row in rows)
+
+    def history(self, model_id: str) -> tuple[Event, ...]:
+        """List what happened to a model, in order."""
+        rows = self.store.rows(
+            "SELECT model_id, event, source, target, at, why FROM model_event WHERE model_id = ?"
+            " ORDER BY event_number",
+            (model_id,),
+        )
+        return tuple(Event(*row) for row in rows)
+
+    def _move(self, model_id: str, event: str, why: str) -> Model:
+        with self.store.transaction() as connection:
+            self._apply(connection, self._get(connection, model_id), event, why)
+            return self._get(connection, model_id)
+
+    def _apply(self, connection: sqlite3.Connection, model: Model, event: str, why: str) -> None:
+        target = MODEL.next(model.state, event)
+        connection.execute("UPDATE model SET state = ? WHERE model_id = ?", (target, model.model_id))
+        self._note(connection, model.model_id, event, model.state, target, why)
+
+    def _note(
+        self, connection: sqlite3.Connection, model_id: str, event: str, source: str, target: str, why: str
+    ) -> None:
+        connection.execute(
+            "INSERT INTO model_event (model_id, event, source, target, at, why) VALUES (?, ?, ?, ?, ?, ?)",
+            (model_id, event, source, target, self._now().isoformat(), why),
+        )
+
+    @staticmethod
+    def _reserve(connection: sqlite3.Connection, name: ModelId) -> None:
+        connection.execute(
+            "INSERT INTO model_number (pipeline, day, last) VALUES (?, ?, ?)"
+            " ON CONFLICT (pipeline, day) DO UPDATE SET last = max(last, excluded.last)",
+            (name.pipeline, name.day.isoformat(), name.number),
+        )
+
+    @staticmethod
+    def _get(connection: sqlite3.Connection | Store, model_id: str) -> Model:
+        found = _rows(connection, "SELECT * FROM model WHERE model_id = ?", (model_id,))
+        if not found:
+            known = [row["model_id"] for row in _rows(connection, "SELECT model_id FROM model", ())]
+            raise UnknownName.among("model", model_id, known)
+        return _model(found[0])
+
+    @staticmethod
+    def _champion(connection: sqlite3.Connection | Store, pipeline: str) -> Model | None:
+        found = _rows(connection, "SELECT * FROM model WHERE pipeline = ? AND state = ?", (pipeline, CHAMPION))
+        return _model(found[0]) if found else None
+
+
+def _rows(connection: sqlite3.Connection | Store, sql: str, parameters: tuple[str, ...]) -> list[sqlite3.Row]:
+    if isinstance(connection, Store):
+        return connection.rows(sql, parameters)
+    return connection.execute(sql, parameters).fetchall()
+
+
+def _model(row: sqlite3.Row) -> Model:
+    return Model(
+        row["model_id"],
+        row["pipeline"],
+        row["state"],
+        row["folder"],
+        row["manifest"],
+        row["created_at"],
+        Card.from_json(row["card"], f"the registry's row of {row['model_id']}"),
+    )
