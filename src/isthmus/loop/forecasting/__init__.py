@@ -1,0 +1,1 @@
+"""Motion forecasting: samples from scenes, training, evaluation, tuning, and the weights that are released."""
