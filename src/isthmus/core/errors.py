@@ -49,13 +49,16 @@ class UnknownName(InputError):
 
 
 class ConditionError(InputError):
-    """A condition that cannot be read, or whose types do not fit; `offset` is the place in its text, from 0."""
+    """A condition that cannot be read, or whose types do not fit.
 
-    def __init__(self, what: str, hint: str = "", offset: int = 0) -> None:
+    `offset` is the place in its text, from 0, or None where the text is not known (yet).
+    """
+
+    def __init__(self, what: str, hint: str = "", offset: int | None = None) -> None:
         self.offset = offset
         super().__init__(what, hint)
 
-    def __reduce__(self) -> tuple[type, tuple[str, str, int]]:  # type: ignore[override]
+    def __reduce__(self) -> tuple[type, tuple[str, str, int | None]]:  # type: ignore[override]
         return type(self), (self.what, self.hint, self.offset)
 
 

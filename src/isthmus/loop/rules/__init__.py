@@ -1,0 +1,1 @@
+"""Rules: named conditions on scenes, read from catalogues and compiled for an engine."""
