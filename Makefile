@@ -1,0 +1,48 @@
+# Isthmus: every target sets up what it needs in .venv and is safe to repeat.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export OMP_NUM_THREADS := 1
+export PYTHONWARNINGS := ignore::DeprecationWarning
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test soak check format bench clean
+
+help: ## Say what each target does
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Isthmus needs Python 3.11 or newer; name one: make PYTHON=python3.11 ..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+setup: $(READY) ## Make the virtual environment .venv with the pinned dependencies
+
+demo: $(READY) ## Run the data loop on real samples (or the simulator alone) in ./demo-site
+	$(BIN)/isthmus demo demo-site
+
+test: $(READY) ## Run all tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+soak: $(READY) ## Run the long tests too
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m soak --soak
+
+check: $(READY) ## Prove format, lint, types and the import floors
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## Bring the code into its format
+	$(BIN)/ruff check --fix --exit-zero .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## Measure against the peers; prints the figures and writes build/bench.json
+	$(BIN)/python -m bench
+
+clean: ## Remove the environment, builds and the demo's site
+	rm -rf $(VENV) build demo-site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
