@@ -163,32 +163,56 @@ def on_grid(
     needed = [channels[name] for name in ("x", "y", "heading", "v") if name in channels]
     if any(not len(channel.times) for channel in needed):
         return []
-    first = math.ceil((max(float(c.times[0]) for c in needed) - start - _EPSILON_S) / dt)
-    last = math.floor((min(float(c.times[-1]) for c in needed) - start + _EPSILON_S) / dt)
-    if last < first:
-        return []
-    step = np.arange(first, last + 1, dtype=np.int64)
-    grid: Doubles = np.asarray(start + step * dt, np.float64)
-    there = np.logical_and.reduce([covered(channel, grid, longest_gap_s) for channel in needed])
-    sampled = {name: at(channel, grid, longest_gap_s) for name, channel in channels.items()}
-    lanes = None if lane is None else _held(lane, grid)
-    motions = []
-    for number, piece in enumerate(runs(there), 1):
-        x, y = sampled["x"][piece], sampled["y"][piece]
-        name = body.agent_id if number == 1 else f"{body.agent_id}~{number}"
-        motions.append(
-            Motion(
-                body=Body(name, body.length, body.width, body.kind),
-                step=step[piece],
-                x=x,
-                y=y,
-                heading=sampled["heading"][piece] if "heading" in sampled else path_heading(x, y),
-                v=sampled["v"][piece] if "v" in sampled else path_speed(x, y, dt),
-                a=sampled["a"][piece] if "a" in sampled else np.full(len(x), np.nan),
-                lane=None if lanes is None else lanes[piece],
+    motions: list[Motion] = []
+    for first_s, last_s in _spans(channels["x"].times, longest_gap_s):
+        # only spans with samples get a grid: one mad time stamp must not cost memory for years of steps
+        step = _steps(first_s - start, last_s - start, dt)
+        grid: Doubles = np.asarray(start + step * dt, np.float64)
+        there = np.logical_and.reduce([covered(channel, grid, longest_gap_s) for channel in needed])
+        sampled = {name: at(channel, grid, longest_gap_s) for name, channel in channels.items()}
+        lanes = None if lane is None else _held(lane, grid)
+        for piece in runs(there):
+            x, y = sampled["x"][piece], sampled["y"][piece]
+            name = f"{body.agent_id}~{len(motions) + 1}" if motions else body.agent_id
+            motions.append(
+                Motion(
+                    body=Body(name, body.length, body.width, body.kind),
+                    step=step[piece],
+                    x=x,
+                    y=y,
+                    heading=sampled["heading"][piece] if "heading" in sampled else path_heading(x, y),
+                    v=sampled["v"][piece] if "v" in sampled else path_speed(x, y, dt),
+                    a=sampled["a"][piece] if "a" in sampled else np.full(len(x), np.nan),
+                    lane=None if lanes is None else lanes[piece],
+                )
             )
-        )
     return motions
+
+
+def _spans(times: Doubles, longest_gap_s: float) -> Iterator[tuple[float, float]]:
+    """List the spans of time without a longer gap, as (first, last) sample."""
+    breaks = np.flatnonzero(np.diff(times) > longest_gap_s + _EPSILON_S)
+    firsts, lasts = np.concatenate([[0], breaks + 1]), np.concatenate([breaks, [len(times) - 1]])
+    yield from zip(times[firsts].tolist(), times[lasts].tolist(), strict=True)
+
+
+def _steps(first_s: float, last_s: float, dt: float) -> NDArray[np.int64]:
+    first, last = math.ceil((first_s - _EPSILON_S) / dt), math.floor((last_s + _EPSILON_S) / dt)
+    return np.arange(first, last + 1, dtype=np.int64)
+
+
+def averaged(channel: Channel, dt: float = DT) -> Channel:
+    """Average a channel that is sampled more than twice as densely as the grid over one step around each sample.
+
+    Without it the vibrations in a 100 Hz IMU would fold into the 10 Hz grid.
+    """
+    times, values = channel.times, channel.values
+    if channel.angular or len(times) < 3 or float(np.median(np.diff(times))) > dt / 2:
+        return channel
+    low = np.searchsorted(times, times - dt / 2, side="left")
+    high = np.searchsorted(times, times + dt / 2, side="right")
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    return Channel(times, (total[high] - total[low]) / (high - low))
 
 
 def _held(lane: Channel, grid: Doubles) -> NDArray[np.int64]:
@@ -229,21 +253,30 @@ def cut(
     total = max(int(motion.step[-1]) for motion in motions) + 1 - first
     parts = max(1, math.ceil(total / max(1, round(record_s / DT))))
     size = math.ceil(total / parts)
-    for number in range(parts):
+    windows = np.unique(np.concatenate([(motion.step - first) // size for motion in motions]))
+    for number in windows.tolist():
         begin = first + number * size
         pieces = [piece for motion in motions if (piece := _window(motion, begin, begin + size)) is not None]
-        if not pieces:
-            continue
+        origin = _origin(pieces)
         moving = tuple(piece.body.agent_id for piece in pieces if piece.body.agent_id not in still)
         yield Record(
             record_id=record_id if parts == 1 else f"{record_id}-{number:03d}",
             dt=DT,
-            tracks=tuple(_track(piece, begin, _origin(pieces)) for piece in pieces),
+            tracks=tuple(_track(piece, begin, origin) for piece in pieces),
             leak_group=leak_group,
             tags=tags,
             egos=moving if still else None,
-            start=None if start is None else start + datetime.timedelta(seconds=begin * DT),
+            start=_later(start, begin * DT),
         )
+
+
+def _later(start: datetime.datetime | None, seconds: float) -> datetime.datetime | None:
+    if start is None:
+        return None
+    try:
+        return start + datetime.timedelta(seconds=seconds)
+    except OverflowError:  # a mad time stamp: the record is judged by its states
+        return None
 
 
 def _window(motion: Motion, begin: int, end: int) -> Motion | None:

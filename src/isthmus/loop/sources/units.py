@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
-LengthUnit = Literal["m", "ft", "cm", "km"]
-SpeedUnit = Literal["m/s", "km/h", "mph", "ft/s", "kn"]
-AccelUnit = Literal["m/s2", "ft/s2", "g"]
-AngleUnit = Literal["rad", "deg", "compass_deg"]
-TimeUnit = Literal["s", "ms", "us", "ns"]
 
 LENGTH: dict[str, float] = {"m": 1.0, "ft": 0.3048, "cm": 0.01, "km": 1000.0}
 SPEED: dict[str, float] = {"m/s": 1.0, "km/h": 1 / 3.6, "mph": 0.44704, "ft/s": 0.3048, "kn": 1852 / 3600}
