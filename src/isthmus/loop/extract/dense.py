@@ -52,11 +52,15 @@ class FlatTracks:
         """Return the tracks that have a state within the half-open range of grid steps."""
         return np.flatnonzero((self.first < end) & (self.first + self.count > begin))
 
-    def block(self, tracks: Indices, begin: int, end: int) -> tuple[Float64s, NDArray[np.int16]]:
-        """Return states (n, T, 5), NaN where absent, and lanes (n, T), −1 where absent."""
+    def places(self, tracks: Indices, begin: int, end: int) -> tuple[Indices, Bools]:
+        """Return where in the flat arrays each track's steps lie, and whether it has them, both (n, T)."""
         step = np.arange(begin, end)[None, :] - self.first[tracks, None]
         there = (step >= 0) & (step < self.count[tracks, None])
-        at = self.offset[tracks, None] + np.where(there, step, 0)
+        return self.offset[tracks, None] + np.where(there, step, 0), there
+
+    def block(self, tracks: Indices, begin: int, end: int) -> tuple[Float64s, NDArray[np.int16]]:
+        """Return states (n, T, 5), NaN where absent, and lanes (n, T), −1 where absent."""
+        at, there = self.places(tracks, begin, end)
         states = self.states[at]
         states[~there] = np.nan
         return states, np.where(there, self.lane[at], np.int16(-1))
@@ -113,10 +117,12 @@ def nearest_agents(flat: FlatTracks, ego: int, begin: int, end: int, radius_m: f
     """
     tracks = flat.overlapping(begin, end)
     tracks = tracks[tracks != ego]
-    own = flat.block(np.array([ego]), begin, end)[0][0]
-    states = flat.block(tracks, begin, end)[0]
-    apart = np.hypot(states[:, :, X] - own[:, X], states[:, :, Y] - own[:, Y])
-    least = np.where(np.isnan(apart), np.inf, apart).min(axis=1, initial=np.inf)
+    at, there = flat.places(tracks, begin, end)
+    own, _ = flat.places(np.array([ego]), begin, end)
+    dx = flat.states[at, X] - flat.states[own, X]
+    dy = flat.states[at, Y] - flat.states[own, Y]
+    square = dx * dx + dy * dy
+    least = np.sqrt(np.where(there & (square == square), square, np.inf).min(axis=1, initial=np.inf))
     near = np.flatnonzero(least <= radius_m)
     order = sorted(near.tolist(), key=lambda row: (round(least[row], 3), flat.agent_ids[tracks[row]]))
     return np.array([ego, *tracks[order[: most - 1]]], np.int64)

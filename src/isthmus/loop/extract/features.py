@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from isthmus.loop.extract.interaction import cut_ins, lead_of
-from isthmus.loop.extract.kinematics import runs, smooth, stands
+from isthmus.loop.extract.kinematics import COURSE_HALF_S, EDGE_S, runs, smooth, stands
 from isthmus.loop.extract.lanes import lane_changes
 from isthmus.loop.extract.motion import Motion, motion_of
 from isthmus.loop.extract.vector import density, scene_vector
@@ -42,7 +42,6 @@ def row_of(scene: Scene, job_type: str) -> dict[str, Any]:
         "duration_s": round((scene.steps - 1) * scene.dt, 6),
         "steps": scene.steps,
         "agents": len(scene.states),
-        "density": density(motion),
         "complex": scene.pack(),
     }
     return row | _own_motion(scene, motion) | _stand_and_go(scene) | _others(scene, motion)
@@ -55,16 +54,18 @@ def batch_of(rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
 
 def _own_motion(scene: Scene, motion: Motion) -> dict[str, Any]:
     speed = scene.ego[:, V].astype(np.float64)
-    accel = motion.accel[0]
-    across = motion.speed[0] * smooth(motion.held)[1]
+    edge = min(round(EDGE_S / STEP_S), (scene.steps - 1) // 2)
+    inner = slice(edge, scene.steps - edge)
+    accel, jerk = motion.accel[0, inner], smooth(motion.accel[0])[1][inner]
+    across = (motion.speed[0] * smooth(motion.held, COURSE_HALF_S)[1])[inner]
     return {
-        "distance_m": float(motion.path.place[-1] - motion.path.place[0]),
+        "distance_m": max(float(motion.path.place[-1] - motion.path.place[0]), 0.0),
         "speed_mean": float(speed.mean()),
         "speed_min": float(speed.min()),
         "speed_max": float(speed.max()),
         "accel_min": float(accel.min()),
         "accel_max": float(accel.max()),
-        "jerk_max": float(np.abs(smooth(accel)[1]).max()),
+        "jerk_max": float(np.abs(jerk).max()),
         "lat_accel_max": float(np.abs(across).max()),
         "turn_rad": float(motion.held[-1] - motion.held[0]),
         "slowdown_3s": float(scene.slowdown.max()),
@@ -85,6 +86,7 @@ def _stand_and_go(scene: Scene) -> dict[str, Any]:
 def _others(scene: Scene, motion: Motion) -> dict[str, Any]:
     lead = lead_of(scene, motion)
     entering = cut_ins(scene, motion)
+    crowd = density(motion)
     return {
         "gap_min_m": _least(lead.gap),
         "headway_min_s": _least(lead.headway(motion.speed[0])),
@@ -92,7 +94,8 @@ def _others(scene: Scene, motion: Motion) -> dict[str, Any]:
         "cut_ins": len(entering),
         "cut_in_gap_m": min((item.gap for item in entering), default=None),
         "lane_changes": lane_changes(scene, motion),
-        "vector": scene_vector(motion, lead),
+        "density": crowd,
+        "vector": scene_vector(motion, lead, crowd),
     }
 
 

@@ -89,11 +89,13 @@ def lead_of(scene: Scene, motion: Motion) -> Lead:
 def corridor(scene: Scene, motion: Motion) -> tuple[Float64s, Bools]:
     """Return the bumper gap to each other agent and whether it is ahead in the corridor, both (A − 1, T).
 
-    An agent counts as ahead as soon as its rear is ahead of the ego's centre.
+    An agent counts as ahead as soon as its rear is ahead of the ego's centre; while the two overlap lengthwise
+    it must truly be in front, or it would be one that drives beside.
     """
     half = (scene.size[1:, 1] + scene.size[0, 1])[:, None] / 2
     gap, ahead = _ahead(scene, motion)
-    return gap, ahead & (np.abs(motion.beside[1:]) < half + SIDE_M)
+    off = np.abs(motion.beside[1:])
+    return gap, ahead & (off < np.where(gap < 0, half - SIDE_M, half + SIDE_M))
 
 
 def _ahead(scene: Scene, motion: Motion) -> tuple[Float64s, Bools]:

@@ -17,8 +17,12 @@ from isthmus.loop.forecast import STEP_S
 
 Float64s = NDArray[np.float64]
 
-HALF_S = 1.0
-"""Half width of the regression window, in seconds."""
+HALF_S = 1.3
+"""Half width of the regression window for speeds, in seconds."""
+COURSE_HALF_S = 1.0
+"""Half width of the regression window for positions, in seconds."""
+EDGE_S = 0.5
+"""Slopes this near to a scene's ends rest on one side alone: extremes are not looked for there."""
 SLOWDOWN_S = 3.0
 _STANDS, _MOVES = 0.3, 1.0  # m/s: a stand begins below the first and ends above the second
 _SHORTEST_STAND_S = 0.5
@@ -33,11 +37,14 @@ def smooth(values: NDArray[np.floating], half_s: float = HALF_S) -> tuple[Float6
     filled = np.where(there, rows, 0.0)
     centre = filled.sum(axis=1, keepdims=True) / np.maximum(there.sum(axis=1, keepdims=True), 1)
     filled = np.where(there, filled - centre, 0.0)
-    weights = _weights(shape[-1], round(half_s / STEP_S))
-    mask = there.astype(np.float64)
-    mask = mask[:1] if there.all() else mask
-    s0, s1, s2 = (mask @ weight for weight in weights)
-    m0, m1 = (filled @ weight for weight in weights[:2])
+    half = round(half_s / STEP_S)
+    first, second, third = _weights(shape[-1], half)
+    if there.all():
+        s0, s1, s2 = _full_sums(shape[-1], half)
+    else:
+        mask = there.astype(np.float64)
+        s0, s1, s2 = mask @ first, mask @ second, mask @ third
+    m0, m1 = filled @ first, filled @ second
     spread = s0 * s2 - s1 * s1
     enough = spread > 1e-9
     spread = np.where(enough, spread, 1.0)
@@ -56,6 +63,12 @@ def _weights(steps: int, half: int) -> tuple[Float64s, Float64s, Float64s]:
     return first[:steps, :steps], second[:steps, :steps], third[:steps, :steps]
 
 
+@lru_cache(maxsize=512)
+def _full_sums(steps: int, half: int) -> tuple[Float64s, Float64s, Float64s]:
+    first, second, third = (weight.sum(axis=0) for weight in _weights(steps, half))
+    return first, second, third
+
+
 @lru_cache(maxsize=8)
 def _bands(size: int, half: int) -> tuple[Float64s, Float64s, Float64s]:
     apart = np.arange(size)[:, None] - np.arange(size)[None, :]
@@ -72,8 +85,9 @@ def slowdown(speed: NDArray[np.floating]) -> NDArray[np.float32]:
     smoothed = smooth(speed)[0]
     reach = round(SLOWDOWN_S / STEP_S) + 1
     padded = np.concatenate([smoothed, np.full(reach - 1, np.inf)])
-    least = np.lib.stride_tricks.sliding_window_view(padded, reach).min(axis=1)
-    return np.maximum(smoothed - least, 0.0).astype(np.float32)
+    least: Float64s = np.lib.stride_tricks.sliding_window_view(padded, reach).min(axis=1)
+    lost: NDArray[np.float32] = np.maximum(smoothed - least, 0.0).astype(np.float32)
+    return lost
 
 
 def course_of(states: NDArray[np.floating], heading: int = 2, slowest: float = 1.0) -> tuple[Float64s, Float64s]:
@@ -82,7 +96,7 @@ def course_of(states: NDArray[np.floating], heading: int = 2, slowest: float = 1
     The direction is NaN below `slowest` m/s, where positions say little. A vehicle that backs up is given the
     direction that its front points to, so that it compares with the direction of its lane.
     """
-    velocity = smooth(np.moveaxis(states[..., :2], -1, 0))[1]
+    velocity = smooth(np.moveaxis(states[..., :2], -1, 0), COURSE_HALF_S)[1]
     speed = np.hypot(velocity[0], velocity[1])
     course = np.arctan2(velocity[1], velocity[0])
     backwards = np.cos(course - states[..., heading]) < 0
@@ -112,7 +126,9 @@ def stands(speed: NDArray[np.floating]) -> NDArray[np.bool_]:
     if not len(known):
         return np.zeros(len(speed), np.bool_)
     latest = np.searchsorted(known, np.arange(len(speed)), side="right") - 1
-    standing = (clear[known[np.maximum(latest, 0)]] == 1) & ((latest >= 0) | (clear[known[0]] == 1))
+    standing: NDArray[np.bool_] = (clear[known[np.maximum(latest, 0)]] == 1) & (
+        (latest >= 0) | (clear[known[0]] == 1)
+    )
     for begin, end in runs(standing):
         if (end - begin) * STEP_S < _SHORTEST_STAND_S:
             standing[begin:end] = False

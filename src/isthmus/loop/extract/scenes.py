@@ -16,7 +16,7 @@ from isthmus.loop.extract.kinematics import slowdown, smooth
 from isthmus.loop.extract.settings import ExtractSettings
 from isthmus.loop.forecast import STEP_S
 from isthmus.loop.record import Record, Reject
-from isthmus.loop.scene import Scene, A, V, X, Y
+from isthmus.loop.scene import A, Scene, V, X, Y
 
 Float64s = NDArray[np.float64]
 
@@ -55,7 +55,7 @@ def scenes_of(
 
 
 def id_of(source: str, day: datetime.date, record_id: str, ego: str, window: int) -> str:
-    """Name a scene. Other characters than letters, digits, _ and - become _, and a digest then keeps names apart."""
+    """Name a scene. Characters other than letters, digits, _ and - become _; a digest then keeps names apart."""
     return f"{_plain(source)}.{day:%Y%m%d}.{_plain(record_id)}.{_plain(ego)}.{window}"
 
 

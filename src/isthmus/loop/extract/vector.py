@@ -34,8 +34,8 @@ _FADE_M = 20.0
 _SECTORS = 6
 
 
-def scene_vector(motion: Motion, lead: Lead) -> NDArray[np.float32]:
-    """Return the vector, float32 (32,), finite."""
+def scene_vector(motion: Motion, lead: Lead, near_agents: float) -> NDArray[np.float32]:
+    """Return the vector, float32 (32,), finite. `near_agents` is `density(motion)`."""
     near = np.where(lead.agent >= 0, np.exp(-np.nan_to_num(lead.gap) / _FADE_M), 0.0)
     time_left = lead.time_to_collision()
     urgent = 1 / np.maximum(np.nanmin(time_left), 0.1) if np.isfinite(time_left).any() else 0.0
@@ -46,11 +46,11 @@ def scene_vector(motion: Motion, lead: Lead) -> NDArray[np.float32]:
         _parts(near, 4) / 0.4,
         _parts(near * np.nan_to_num(lead.closing), 4) / 1.0,
         _sectors(motion) / 0.6,
-        np.array([density(motion) / 10.0]),
+        np.array([near_agents / 10.0]),
         np.array([urgent / 0.3]),
     )
     entries = np.concatenate([2 * np.tanh(group / 2) / np.sqrt(len(group)) for group in groups])
-    assert len(entries) == VECTOR_SIZE  # noqa: S101 - the table above
+    assert len(entries) == VECTOR_SIZE
     return entries.astype(np.float32)
 
 
@@ -64,7 +64,8 @@ def _parts(values: Float64s, parts: int) -> Float64s:
     """Return the mean of each of `parts` equal parts; a step on a border counts to both by its share."""
     total = np.concatenate([[0.0], np.cumsum(values)])
     edges = np.linspace(0, len(values), parts + 1)
-    return np.diff(np.interp(edges, np.arange(len(total)), total)) * (parts / len(values))
+    sums: Float64s = np.diff(np.interp(edges, np.arange(len(total)), total))
+    return sums * (parts / len(values))
 
 
 def _sectors(motion: Motion) -> Float64s:
@@ -79,6 +80,7 @@ def _sectors(motion: Motion) -> Float64s:
     share = np.where(there, place, 0.0) - lower
     weight = np.where(there, np.exp(-np.where(there, distance, 0.0) / _FADE_M), 0.0)
     index = lower.astype(np.int64) % _SECTORS
-    filled = np.bincount(index.ravel(), (weight * (1 - share)).ravel(), _SECTORS)
+    filled = np.bincount(index.ravel(), (weight * (1 - share)).ravel(), _SECTORS).astype(np.float64)
     filled += np.bincount((index.ravel() + 1) % _SECTORS, (weight * share).ravel(), _SECTORS)
-    return filled / motion.xy.shape[1]
+    mean: Float64s = filled / motion.xy.shape[1]
+    return mean
