@@ -31,7 +31,9 @@ class SitePart:
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(f"timezone {self.timezone!r} is not known; write one such as Europe/Berlin") from error
+            raise ValueError(
+                f"timezone {self.timezone!r} is not known; write one such as Europe/Berlin"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ def _sources(reader: Reader) -> dict[str, Source]:
             continue
         settings = reader.read(job.Settings, table.get("settings", {}), (*where, "settings"))
         if settings is not None:
-            found[name] = Source(name, table["job_type"], settings)
+            found[name] = Source(name, table["job_type"], job(name, settings))
     return found
 
 

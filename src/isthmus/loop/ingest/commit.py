@@ -38,12 +38,10 @@ def parts(units: Sequence[UnitDone], staging: Path, rejects: list[Reject]) -> It
                 reader = pa.ipc.open_file(file)
                 for number in range(reader.num_record_batches):
                     batch = reader.get_batch(number)
-                    twice = []
-                    for record in pc.unique(batch.column("record_id")).to_pylist():
-                        if owner.setdefault(record, unit.key) != unit.key:
-                            twice.append(record)
+                    found = pc.unique(batch.column("record_id")).to_pylist()
+                    twice = [record for record in found if owner.setdefault(record, unit.key) != unit.key]
                     if twice:
-                        said = {item.record_id for item in rejects if item.reason == "duplicate"}
+                        said = {item.record_id for item in rejects}
                         rejects.extend(
                             Reject(record, "duplicate", unit.key, f"also in {owner[record]}")
                             for record in twice

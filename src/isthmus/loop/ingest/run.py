@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from isthmus.core.errors import Corrupt
 from isthmus.core.progress import Progress, Report, silent
 from isthmus.loop.extract import ExtractSettings
 from isthmus.loop.extract.pool import run_units
@@ -16,7 +17,6 @@ from isthmus.loop.ingest.journal import Journal, UnitDone
 from isthmus.loop.ingest.states import COMMITTED, EXTRACTING, STAGED
 from isthmus.loop.ingest.work import Source, UnitTask
 from isthmus.loop.record import Reject
-from isthmus.loop.sources.port import job_type
 from isthmus.loop.tables import LoopTables
 from isthmus.state.lock import held
 
@@ -64,7 +64,12 @@ class Ingest:
             if state == EXTRACTING:
                 state, kept = self._extract(source, day, folder)
             if state == STAGED:
-                state = self._commit(source, day, folder)
+                try:
+                    state = self._commit(source, day, folder)
+                except Corrupt:
+                    shutil.rmtree(folder)  # the parts are read anew by the next ingest
+                    self.journal.move(source.name, day, "lost")
+                    raise
             if state == COMMITTED:
                 self.tables.level(self.report)
                 self.journal.move(source.name, day, "levelled")
@@ -75,8 +80,7 @@ class Ingest:
         return Ingested(source.name, day, entry.units, entry.scenes, entry.rejects, reasons, resumed, kept)
 
     def _extract(self, source: Source, day: datetime.date, folder: Path) -> tuple[str, bool]:
-        job = job_type(source.job_type)(source.name, source.settings)
-        units = job.discover(day)
+        units = source.job.discover(day)
         folder.mkdir(parents=True, exist_ok=True)
         self.journal.keep_only(source.name, day, [unit.key for unit in units])
         done = self.journal.units(source.name, day)

@@ -15,7 +15,7 @@ from isthmus.loop.extract import ExtractSettings, batch_of, row_of, scenes_of
 from isthmus.loop.fields import SCENES
 from isthmus.loop.ingest.journal import UnitDone
 from isthmus.loop.record import Reject, Unit
-from isthmus.loop.sources.port import job_type
+from isthmus.loop.sources.port import JobType
 from isthmus.loop.sources.validate import validate
 from isthmus.state.files import replacing
 from isthmus.warehouse.declared import to_arrow
@@ -26,11 +26,11 @@ _ROWS = 256
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A declared source: its name, its job type, and the settings that the job type understands."""
+    """A declared source: its name, the name of its job type, and the job that reads it."""
 
     name: str
     job_type: str
-    settings: Any
+    job: JobType
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,8 @@ class UnitTask:
             yield batch_of(held)
 
     def _rows(self, unit: Unit, rejects: list[Reject]) -> Iterator[dict[str, Any]]:
-        job = job_type(self.source.job_type)(self.source.name, self.source.settings)
         seen: set[str] = set()
-        for found in job.read(unit):
+        for found in self.source.job.read(unit):
             if isinstance(found, Reject):
                 rejects.append(found)
                 continue

@@ -102,7 +102,7 @@ class Ledger:
                 ).fetchone()
                 raise Busy(
                     f"run {other['id']} of {pipeline} is open ({other['state']})",
-                    f"finish it with: isthmus loop resume {other['id']}, or end it with: isthmus loop cancel {other['id']}",
+                    f"go on with: isthmus loop resume {other['id']}, or end it: isthmus loop cancel {other['id']}",
                 ) from error
         return self.get(run)
 

@@ -63,11 +63,11 @@ class Scheduler:
                 found.append(schedule)
         return found
 
-    def served(self, schedule: Schedule) -> None:
-        """Remember that the schedule fired just now."""
+    def served(self, schedule: Schedule, at: datetime.datetime | None = None) -> None:
+        """Remember that the schedule was served for all times up to `at`, by default now."""
+        seen = (at or self._clock.now()).isoformat()
         with self._store.transaction() as sql:
-            now = self._clock.now().isoformat()
-            sql.execute("REPLACE INTO schedule VALUES (?, ?, ?)", (schedule.name, schedule.cron, now))
+            sql.execute("REPLACE INTO schedule VALUES (?, ?, ?)", (schedule.name, schedule.cron, seen))
 
     def serve(self, fire: Callable[[Schedule], None]) -> None:
         """Fire what was missed, then wait and fire until interrupted. One fires at a time; late ones fire once."""
@@ -89,8 +89,9 @@ class Scheduler:
         waiting.start()
 
     def _fire(self, schedule: Schedule, fire: Callable[[Schedule], None]) -> None:
-        self.served(schedule)
+        at = self._clock.now()
         fire(schedule)
+        self.served(schedule, at)  # after the run: a process killed in it finds the schedule due again
 
     def _fire_own(self, schedule: Schedule, fire: Callable[[Schedule], None]) -> None:
         """Fire from the scheduler's thread, with a connection that belongs to this thread."""
