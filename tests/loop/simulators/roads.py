@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 from samples import SAMPLES
 
+from isthmus.loop.extract import ExtractSettings, scenes_of
+from isthmus.loop.record import Record, Track
 from isthmus.loop.scene import Scene
 
 DT = 0.1
@@ -68,36 +72,24 @@ def finished(
     )
 
 
-def real_scenes(least_steps: int = 60, egos_per_recording: int = 4, reach_m: float = 60.0) -> list[Scene]:
+def real_scenes(egos_per_recording: int = 2, least_s: float = 5.0) -> list[Scene]:
     """Cut scenes from the NGSIM sample: the agents recorded longest of each recording, as egos."""
-    import pyarrow.parquet as pq
-
     table = pq.read_table(SAMPLES / "driving" / "ngsim" / "agents.parquet").to_pandas()
-    scenes = []
-    for recording, rows in table.groupby("scenario_id"):
-        spans = rows.groupby("agent_id").step.agg(["min", "max", "count"])
-        whole = spans[spans["count"] >= least_steps].sort_values("count", ascending=False, kind="stable")
-        for ego in whole.index[:egos_per_recording]:
-            scenes.append(_cut(str(recording), rows, ego, spans.loc[ego], reach_m))
+    day = datetime.date(2026, 11, 20)
+    settings = ExtractSettings(min_s=least_s)
+    scenes: list[Scene] = []
+    for name, rows in table.groupby("scenario_id"):
+        tracks = tuple(_track(str(agent), track) for agent, track in rows.groupby("agent_id"))
+        longest = sorted(tracks, key=lambda track: (-len(track.step), track.agent_id))[:egos_per_recording]
+        record = Record(str(name), DT, tracks, str(name), egos=tuple(track.agent_id for track in longest))
+        found = scenes_of(record, source="ngsim", job_type="batch", day=day, settings=settings)
+        scenes.extend(scene for scene in found if isinstance(scene, Scene))
     return scenes
 
 
-def _cut(recording: str, rows, ego: int, span, reach_m: float) -> Scene:  # noqa: ANN001
-    first, steps = int(span["min"]), int(span["max"] - span["min"] + 1)
-    during = rows[(rows.step >= first) & (rows.step < first + steps)]
-    agents = [ego, *(agent for agent in during.agent_id.unique() if agent != ego)]
-    states = np.full((len(agents), steps, 5), np.nan, np.float32)
-    size = np.zeros((len(agents), 2), np.float32)
-    kinds = []
-    place = {agent: row for row, agent in enumerate(agents)}
-    row_of = during.agent_id.map(place).to_numpy()
-    columns = during[["x", "y", "heading", "v", "a"]].to_numpy(np.float32)
-    states[row_of, during.step.to_numpy() - first] = np.nan_to_num(columns)
-    size[row_of] = during[["length", "width"]].to_numpy(np.float32)
-    kinds = during.drop_duplicates("agent_id").set_index("agent_id").type.loc[agents].tolist()
-    away = np.hypot(states[:, :, 0] - states[0, :, 0], states[:, :, 1] - states[0, :, 1])
-    kept = np.nanmin(away, axis=1) < reach_m
-    states = states[kept]
-    lane = np.full(states.shape[:2], -1, np.int16)
-    kinds = [kind for kind, near in zip(kinds, kept, strict=True) if near]
-    return finished(states, lane, kinds, f"{recording}.{ego}", size[kept])
+def _track(agent: str, rows: pd.DataFrame) -> Track:
+    columns = {name: rows[name].to_numpy(np.float32) for name in ("x", "y", "heading", "v", "a")}
+    size = rows[["length", "width"]].iloc[0]
+    return Track(
+        agent, rows["step"].to_numpy(np.int32), **columns, length=float(size["length"]), width=float(size["width"])
+    )

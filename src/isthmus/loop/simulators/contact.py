@@ -15,6 +15,7 @@ al. 2024). A collision at fault with something that is no road user counts half.
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -82,3 +83,51 @@ def severity(contact: Contact, kind: str, between_lanes: bool) -> float:
     if not contact.at_fault(between_lanes):
         return 1.0
     return 0.5 if kind in STATIC_KINDS else 0.0
+
+
+class Contacts:
+    """Watches one drive for collisions.
+
+    `active` bool (A,) marks the others that can still collide: one that hit the ego without being its fault, or
+    that appeared inside it, is left out from then on. `no_collision` is the least factor NC so far.
+    """
+
+    def __init__(self, ego_size: Array, size: Array, kinds: Sequence[str], active: Array) -> None:
+        self.active = active
+        self.collided = False
+        self.no_collision = 1.0
+        self.ignored = int((~active).sum())
+        self._ego_size = ego_size
+        self._kinds = kinds
+        # Boxes farther apart than both half diagonals can't touch.
+        self._reach = (np.hypot(*ego_size) + np.hypot(size[:, 0], size[:, 1])) ** 2 / 4
+
+    def at_fault(
+        self, ego: Sequence[float], others: Array, speeds: Array, appeared: Array | None, between_lanes: bool
+    ) -> bool:
+        """Judge the contacts of one moment; True where the ego is at fault in one of them.
+
+        `ego` is a state as in Scene; `others` (A, 5) are boxes; `appeared` (A,) marks those that were not there
+        a step before, None all.
+        """
+        x, y, heading, speed = ego[:4]
+        dx, dy = others[:, 0] - x, others[:, 1] - y
+        near = np.flatnonzero((dx * dx + dy * dy <= self._reach) & self.active)
+        if len(near) == 0:
+            return False
+        mine = np.array([x, y, heading, *self._ego_size])
+        fault = False
+        for other in near[overlap(mine, others[near])]:
+            if appeared is None or appeared[other]:
+                self.ignored += 1
+                self.active[other] = False
+                continue
+            self.collided = True
+            contact = classify(mine, speed, others[other], float(speeds[other]))
+            factor = severity(contact, self._kinds[other], between_lanes)
+            self.no_collision = min(self.no_collision, factor)
+            if factor < 1.0:
+                fault = True
+            else:
+                self.active[other] = False
+        return fault

@@ -19,9 +19,9 @@ from isthmus.core.progress import Progress, Report, silent
 from isthmus.core.settings import setting
 from isthmus.loop.forecast import HISTORY
 from isthmus.loop.scene import HEADING, Scene, V, X, Y
-from isthmus.loop.simulators.contact import classify, severity
+from isthmus.loop.simulators.contact import Contacts
 from isthmus.loop.simulators.drive import Drive, JudgeSettings, judge
-from isthmus.loop.simulators.geometry import boxes, overlap
+from isthmus.loop.simulators.geometry import boxes
 from isthmus.loop.simulators.observation import Observation, PathView, leader
 from isthmus.loop.simulators.policy import Policy, checked
 from isthmus.loop.simulators.port import Episode
@@ -104,9 +104,6 @@ class _Replay:
         self._boxes = boxes(
             others[..., X], others[..., Y], others[..., HEADING], recording.size[:, 0], recording.size[:, 1]
         )
-        self._reach = (np.hypot(self.length, self.width) + np.hypot(*recording.size.T)) ** 2 / 4
-        self.collided = False
-        self.no_collision = 1.0
 
     @property
     def size(self) -> Array:
@@ -181,35 +178,20 @@ class _Replay:
         self._world[0, self.step] = state
 
     def _collide(self, step: int, station: float, ego: Sequence[float]) -> bool:
-        """Judge new contacts at `step`; True where the ego is at fault."""
-        x, y, heading, speed, _ = ego
-        theirs = self._boxes[step]
-        dx, dy = theirs[:, 0] - x, theirs[:, 1] - y
-        near = np.flatnonzero((dx * dx + dy * dy <= self._reach) & self.active)
-        if len(near) == 0:
-            return False
-        mine = np.array([x, y, heading, self.length, self.width])
-        at_fault = False
-        for other in near[overlap(mine, theirs[near])]:
-            appears = step == self.start or np.isnan(self._boxes[step - 1, other, 0])
-            if not appears:
-                self.collided = True
-                contact = classify(mine, speed, theirs[other], float(self.recording.others[step, other, V]))
-                kind = self.recording.scene.kinds[other + 1]
-                factor = severity(contact, kind, bool(self.recording.between(np.array(station))))
-                self.no_collision = min(self.no_collision, factor)
-                at_fault |= factor < 1.0
-            else:
-                self.ignored += 1
-            if not at_fault:
-                self.active[other] = False
-                self._view = self._without_ghosts(self._view)
-        return at_fault
+        boxes_now, recording = self._boxes[step], self.recording
+        appeared = None if step == self.start else np.isnan(self._boxes[step - 1, :, 0])
+        before = self.contacts.active.copy()
+        fault = self.contacts.at_fault(
+            ego, boxes_now, recording.others[step, :, V], appeared, bool(recording.between(np.array(station)))
+        )
+        if (before != self.contacts.active).any():
+            self._view = self._without_ghosts(self._view)
+        return fault
 
     def _without_ghosts(self, view: PathView) -> PathView:
-        if self.active.all():
+        if self.contacts.active.all():
             return view
-        station = np.where(self.active, view.station, np.nan)
+        station = np.where(self.contacts.active, view.station, np.nan)
         return PathView(station, view.offset, view.half_along, view.half_across, view.speed)
 
     def _finish(self, policy: str, ego: Array, gaps: Array, stations: Array) -> Drive:
@@ -224,14 +206,14 @@ class _Replay:
             ego=ego,
             ego_size=np.array([self.length, self.width]),
             recorded=recorded[start : start + len(ego)],
-            others=recording.others[start:, self.active],
-            size=recording.size[self.active],
+            others=recording.others[start:, self.contacts.active],
+            size=recording.size[self.contacts.active],
             between_lanes=recording.between(stations),
             gap=gaps[:, 0],
             leader_speed=gaps[:, 1],
             way=float(stations[-1] - stations[0]),
             recorded_way=float(recording.station[-1] - recording.station[start]),
-            collided=self.collided,
-            no_collision=self.no_collision,
-            ignored=self.ignored,
+            collided=self.contacts.collided,
+            no_collision=self.contacts.no_collision,
+            ignored=self.contacts.ignored,
         )

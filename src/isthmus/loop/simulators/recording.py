@@ -197,9 +197,8 @@ def _between_lanes(scene: Scene) -> Array:
 
 def _contradicts(recording: Recording, length: float, width: float) -> Array:
     ego, others = recording.ego_states(), recording.others
-    mine = boxes(ego[:, X], ego[:, Y], ego[:, HEADING], np.float64(length), np.float64(width))[:, None]
+    mine = boxes(ego[:, X], ego[:, Y], ego[:, HEADING], np.array(length), np.array(width))[:, None]
     theirs = boxes(
         others[..., X], others[..., Y], others[..., HEADING], recording.size[:, 0], recording.size[:, 1]
     )
-    both: Array = overlap(mine, theirs).any(axis=0)
-    return both
+    return np.asarray(overlap(mine, theirs).any(axis=0))
