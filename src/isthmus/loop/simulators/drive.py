@@ -26,8 +26,9 @@ class JudgeSettings:
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """What happened, n steps long. `others` is (n + k, A, 5) with sizes `size` (A, 2), without those that can't collide.
+    """What happened, n steps long.
 
+    `others` is (n + k, A, 5) with sizes `size` (A, 2), without those that can't collide.
     `recorded` is (n, 5), or None where nothing was. `way` and `recorded_way` are in metres. `no_collision` is
     the least NC of the collisions (1 without one).
     """

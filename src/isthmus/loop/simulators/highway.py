@@ -18,7 +18,7 @@ from isthmus.core.errors import MissingExtra
 from isthmus.core.progress import Progress, Report, silent
 from isthmus.core.settings import setting
 from isthmus.loop.forecast import HISTORY, STEP_S
-from isthmus.loop.scene import Scene, A, V
+from isthmus.loop.scene import A, Scene, V
 from isthmus.loop.simulators.contact import Contacts
 from isthmus.loop.simulators.drive import Drive, JudgeSettings, judge
 from isthmus.loop.simulators.geometry import Path

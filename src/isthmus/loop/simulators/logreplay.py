@@ -93,10 +93,9 @@ class _Replay:
         self.start = self.step = start
         scene = recording.scene
         self.length, self.width = (float(side) for side in scene.size[0])
-        self.active = (
-            ~recording.contradicts if settings.ignore_contradictions else np.ones(len(recording.size), bool)
-        )
-        self.ignored = int((~self.active).sum())
+        can_collide = ~recording.contradicts | (not settings.ignore_contradictions)
+        ego_size = np.array([self.length, self.width])
+        self.contacts = Contacts(ego_size, recording.size, scene.kinds[1:], can_collide)
         self._world = scene.states.copy()
         self._size = scene.size
         self._view = self._without_ghosts(recording.view)

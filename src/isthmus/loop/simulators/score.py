@@ -60,8 +60,8 @@ def ttc_within_bound(
 ) -> bool:
     """Say whether the ego keeps the bound on time to collision at every step.
 
-    `ego` is (n, 5); `others` is (n + k, A, 5) from the same first step on, NaN where absent, k ≥ 0 steps longer; an
-    agent whose first projected meeting is not ahead is left out from then on, as NAVSIM does. `size` is
+    `ego` is (n, 5); `others` is (n + k, A, 5) from the same first step on, NaN where absent, k ≥ 0 steps longer;
+    an agent whose first projected meeting is not ahead is left out from then on, as NAVSIM does. `size` is
     (A, 2), `ego_size` (2,), `between_lanes` bool (n,).
     """
     if others.shape[1] == 0:

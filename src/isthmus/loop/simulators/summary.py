@@ -24,9 +24,7 @@ FIGURES: tuple[tuple[str, str, Better], ...] = (
 """Name, unit and direction of every figure; the metric's full name is SIMULATOR.NAME, such as log_replay.score."""
 
 
-def summarise(
-    episodes: Iterable[Episode], slices: Mapping[str, tuple[str, ...]], model: str
-) -> list[Measure]:
+def summarise(episodes: Iterable[Episode], slices: Mapping[str, tuple[str, ...]], model: str) -> list[Measure]:
     """Sum up the episodes of each simulator, overall and for each slice.
 
     `slices` gives the slices (`KIND:NAME`) of a scene id; a scene without any counts overall alone. `progress` is
