@@ -85,7 +85,8 @@ def _stand_and_go(scene: Scene) -> dict[str, Any]:
 
 def _others(scene: Scene, motion: Motion) -> dict[str, Any]:
     lead = lead_of(scene, motion)
-    entering = cut_ins(scene, motion)
+    changes = lane_changes(scene, motion)
+    entering = cut_ins(scene, motion, changes or [])
     crowd = density(motion)
     return {
         "gap_min_m": _least(lead.gap),
@@ -93,7 +94,7 @@ def _others(scene: Scene, motion: Motion) -> dict[str, Any]:
         "ttc_min_s": _least(lead.time_to_collision()),
         "cut_ins": len(entering),
         "cut_in_gap_m": min((item.gap for item in entering), default=None),
-        "lane_changes": lane_changes(scene, motion),
+        "lane_changes": None if changes is None else len(changes),
         "density": crowd,
         "vector": scene_vector(motion, lead, crowd),
     }

@@ -6,6 +6,7 @@ moves the corridor with it and a bend does not make the vehicle of the next lane
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +35,8 @@ LEAST_CLOSING = 0.1
 
 _OUTSIDE_M = 0.4  # beyond the corridor: an agent must have been that far outside to come in
 _INSIDE_M = 0.2  # within the corridor: an agent must come that far in for a cut-in
-_BEFORE_S, _AFTER_S = 3.0, 1.5  # the time around entering in which the two motions across are compared
+_CHANGE_S = 1.5  # before and after the ego crosses into another lane, its path leads from lane to lane
+_BEFORE_S, _AFTER_S = 2.0, 1.5  # the time around entering in which the two motions across are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +107,11 @@ def _ahead(scene: Scene, motion: Motion) -> tuple[Float64s, Bools]:
     return gap, (gap > -scene.size[0, 0] / 2) & aligned
 
 
-def cut_ins(scene: Scene, motion: Motion) -> list[CutIn]:
+def cut_ins(scene: Scene, motion: Motion, changes: Sequence[int]) -> list[CutIn]:
     """List the agents that come into the ego's path from beside it, at most 40 m ahead, and stay there.
 
-    An agent that the ego itself comes to be behind of, by changing lanes or turning, does not cut in.
+    `changes` are the steps at which the ego changes lanes. An agent that the ego itself comes to be behind of, by
+    changing lanes or turning, does not cut in.
     """
     half = (scene.size[1:, 1] + scene.size[0, 1])[:, None] / 2
     gap, ahead = _ahead(scene, motion)
@@ -117,6 +120,9 @@ def cut_ins(scene: Scene, motion: Motion) -> list[CutIn]:
     outside = off > half + SIDE_M + _OUTSIDE_M
     deep = inside & (off < half + SIDE_M - _INSIDE_M)
     stays = round(STAYS_S / STEP_S)
+    steps = np.array(changes, np.int64)
+    leaves = motion.path.place[np.maximum(steps - round(_CHANGE_S / STEP_S), 0)]
+    arrives = motion.path.place[np.minimum(steps + round(_CHANGE_S / STEP_S), scene.steps - 1)]
     found = []
     for row in np.flatnonzero(inside.any(axis=1) & outside.any(axis=1)).tolist():
         was_outside = 0
@@ -128,7 +134,8 @@ def cut_ins(scene: Scene, motion: Motion) -> list[CutIn]:
             near = float(gap[row, begin]) <= CUT_IN_M
             if enough:
                 was_outside = end
-            if enough and near and _comes_by_itself(scene, motion, row + 1, begin):
+            own = bool(((arrives > motion.path.place[begin]) & (leaves < motion.along[row + 1, begin])).any())
+            if enough and near and not own and _comes_by_itself(scene, motion, row + 1, begin):
                 found.append(CutIn(row + 1, begin, max(float(gap[row, begin]), 0.0)))
     return sorted(found, key=lambda item: item.step)
 

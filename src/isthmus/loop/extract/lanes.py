@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.loop.extract.kinematics import runs, smooth
+from isthmus.loop.extract.kinematics import runs
 from isthmus.loop.extract.motion import Motion
 from isthmus.loop.extract.path import turned
 from isthmus.loop.forecast import STEP_S
@@ -29,19 +29,20 @@ _EVERY = 5  # steps between the places at which the direction is asked for: it c
 _LEAST_TRAFFIC = 2  # other vehicles: one alone may change lanes itself
 _DRIFT = 0.15  # m/s across the road, below which the ego keeps its lane
 _CROSSED_M = 2.2  # across, more than wobbling in a lane and less than a narrow lane
+_AROUND = 10  # steps before and after, which show whether the ego or the others swerve
 _PARALLEL = np.radians(6.0)
 _TIGHTEST_M = 40.0  # radius below which a bend is a turn at a crossing
 
 
-def lane_changes(scene: Scene, motion: Motion) -> int | None:
-    """Count the ego's lane changes; None where neither lanes, map nor traffic tell where the road leads."""
+def lane_changes(scene: Scene, motion: Motion) -> list[int] | None:
+    """List the steps at which the ego changes lanes; None where neither lanes, map nor traffic tell."""
     lane = scene.lane[0]
     if (lane >= 0).mean() >= 0.5:
-        return len(changes_of_number(lane))
+        return changes_of_number(lane)
     road = road_along(scene, motion)
     if np.isfinite(road).mean() < 0.5:
-        return 0 if motion.speed[0].max() < 1.0 else None
-    return len(crossings(motion, road))
+        return [] if motion.speed[0].max() < 1.0 else None
+    return crossings(motion, road)
 
 
 def changes_of_number(lane: NDArray[np.integer]) -> list[int]:
@@ -131,10 +132,9 @@ def _from_map(scene: Scene, places: Float64s, course: Float64s) -> Float64s:
 def crossings(motion: Motion, road: Float64s) -> list[int]:
     """List the steps at which the ego crosses from one lane into the next, given the road's direction (T,)."""
     known = np.isfinite(road)
-    road = np.where(known, road, 0.0)
-    off = np.where(known, turned(motion.held, road), 0.0)
+    road = np.where(known, road, motion.held)
+    off = turned(motion.held, road)
     across = np.where(motion.moving[0], motion.speed[0] * np.sin(off), 0.0)
-    road = smooth(np.unwrap(road), 0.5)[0]
     found: list[int] = []
     for flags in (across > _DRIFT, across < -_DRIFT):
         for begin, end in runs(flags & known):
@@ -142,9 +142,20 @@ def crossings(motion: Motion, road: Float64s) -> list[int]:
             lanes = max(1, round(abs(float(way[-1])) / LANE_M))
             if abs(way[-1]) < _CROSSED_M or not _stays_parallel(motion, off, begin, end):
                 continue
+            around = slice(max(0, begin - _AROUND), end + _AROUND)
+            if _unevenness(motion.held[around]) < _unevenness(road[around]):
+                continue  # the others swerve, and the ego drives on evenly
             middle = np.searchsorted(np.abs(way), (np.arange(lanes) + 0.5) / lanes * abs(way[-1]))
             found += (begin + middle).tolist()
     return sorted(found)
+
+
+def _unevenness(angle: Float64s) -> float:
+    """Return how far an unwrapped direction is from turning evenly, in radians (standard deviation)."""
+    step = np.arange(len(angle)) - (len(angle) - 1) / 2
+    away = angle - angle.mean()
+    even = step * (step @ away) / max(float(step @ step), 1e-9)
+    return float(np.sqrt(((away - even) ** 2).mean()))
 
 
 def _stays_parallel(motion: Motion, off: Float64s, begin: int, end: int) -> bool:
