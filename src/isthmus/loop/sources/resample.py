@@ -69,35 +69,41 @@ def wrap(angle: Doubles) -> Doubles:
     return turned
 
 
-def at(channel: Channel, grid: Doubles, longest_gap_s: float) -> Doubles:
-    """Interpolate a channel linearly at the times `grid`; angles go the short way round.
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the times of a grid lie among the times of samples: between `left` and `right`, at `part` of the way.
 
-    NaN before the first and after the last sample and inside gaps longer than `longest_gap_s`. A NaN sample
-    makes NaN of what is interpolated from it.
+    `there` is false outside the samples and inside gaps that are too long.
     """
-    times, values = channel.times, channel.values
-    out = np.full(grid.shape, np.nan)
-    if not len(times):
-        return out
-    if channel.angular:
-        values = _unwrapped(values)
-    right = np.searchsorted(times, grid + _EPSILON_S, side="right")
-    left = np.clip(right - 1, 0, len(times) - 1)
-    right = np.clip(right, 0, len(times) - 1)
+
+    left: NDArray[np.intp]
+    right: NDArray[np.intp]
+    part: Doubles
+    there: NDArray[np.bool_]
+
+
+def places(times: Doubles, grid: Doubles, longest_gap_s: float) -> Places:
+    """Find the times `grid` among the rising `times`, (n,) with n ≥ 1."""
+    last = len(times) - 1
+    after = np.searchsorted(times, grid + _EPSILON_S, side="right")
+    left = np.maximum(after - 1, 0)
     on_sample = np.abs(times[left] - grid) <= _EPSILON_S
+    right = np.where(on_sample, left, np.minimum(after, last))
     gap = times[right] - times[left]
-    inside = (grid >= times[0] - _EPSILON_S) & (grid <= times[-1] + _EPSILON_S)
-    between = inside & ~on_sample & (gap > 0) & (gap <= longest_gap_s + _EPSILON_S)
-    part = (grid[between] - times[left[between]]) / gap[between]
-    out[between] = values[left[between]] * (1 - part) + values[right[between]] * part
-    out[on_sample] = values[left[on_sample]]
+    between = (after > 0) & (after <= last) & (gap > 0) & (gap <= longest_gap_s + _EPSILON_S)
+    part = np.divide(grid - times[left], gap, out=np.zeros(len(grid)), where=between & ~on_sample)
+    return Places(left, right, part, on_sample | between)
+
+
+def taken(channel: Channel, at: Places) -> Doubles:
+    """Interpolate a channel linearly at places among its times; angles go the short way round.
+
+    NaN where the places are not there; a NaN sample makes NaN of what is interpolated from it.
+    """
+    values = _unwrapped(channel.values) if channel.angular else channel.values
+    mixed = values[at.left] * (1 - at.part) + values[at.right] * at.part
+    out: Doubles = np.where(at.there, mixed, np.nan)
     return wrap(out) if channel.angular else out
-
-
-def covered(channel: Channel, grid: Doubles, longest_gap_s: float) -> NDArray[np.bool_]:
-    """Say at which times of `grid` the channel can be interpolated, NaN samples counting as samples."""
-    marks = Channel(channel.times, np.ones(len(channel.times)))
-    return np.isfinite(at(marks, grid, longest_gap_s))
 
 
 def _unwrapped(angles: Doubles) -> Doubles:
@@ -168,8 +174,12 @@ def on_grid(
         # only spans with samples get a grid: one mad time stamp must not cost memory for years of steps
         step = _steps(first_s - start, last_s - start, dt)
         grid: Doubles = np.asarray(start + step * dt, np.float64)
-        there = np.logical_and.reduce([covered(channel, grid, longest_gap_s) for channel in needed])
-        sampled = {name: at(channel, grid, longest_gap_s) for name, channel in channels.items()}
+        found: dict[int, Places] = {}  # the channels of a table share their times: look them up once
+        for channel in channels.values():
+            if len(channel.times) and id(channel.times) not in found:
+                found[id(channel.times)] = places(channel.times, grid, longest_gap_s)
+        there = np.logical_and.reduce([found[id(channel.times)].there for channel in needed])
+        sampled = {name: taken(c, found[id(c.times)]) for name, c in channels.items() if len(c.times)}
         lanes = None if lane is None else _held(lane, grid)
         for piece in runs(there):
             x, y = sampled["x"][piece], sampled["y"][piece]

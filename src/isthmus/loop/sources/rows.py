@@ -78,8 +78,8 @@ def records_of_rows(
             continue
         seconds = times[own] - start
         lane = None if lanes is None else Channel(seconds, lanes[own])
-        channels = _channels(rows.take(own), seconds, settings)
-        body = _body(rows.take(own), agent, settings)
+        mine = rows.take(own)
+        channels, body = _channels(mine, seconds, settings), _body(mine, agent, settings)
         motions.extend(on_grid(body, channels, start=0.0, longest_gap_s=settings.longest_gap_s, lane=lane))
     for record in cut(
         motions,
