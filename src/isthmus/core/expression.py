@@ -357,9 +357,13 @@ def _inside(node: Expression, least: int) -> str:
     return shown if level >= least else f"({shown})"
 
 
+def is_plain(name: str) -> bool:
+    """Tell whether a text may speak of this name without quotes."""
+    return bool(_PLAIN.fullmatch(name)) and name not in _RESERVED
+
+
 def _name(name: str) -> str:
-    plain = _PLAIN.fullmatch(name) and name not in _RESERVED
-    return name if plain else '"' + name.replace('"', '""') + '"'
+    return name if is_plain(name) else '"' + name.replace('"', '""') + '"'
 
 
 def _literal(value: Value) -> str:

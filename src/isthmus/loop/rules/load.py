@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.core.errors import ConditionError, ConfigError, InputError, Mistake, UnknownName
-from isthmus.core.expression import Expression, Parameter, RuleName
+from isthmus.core.expression import Expression, Parameter, RuleName, is_plain
 from isthmus.core.settings import Reader, setting
 from isthmus.loop.fields import SCENES
 from isthmus.loop.rules.bind import rules_in
@@ -99,6 +99,7 @@ class _Loading:
         self.mistakes: list[Mistake] = []
         self._declared: dict[str, _Declared] = {}
         self._notes: list[str] = []
+        self._unfit: set[str] = set()
 
     def add(self, file: str, text: str) -> None:
         """Read the tables of one file."""
@@ -109,7 +110,9 @@ class _Loading:
             return
         for key in reader.root:
             if key != "rule":
-                reader.mistake((key,), f"unknown key {key!r} in the file; rules are tables [rule.NAME]")
+                reader.mistake(
+                    _first_line(reader, key), f"unknown key {key!r} in the file; rules are tables [rule.NAME]"
+                )
         tables = reader.root.get("rule", {})
         if isinstance(tables, dict):
             for name, raw in tables.items():
@@ -146,6 +149,7 @@ class _Loading:
                 )
             except InputError as error:
                 reader.mistake(where, str(error))
+                self._unfit.add(name)
         if replaced := self._declared.get(name):
             line = reader.line(path)
             self._notes.append(f"{reader.file}:{line}: rule {name!r} replaces that of {replaced.reader.file}")
@@ -167,6 +171,8 @@ class _Loading:
                     self.mistakes.append(rule.mistake(what) if shipped else own.mistake(what, *where))
 
     def _rule(self, own: _Declared) -> Rule | None:
+        if own.name in self._unfit:  # told already; its condition would only repeat it
+            return None
         when = own.table.when
         try:
             expression = parse(when, resolver(own.parameters, self._declared))
@@ -206,10 +212,20 @@ class _Loading:
             visit(name, ())
 
 
+def _first_line(reader: Reader, key: str) -> tuple[str, ...]:
+    """The path below `key` that has a line: `[rules.x]` gives `rules` itself none."""
+    path: tuple[str, ...] = (key,)
+    value = reader.root[key]
+    while reader.line(path) is None and isinstance(value, dict) and value:
+        inner = next(iter(value))
+        path, value = (*path, inner), value[inner]
+    return path
+
+
 def _speakable(name: str) -> bool:
     """Tell whether a condition can speak of this name without quotes."""
     try:
-        return bool(re.fullmatch(r"[a-z][a-z0-9_]*", name)) and parse(name, RuleName) == RuleName(name)
+        return is_plain(name) and name[0] != "_" and parse(name, RuleName) == RuleName(name)
     except ConditionError:
         return False
 

@@ -1,0 +1,37 @@
+"""Which slices of an evaluation a scene belongs to: `rule:NAME`, `tag:NAME`, `source:NAME`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from isthmus.loop.mining.held import KEY, TABLE, Asked, fields_of, quoted, require
+from isthmus.loop.rules.bind import BoundRule
+from isthmus.loop.rules.catalogue import Catalogue
+from isthmus.loop.rules.compile import compiled
+
+
+def slices(
+    olap: Asked, ids: Sequence[str], catalogue: Catalogue, rules: Sequence[str | BoundRule], table: str = TABLE
+) -> dict[str, tuple[str, ...]]:
+    """Say for each scene which slices it belongs to: its rules in the order asked, its tags, its source.
+
+    A rule given by its text has its default parameters. A rule that is null for a scene does not hold. Scenes
+    that are not in the OLAP are not in the answer. Raises UnknownName, ConditionError for a rule.
+    """
+    bound = [rule if isinstance(rule, BoundRule) else catalogue.bind(rule) for rule in rules]
+    require(olap, table, {KEY, "source", "tags", *fields_of(*(rule.expression for rule in bound))})
+    conditions = [compiled(rule.expression) for rule in bound]
+    columns = [f"coalesce({made.sql}, FALSE) AS rule_{number}" for number, made in enumerate(conditions)]
+    found = olap.query(
+        f"SELECT {', '.join([KEY, 'source', 'tags', *columns])} FROM {quoted(table)} "
+        f"WHERE {KEY} IN (SELECT unnest(?::VARCHAR[]))",
+        [*(value for made in conditions for value in made.parameters), list(ids)],
+    )
+    held = [found[f"rule_{number}"].to_pylist() for number in range(len(bound))]
+    named: dict[str, tuple[str, ...]] = {}
+    rows = zip(found[KEY].to_pylist(), found["source"].to_pylist(), found["tags"].to_pylist(), strict=True)
+    for row, (scene_id, source, tags) in enumerate(rows):
+        names = [f"rule:{rule.text}" for rule, holds in zip(bound, held, strict=True) if holds[row]]
+        names += [f"tag:{tag}" for tag in dict.fromkeys(tags or ())]
+        named[scene_id] = (*names, f"source:{source}")
+    return named

@@ -1,0 +1,10 @@
+from __future__ import annotations
+
+import pytest
+
+from isthmus.loop.rules.catalogue import Catalogue
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> Catalogue:
+    return Catalogue.load()
