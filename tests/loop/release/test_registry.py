@@ -18,9 +18,16 @@ from releasing import card
 DAY = datetime.datetime(2026, 11, 20, 23, 59, tzinfo=datetime.UTC)
 
 
+class Still:
+    """A clock that stands still."""
+
+    def now(self) -> datetime.datetime:
+        return DAY
+
+
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
-    return Registry(Store(tmp_path / "state.sqlite"), now=lambda: DAY)
+    return Registry(Store(tmp_path / "state.sqlite"), Still())
 
 
 def add(registry: Registry, pipeline: str = "forecast") -> str:
@@ -152,7 +159,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.registry = Registry(Store(Path(":memory:")), now=lambda: DAY)
+        self.registry = Registry(Store(Path(":memory:")), Still())
         self.stack: list[str] = []
 
     @rule(target=models)

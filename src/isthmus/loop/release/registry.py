@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from isthmus.core.errors import IllegalTransition, InputError, UnknownName
+from isthmus.core.ports import Clock
 from isthmus.loop.release.card import Card
 from isthmus.loop.release.lifecycle import CANDIDATE, CHAMPION, MODEL, WITHDRAWN, ModelId
 from isthmus.state.store import Store
@@ -84,8 +85,9 @@ def ignore(step: str) -> None:
     """Take no notice of a step: the default outside of tests that kill the process at one."""
 
 
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
+class _SystemClock:
+    def now(self) -> datetime.datetime:
+        return datetime.datetime.now(datetime.UTC)
 
 
 class Registry:
@@ -94,18 +96,18 @@ class Registry:
     def __init__(
         self,
         store: Store,
-        now: Callable[[], datetime.datetime] = _now,
+        clock: Clock | None = None,
         reached: Callable[[str], None] = ignore,
     ) -> None:
         """Open the registry in `store`. `reached` is told the name of each step within a transaction."""
         self.store = store
-        self._now = now
+        self._clock = clock or _SystemClock()
         self._reached = reached
         store.migrate("release", MIGRATIONS)
 
     def allot(self, pipeline: str) -> str:
         """Reserve the next model id of the pipeline for today (UTC). An id is never given out twice."""
-        day = self._now().date()
+        day = self._clock.now().date()
         with self.store.transaction() as connection:
             row = connection.execute(
                 "SELECT last FROM model_number WHERE pipeline = ? AND day = ?", (pipeline, day.isoformat())
@@ -133,7 +135,7 @@ class Registry:
             if known:
                 raise InputError(f"{name} is taken: it lies in {known['folder']}", "allot a new model id")
             self._reserve(connection, name)
-            at = self._now().isoformat()
+            at = self._clock.now().isoformat()
             connection.execute(
                 "INSERT INTO model (model_id, pipeline, state, folder, manifest, card, created_at)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -246,7 +248,7 @@ class Registry:
     ) -> None:
         connection.execute(
             "INSERT INTO model_event (model_id, event, source, target, at, why) VALUES (?, ?, ?, ?, ?, ?)",
-            (model_id, event, source, target, self._now().isoformat(), why),
+            (model_id, event, source, target, self._clock.now().isoformat(), why),
         )
 
     @staticmethod
