@@ -28,8 +28,6 @@ from isthmus.loop.simulators.port import Episode
 
 Array = NDArray[Any]
 
-IDLE = 1
-"""highway-env's action that changes neither lane nor target speed: the ego's speed is commanded past it."""
 ROAD_M = 10_000.0
 CORRIDOR_MARGIN_M = 0.2
 
@@ -77,7 +75,6 @@ def _environment(settings: HighwaySettings, seed: int) -> Any:
             "simulation_frequency": round(1 / STEP_S),
             "policy_frequency": round(1 / STEP_S),
             "action": {"type": "DiscreteMetaAction"},
-            "observation": {"type": "Kinematics", "vehicles_count": 1},
             "lanes_count": settings.lanes,
             "vehicles_count": settings.vehicles,
             "vehicles_density": settings.density,
@@ -95,11 +92,12 @@ class _Highway:
     """
 
     def __init__(self, environment: Any, scene_id: str, settings: HighwaySettings) -> None:
-        self.environment = environment
+        # The road is stepped by itself: two thirds of the environment's own step make an observation nobody reads.
+        self.road = environment.road
         self.scene_id = scene_id
         self.steps = round(settings.duration_s / STEP_S)
         self.ego = environment.vehicle
-        self.vehicles = [self.ego, *(v for v in environment.road.vehicles if v is not self.ego)]
+        self.vehicles = [self.ego, *(v for v in self.road.vehicles if v is not self.ego)]
         for vehicle in self.vehicles:
             vehicle.collidable = False  # contacts are judged here, and must not throw vehicles about
         self._size = np.array([[v.LENGTH, v.WIDTH] for v in self.vehicles], np.float64)
@@ -135,7 +133,8 @@ class _Highway:
             gaps.append((seen.gap, seen.leader_speed))
             asked = checked(policy(seen), policy.name)
             self.command = max(asked, -float(self.ego.speed) / STEP_S)
-            self.environment.step(IDLE)
+            self.road.act()
+            self.road.step(STEP_S)
             self._note()
             if self._collide():
                 break

@@ -42,9 +42,9 @@ class RedLight:
 class Recording:
     """T steps of a scene in float64.
 
-    `station`, `speed`, `acceleration`, `between_lanes` (T,) are the recorded ego's; `others` (T, A − 1, 5), `size` (A − 1, 2) and `view` (T, A − 1) are the other agents'; `contradicts` (A − 1,)
-    marks those whose recorded box overlaps the recorded ego's; `limits` are m/s for each metre from the station
-    `limits_from` on.
+    `station`, `speed`, `acceleration` and `between_lanes` (T,) are the recorded ego's. `others` (T, A − 1, 5),
+    `size` (A − 1, 2) and `view` (T, A − 1) are the other agents'; `contradicts` (A − 1,) marks those whose
+    recorded box overlaps the recorded ego's. `limits` are m/s for each metre from the station `limits_from` on.
     """
 
     scene: Scene
