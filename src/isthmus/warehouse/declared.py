@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Literal
 
 import pyarrow as pa
@@ -13,12 +14,16 @@ from isthmus.warehouse.schema import Field, FieldType, Schema
 Compression = Literal["zstd", "none"]
 
 DECLARED = b"isthmus:schema"
+IDENTITY = b"isthmus:identity"
 _PRIMARY_KEY = "lance-schema:unenforced-primary-key"
 _COMPRESSION = "lance-encoding:compression"
 
 
 def to_arrow(schema: Schema, compression: Compression = "zstd") -> pa.Schema:
-    """Return the Arrow schema with Lance's field metadata; its own metadata carries the declaration."""
+    """Return the Arrow schema with Lance's field metadata; its own metadata carries the declaration.
+
+    It also carries an identity that is new each time, which tells a table from a later one at the same place.
+    """
     fields = []
     for item in schema.fields:
         metadata = {}
@@ -28,7 +33,7 @@ def to_arrow(schema: Schema, compression: Compression = "zstd") -> pa.Schema:
             metadata[_COMPRESSION] = compression
         nullable = item.nullable and item.name != schema.key
         fields.append(pa.field(item.name, item.arrow(), nullable, metadata=metadata or None))
-    return pa.schema(fields, metadata={DECLARED: to_json(schema)})
+    return pa.schema(fields, metadata={DECLARED: to_json(schema), IDENTITY: uuid.uuid4().hex})
 
 
 def from_arrow(arrow: pa.Schema, where: str) -> Schema:

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import lance
 import pyarrow as pa
-import pyarrow.compute as pc
+from lance.fragment import write_fragments
 
 from isthmus.core.errors import InputError, UnknownName
 from isthmus.warehouse import declared
+from isthmus.warehouse.buffers import keep_freed_memory
+from isthmus.warehouse.incoming import Incoming
 from isthmus.warehouse.lock import exclusive
+from isthmus.warehouse.place import local_path
 from isthmus.warehouse.schema import Schema
 
 ROWS_PER_FRAGMENT = 262_144
 BATCH_ROWS = 4096
 ROW_ID = "_rowid"
+ROW_VERSION = "_row_last_updated_at_version"
 
 
 class Table:
-    """A table at one version. Reading goes on at that version until `refresh` or a write of this object."""
+    """A table at one version. Reading stays at that version until `refresh` or a write of this object."""
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class Table:
         rows_per_fragment: int = ROWS_PER_FRAGMENT,
     ) -> None:
         """Open the dataset at `uri`. Catalog.open is the usual way in."""
+        keep_freed_memory()
         self.uri = uri
         self.rows_per_fragment = rows_per_fragment
         self._options = dict(storage_options or {})
@@ -58,6 +62,11 @@ class Table:
         return arrow
 
     @property
+    def identity(self) -> str:
+        """What tells this table from a later one at the same place."""
+        return str((self.arrow.metadata or {}).get(declared.IDENTITY, b"").decode())
+
+    @property
     def version(self) -> int:
         """The version that is read."""
         return int(self._dataset.version)
@@ -78,8 +87,8 @@ class Table:
 
     def count(self, where: str | None = None) -> int:
         """Count the rows, or those that a condition holds for. Raises InputError on a bad condition."""
-        with _conditions(where):
-            return int(self._dataset.count_rows(filter=where))
+        self.check(where)
+        return int(self._dataset.count_rows(filter=where))
 
     def scan(
         self,
@@ -89,45 +98,58 @@ class Table:
         version: int | str | None = None,
         with_row_id: bool = False,
     ) -> Iterator[pa.RecordBatch]:
-        """Stream the rows. Raises UnknownName for a column, InputError for a bad condition."""
-        dataset = self._dataset if version is None else self.at(version).dataset
-        self._known(columns)
-        with _conditions(where):
-            yield from dataset.scanner(
-                columns=list(columns) if columns is not None else None,
-                filter=where,
-                batch_size=batch_rows,
-                batch_readahead=4,
-                with_row_id=with_row_id,
-            ).to_batches()
+        """Stream the rows in batches of at most `batch_rows`, in no order that is promised.
+
+        Raises UnknownName for a column, InputError for a bad condition or a version that is gone.
+        """
+        table = self if version is None else self.at(version)
+        table.known(columns)
+        table.check(where)
+        scanner = table.dataset.scanner(
+            columns=list(columns) if columns is not None else None,
+            filter=where,
+            batch_size=batch_rows,
+            batch_readahead=4,
+            fragment_readahead=1,
+            with_row_id=with_row_id,
+        )
+        return iter(scanner.to_batches())
 
     def append(self, batches: Iterable[pa.RecordBatch]) -> int:
-        """Add rows as one version and return how many. Raises InputError, Busy."""
+        """Add rows as one version and return how many.
+
+        Raises InputError where a key comes twice or is already there, UnknownName for a column, Busy.
+        """
         with self.writing():
-            return self._append(batches)
+            rows, meets = self._append(batches)
+            if meets is not None:
+                key = self.schema.key
+                raise InputError(
+                    f"the key {key} = {meets!r} is already in the table", "use replace to update rows"
+                )
+            return rows
 
     def replace(self, batches: Iterable[pa.RecordBatch], where: str) -> int:
         """Make the rows of the slice `where` exactly those of the batches, in one transaction.
 
         Rows are matched by key: those of the batches are put in or updated, those of the slice that the batches
-        lack are deleted. Returns the number of rows handed in. Raises InputError, Busy.
+        lack are deleted. The batches should lie in the slice. Doing it again changes nothing, so a replay after
+        a crash is safe. Returns the number of rows handed in. Raises InputError, UnknownName, Busy.
         """
         with self.writing():
-            stream = _Stream(batches, self.arrow, self.schema.key)
-            merge = (
-                self._dataset.merge_insert(self.schema.key)
-                .when_matched_update_all()
-                .when_not_matched_insert_all()
-                .when_not_matched_by_source_delete(where)
-            )
+            if self.count(where) == 0:
+                return self._append(batches, or_merge=where)[0]
+            stream = Incoming(batches, self.arrow, self.schema.key)
             with stream.own_errors():
-                merge.execute(stream.reader())
-            self.refresh()
+                self._merge(stream.reader(), where)
             return stream.rows
 
     def delete(self, where: str) -> int:
         """Delete the rows that a condition holds for and return how many. Raises InputError, Busy."""
-        with self.writing(), _conditions(where):
+        with self.writing():
+            self.check(where)
+            if self._dataset.count_rows(filter=where) == 0:
+                return 0  # no version for nothing
             deleted = int(self._dataset.delete(where)["num_deleted_rows"])
             self.refresh()
             return deleted
@@ -147,13 +169,15 @@ class Table:
         self._dataset.tags.delete(tag)
 
     def compact(self) -> None:
-        """Join small fragments and drop deleted rows; row ids stay."""
+        """Join small fragments, part large ones and drop deleted rows; row ids stay. Raises Busy."""
         with self.writing():
-            self._dataset.optimize.compact_files(target_rows_per_fragment=self.rows_per_fragment, num_threads=1)
+            self._dataset.optimize.compact_files(
+                target_rows_per_fragment=self.rows_per_fragment, num_threads=1, batch_size=BATCH_ROWS
+            )
             self.refresh()
 
     def cleanup(self, older_than: datetime.timedelta) -> int:
-        """Remove versions older than a time, pinned ones excepted; returns the bytes freed."""
+        """Remove versions older than a time, pinned ones excepted; returns the bytes freed. Raises Busy."""
         with self.writing():
             freed = self._dataset.cleanup_old_versions(older_than, error_if_tagged_old_versions=False)
             return int(freed.bytes_removed)
@@ -165,112 +189,78 @@ class Table:
         The lock covers the processes of one machine; on an object store the writers are kept apart by the
         ledger of runs, and Lance's commit protocol refuses what would conflict.
         """
-        parts = urlsplit(self.uri)
-        if parts.scheme != "file":
+        place = local_path(self.uri)
+        if place is None:
             self.refresh()
             yield
             return
-        place = Path(unquote(parts.path))
         with exclusive(place.with_name(f".{place.stem}.lock"), f"table {place.stem}"):
             self.refresh()
             yield
 
-    def _append(self, batches: Iterable[pa.RecordBatch]) -> int:
-        stream = _Stream(batches, self.arrow, self.schema.key)
+    def known(self, columns: Sequence[str] | None) -> None:
+        """Check the names of columns. Raises UnknownName."""
+        for name in columns or ():
+            if name not in self.schema.names and name not in (ROW_ID, ROW_VERSION):
+                raise UnknownName.among("column", name, self.schema.names)
+
+    def check(self, where: str | None) -> None:
+        """Check a condition without reading rows. Raises UnknownName for a column, else InputError."""
+        if where is None:
+            return
+        try:
+            self._dataset.scanner(columns=[self.schema.key], filter=where, limit=1).explain_plan()
+        except (ValueError, OSError, RuntimeError) as error:
+            missing = re.search(r"No field named \"?([\w.]+)", str(error))
+            if missing:
+                raise UnknownName.among("column", missing[1].rstrip("."), self.schema.names) from error
+            first = str(error).splitlines()[0]
+            raise InputError(f"the condition {where!r} cannot be used: {first}", "write it in SQL") from error
+
+    def _merge(self, reader: pa.RecordBatchReader, where: str) -> None:
+        merge = (
+            self._dataset.merge_insert(self.schema.key)
+            .when_matched_update_all()
+            .when_not_matched_insert_all()
+            .when_not_matched_by_source_delete(where)
+        )
+        merge.execute(reader)
+        self.refresh()
+
+    def _append(self, batches: Iterable[pa.RecordBatch], or_merge: str | None = None) -> tuple[int, str | None]:
+        """Write the rows as files of their own, check their keys, then commit.
+
+        Where a key is already in the table: merges the files in the slice `or_merge`, or, without one, commits
+        nothing. Returns the number of rows and that key.
+        """
+        stream = Incoming(batches, self.arrow, self.schema.key)
         with stream.own_errors():
-            lance.write_dataset(
+            staged = write_fragments(
                 stream.reader(),
                 self._dataset,
                 mode="append",
                 max_rows_per_file=self.rows_per_fragment,
                 storage_options=self._options or None,
             )
-        self.refresh()
-        return stream.rows
+        if not stream.rows:
+            return 0, None
+        append = lance.LanceOperation.Append(staged)
+        before = self._dataset
+        meets = stream.meets(before)
+        if meets is None:
+            self._dataset = lance.LanceDataset.commit(before, append, read_version=self.version)
+            return stream.rows, None
+        if or_merge is not None:
+            aside = lance.LanceDataset.commit(before, append, read_version=self.version, detached=True)
+            new = aside.get_fragments()[-len(staged) :]
+            self._merge(aside.scanner(fragments=new, batch_size=BATCH_ROWS).to_reader(), or_merge)
+        self._discard(staged)
+        return stream.rows, meets
 
-    def _known(self, columns: Sequence[str] | None) -> None:
-        for name in columns or ():
-            if name not in self.schema.names and not name.startswith("_row"):
-                raise UnknownName.among("column", name, self.schema.names)
-
-
-class _Stream:
-    """Hands batches to Lance in the table's schema, and remembers the error that ended them."""
-
-    def __init__(self, batches: Iterable[pa.RecordBatch], arrow: pa.Schema, key: str) -> None:
-        self.rows = 0
-        self._batches = batches
-        self._arrow = arrow
-        self._key = key
-        self._error: BaseException | None = None
-
-    def reader(self) -> pa.RecordBatchReader:
-        return pa.RecordBatchReader.from_batches(self._arrow, self._checked())
-
-    @contextlib.contextmanager
-    def own_errors(self) -> Iterator[None]:
-        """Raise what the batches raised, not Lance's wrapping of it."""
-        try:
-            yield
-        except Exception:
-            if self._error is not None:
-                raise self._error from None
-            raise
-
-    def _checked(self) -> Iterator[pa.RecordBatch]:
-        keys = []
-        try:
-            for batch in self._batches:
-                ready = _conform(batch, self._arrow)
-                keys.append(ready.column(self._key))
-                self.rows += ready.num_rows
-                yield ready
-            self._unique(keys)
-        except BaseException as error:
-            self._error = error
-            raise
-
-    def _unique(self, keys: list[pa.Array]) -> None:
-        if not keys:
-            return
-        column = pa.chunked_array(keys)
-        if pc.count_distinct(column).as_py() == len(column):
-            return
-        counted = pa.table({"key": column}).group_by("key").aggregate([([], "count_all")])
-        twice = counted.filter(pc.greater(counted["count_all"], 1))["key"][0].as_py()
-        raise InputError(f"the key {self._key} = {twice!r} comes twice in the rows", "hand each key in once")
-
-
-def _conform(batch: pa.RecordBatch, arrow: pa.Schema) -> pa.RecordBatch:
-    for name in batch.schema.names:
-        if name not in arrow.names:
-            raise UnknownName.among("column", name, arrow.names)
-    columns = []
-    for item in arrow:
-        if item.name not in batch.schema.names:
-            raise InputError(f"the rows lack the column {item.name!r}", "hand in all columns of the table")
-        column = batch.column(item.name)
-        if column.type != item.type:
-            try:
-                column = column.cast(item.type)
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                raise InputError(
-                    f"column {item.name!r} is {column.type}, the table holds {item.type}", "convert it first"
-                ) from error
-        if not item.nullable and column.null_count:
-            raise InputError(f"column {item.name!r} holds nulls", "fill it: the schema says it is never null")
-        columns.append(column)
-    return pa.RecordBatch.from_arrays(columns, schema=arrow)
-
-
-@contextlib.contextmanager
-def _conditions(where: str | None) -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        if where is None:
-            raise
-        first = str(error).splitlines()[0]
-        raise InputError(
-            f"the condition {where!r} cannot be used: {first}", "write it in SQL over the columns"
-        ) from error
+    def _discard(self, staged: Iterable[Any]) -> None:
+        """Remove files that no version names; on an object store cleanup does it later."""
+        place = local_path(self.uri)
+        if place is not None:
+            for fragment in staged:
+                for file in fragment.files:
+                    (place / "data" / file.path).unlink(missing_ok=True)
