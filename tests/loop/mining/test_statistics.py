@@ -3,13 +3,15 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from isthmus.core.errors import UnknownName
 from isthmus.loop.mining.statistics import statistics
 from isthmus.loop.rules.catalogue import Catalogue
-from mining_scenes import MemoryOlap, scene
+from mining_scenes import SCHEMA, MemoryOlap, scene
 
+CORE = ("scene_id", "duration_s", "distance_m", "speed_mean", "cut_in_gap_m")
 NEXT = datetime.date(2026, 11, 2)
 
 
@@ -38,7 +40,7 @@ def rows(table: Any) -> list[tuple[Any, ...]]:
 
 
 def test_a_day_tells_how_much_there_is_and_what_share_a_rule_has(olap: MemoryOlap, catalogue: Catalogue) -> None:
-    found = statistics(olap, "scenes", "day", [catalogue.bind("cut_in")])
+    found = statistics(olap, catalogue, "day", ["cut_in"])
     assert found.column_names == ["day", "scenes", "hours", "km", "speed_mean", "rule:cut_in"]
     assert rows(found) == [
         (datetime.date(2026, 11, 1), 2, 2.0, 90.0, pytest.approx(12.5), 0.5),
@@ -46,8 +48,10 @@ def test_a_day_tells_how_much_there_is_and_what_share_a_rule_has(olap: MemoryOla
     ]
 
 
-def test_a_scene_counts_once_for_each_of_its_tags_and_untagged_ones_stay_in_sight(olap: MemoryOlap) -> None:
-    found = statistics(olap, "scenes", "tag")
+def test_a_scene_counts_once_for_each_of_its_tags_and_untagged_ones_stay_in_sight(
+    olap: MemoryOlap, catalogue: Catalogue
+) -> None:
+    found = statistics(olap, catalogue, "tag", [])
     assert [row[:2] for row in rows(found)] == [("rain", 1), ("urban", 2), (None, 1)]
 
 
@@ -59,12 +63,24 @@ def test_sources_are_counted_under_a_filter(olap: MemoryOlap, catalogue: Catalog
     assert [(row[0], row[1], row[5]) for row in rows(found)] == [("ngsim", 1, 1.0), ("sim", 1, 0.0)]
 
 
-def test_without_a_group_there_is_one_row_and_an_empty_table_counts_nothing(olap: MemoryOlap) -> None:
-    assert rows(statistics(olap, "scenes")) == [(3, 3.0, 126.0, pytest.approx(11.6666667))]
-    assert rows(statistics(MemoryOlap([]), "scenes")) == [(0, 0.0, 0.0, None)]
-    assert rows(statistics(MemoryOlap([]), "scenes", "day")) == []
+def test_without_a_group_there_is_one_row_and_an_empty_table_counts_nothing(
+    olap: MemoryOlap, catalogue: Catalogue
+) -> None:
+    assert rows(statistics(olap, catalogue, rules=[])) == [(3, 3.0, 126.0, pytest.approx(11.6666667))]
+    assert rows(statistics(MemoryOlap([]), catalogue, rules=[])) == [(0, 0.0, 0.0, None)]
+    assert rows(statistics(MemoryOlap([]), catalogue, "day")) == []
 
 
-def test_an_unknown_group_is_told_with_the_nearest(olap: MemoryOlap) -> None:
+def test_an_unknown_group_is_told_with_the_nearest(olap: MemoryOlap, catalogue: Catalogue) -> None:
     with pytest.raises(UnknownName, match="unknown group 'days'; did you mean 'day'"):
-        statistics(olap, "scenes", "days")  # type: ignore[arg-type]
+        statistics(olap, catalogue, "days")  # type: ignore[arg-type]
+
+
+def test_all_rules_are_shown_whose_fields_the_olap_holds(olap: MemoryOlap, catalogue: Catalogue) -> None:
+    shares = [name for name in statistics(olap, catalogue).column_names if name.startswith("rule:")]
+    assert shares == [f"rule:{name}" for name in catalogue.names()]
+    core = pa.schema([SCHEMA.field(name) for name in CORE])
+    shares = statistics(MemoryOlap([], core), catalogue).column_names[4:]
+    assert shares == ["rule:cut_in"]
+    with pytest.raises(UnknownName, match="field 'accel_min' is not in the OLAP's table"):
+        statistics(MemoryOlap([], core), catalogue, rules=["hard_brake"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from isthmus.core.errors import UnknownName
 from isthmus.core.expression import Expression, Field
 from isthmus.loop.fields import SCENES
 from isthmus.loop.rules.compile import DUCKDB
+from isthmus.warehouse.olap import Olap
 
 KEY = SCENES.key
 ROW_ID = "_rowid"
@@ -18,11 +20,21 @@ TABLE = "scenes"
 
 
 class Asked(Protocol):
-    """Answers one reading statement, as `warehouse.olap.Olap` does."""
+    """Answers reading statements, as `warehouse.olap.Olap` and its readers do."""
 
     def query(self, sql: str, parameters: list[object]) -> pa.Table:
         """Return the rows. Raises QueryRefused."""
         ...
+
+
+@contextlib.contextmanager
+def one_moment(olap: Asked) -> Iterator[Asked]:
+    """Let all statements of a block see the same rows, whatever is published meanwhile."""
+    if isinstance(olap, Olap):
+        with olap.read() as reading:
+            yield reading
+    else:
+        yield olap
 
 
 def quoted(name: str) -> str:
@@ -37,9 +49,14 @@ def fields_of(*expressions: Expression | None) -> frozenset[str]:
     )
 
 
+def columns(olap: Asked, table: str) -> frozenset[str]:
+    """The columns that the OLAP's table has. Raises QueryRefused where there is no such table."""
+    return frozenset(olap.query(f"SELECT * FROM {quoted(table)} LIMIT 0", []).column_names)
+
+
 def require(olap: Asked, table: str, names: Iterable[str]) -> None:
     """Make sure that the OLAP's table has these fields. Raises UnknownName for the first that it lacks."""
-    held = olap.query(f"SELECT * FROM {quoted(table)} LIMIT 0", []).column_names
+    held = columns(olap, table)
     for name in sorted(names):
         if name not in held:
             raise UnknownName(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from isthmus.core.errors import InputError
 from isthmus.core.evaluation import evaluate
 from isthmus.core.expression import And, Expression
-from isthmus.loop.mining.held import KEY, ROW_ID, TABLE, Asked, fields_of, quoted, require
+from isthmus.loop.mining.held import KEY, ROW_ID, Asked, fields_of, one_moment, quoted, require
 from isthmus.loop.mining.near import NearDuplicates
 from isthmus.loop.rules.bind import BoundRule
 from isthmus.loop.rules.compile import Compiled, compiled
@@ -80,14 +80,16 @@ def mine(
     if limit is not None and limit < 0:
         raise InputError(f"a limit of {limit} scenes is below zero", "ask for 0 or more")
     rule = bound.expression if bound else None
-    require(olap, table, {KEY, ROW_ID, *fields_of(rule, where), *({"vector"} if suppress is not None else ())})
-    considered = _count(olap, table, where)
     asked = rule if where is None else where if rule is None else And(where, rule)
-    matched = considered if rule is None else _count(olap, table, asked)
-    if suppress is None:
-        ids, suppressed = _all(olap, table, asked, limit), 0
-    else:
-        ids, suppressed = _apart(olap, table, asked, limit, NearDuplicates(suppress))
+    needed = {KEY, ROW_ID, *fields_of(asked)}
+    with one_moment(olap) as view:
+        require(view, table, needed if suppress is None else needed | {"vector"})
+        considered = _count(view, table, where)
+        matched = considered if rule is None else _count(view, table, asked)
+        if suppress is None:
+            ids, suppressed = _all(view, table, asked, limit), 0
+        else:
+            ids, suppressed = _apart(view, table, asked, limit, NearDuplicates(suppress))
     return Mined(
         ids=ids,
         considered=considered,
@@ -180,6 +182,3 @@ def _vectors(column: pa.ChunkedArray) -> NDArray[np.float32]:
     present = np.asarray(array.is_valid())
     full[present] = array.drop_null().flatten().to_numpy(zero_copy_only=False).reshape(-1, size)
     return full
-
-
-__all__ = ["IDS", "TABLE", "Held", "Mined", "explain", "mine"]

@@ -10,7 +10,7 @@ import pyarrow as pa
 from isthmus.core.errors import InputError, UnknownName
 from isthmus.core.expression import Expression
 from isthmus.loop.fields import VECTOR_SIZE
-from isthmus.loop.mining.held import KEY, ROW_ID, Asked, fields_of, quoted, require
+from isthmus.loop.mining.held import KEY, ROW_ID, Asked, fields_of, one_moment, quoted, require
 from isthmus.loop.rules.compile import Compiled, compiled
 
 
@@ -23,15 +23,15 @@ def similar(olap: Asked, table: str, scene_id: str, count: int, where: Expressio
     """
     if count < 1:
         raise InputError(f"{count} similar scenes cannot be found", "ask for 1 or more")
-    require(olap, table, {KEY, ROW_ID, "vector", *fields_of(where)})
-    vector = _vector(olap, table, scene_id)
     made = Compiled("TRUE", ()) if where is None else compiled(where)
-    found = olap.query(
-        f"SELECT {KEY} AS id, {ROW_ID}, array_distance(vector, ?::FLOAT[{VECTOR_SIZE}]) AS distance "
-        f"FROM {quoted(table)} WHERE vector IS NOT NULL AND {KEY} <> ? AND {made.sql} "
-        f"ORDER BY distance, id LIMIT ?",
-        [vector, scene_id, *made.parameters, count],
-    )
+    with one_moment(olap) as view:
+        require(view, table, {KEY, ROW_ID, "vector", *fields_of(where)})
+        found = view.query(
+            f"SELECT {KEY} AS id, {ROW_ID}, array_distance(vector, ?::FLOAT[{VECTOR_SIZE}]) AS distance "
+            f"FROM {quoted(table)} WHERE vector IS NOT NULL AND {KEY} <> ? AND {made.sql} "
+            f"ORDER BY distance, id LIMIT ?",
+            [_vector(view, table, scene_id), scene_id, *made.parameters, count],
+        )
     return found.cast(pa.schema([("id", pa.string()), (ROW_ID, pa.uint64()), ("distance", pa.float32())]))
 
 

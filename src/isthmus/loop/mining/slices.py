@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from isthmus.loop.mining.held import KEY, TABLE, Asked, fields_of, quoted, require
+from isthmus.loop.mining.held import KEY, TABLE, Asked, fields_of, one_moment, quoted, require
 from isthmus.loop.rules.bind import BoundRule
 from isthmus.loop.rules.catalogue import Catalogue
 from isthmus.loop.rules.compile import compiled
@@ -19,14 +19,15 @@ def slices(
     that are not in the OLAP are not in the answer. Raises UnknownName, ConditionError for a rule.
     """
     bound = [rule if isinstance(rule, BoundRule) else catalogue.bind(rule) for rule in rules]
-    require(olap, table, {KEY, "source", "tags", *fields_of(*(rule.expression for rule in bound))})
     conditions = [compiled(rule.expression) for rule in bound]
     columns = [f"coalesce({made.sql}, FALSE) AS rule_{number}" for number, made in enumerate(conditions)]
-    found = olap.query(
-        f"SELECT {', '.join([KEY, 'source', 'tags', *columns])} FROM {quoted(table)} "
-        f"WHERE {KEY} IN (SELECT unnest(?::VARCHAR[]))",
-        [*(value for made in conditions for value in made.parameters), list(ids)],
-    )
+    with one_moment(olap) as view:
+        require(view, table, {KEY, "source", "tags", *fields_of(*(rule.expression for rule in bound))})
+        found = view.query(
+            f"SELECT {', '.join([KEY, 'source', 'tags', *columns])} FROM {quoted(table)} "
+            f"WHERE {KEY} IN (SELECT unnest(?::VARCHAR[]))",
+            [*(value for made in conditions for value in made.parameters), list(ids)],
+        )
     held = [found[f"rule_{number}"].to_pylist() for number in range(len(bound))]
     named: dict[str, tuple[str, ...]] = {}
     rows = zip(found[KEY].to_pylist(), found["source"].to_pylist(), found["tags"].to_pylist(), strict=True)

@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from isthmus.core.errors import UnknownName
 from isthmus.core.expression import Expression
-from isthmus.loop.mining.held import KEY, Asked, fields_of, quoted, require
+from isthmus.loop.mining.held import KEY, TABLE, Asked, columns, fields_of, one_moment, quoted, require
 from isthmus.loop.rules.bind import BoundRule
+from isthmus.loop.rules.catalogue import Catalogue
 from isthmus.loop.rules.compile import Compiled, compiled
 
 By = Literal["day", "source", "tag"]
@@ -23,27 +24,41 @@ _GROUPS = {
 
 def statistics(
     olap: Asked,
-    table: str,
+    catalogue: Catalogue,
     by: By | None = None,
-    rules: Sequence[BoundRule] = (),
+    rules: Sequence[str | BoundRule] | None = None,
     where: Expression | None = None,
+    table: str = TABLE,
 ) -> pa.Table:
     """Count scenes for each day, source or tag; without `by`, for all of them in one row.
 
     Columns: the group (null for scenes without a tag; a scene with two tags counts in both), scenes, hours and
     km driven by the egos, speed_mean in m/s (weighted by time), and for each rule `rule:TEXT`: the share of
-    scenes, 0 to 1, for which it holds. Ordered by the group. Raises UnknownName.
+    scenes, 0 to 1, for which it holds. Without `rules` all of the catalogue are shown for which the OLAP holds
+    the fields. Ordered by the group. Raises UnknownName, ConditionError.
     """
     if by is not None and by not in _GROUPS:
         raise UnknownName.among("group", by, _GROUPS)
     needed = {KEY, "duration_s", "distance_m", "speed_mean"} | ({"tags" if by == "tag" else by} if by else set())
-    require(olap, table, needed | fields_of(where, *(rule.expression for rule in rules)))
+    with one_moment(olap) as view:
+        if rules is None:
+            held = columns(view, table)
+            every = (catalogue.bind(name) for name in catalogue.names())
+            bound = [rule for rule in every if fields_of(rule.expression) <= held]
+        else:
+            bound = [rule if isinstance(rule, BoundRule) else catalogue.bind(rule) for rule in rules]
+        require(view, table, needed | fields_of(where, *(rule.expression for rule in bound)))
+        made = _statement(table, by, bound, where)
+        return view.query(made.sql, list(made.parameters))
+
+
+def _statement(table: str, by: By | None, rules: Sequence[BoundRule], where: Expression | None) -> Compiled:
     conditions = [compiled(rule.expression) for rule in rules]
     filtered = Compiled("TRUE", ()) if where is None else compiled(where)
-    held = [f"coalesce({made.sql}, FALSE) AS rule_{number}" for number, made in enumerate(conditions)]
-    group = [f"{_GROUPS[by]} AS place"] if by else []
-    shares = [
-        f"avg(CAST(rule_{number} AS DOUBLE)) AS {quoted(f'rule:{rule.text}')}" for number, rule in enumerate(rules)
+    picked = [
+        *([f"{_GROUPS[by]} AS place"] if by else []),
+        *("duration_s", "distance_m", "speed_mean"),
+        *(f"coalesce({made.sql}, FALSE) AS rule_{number}" for number, made in enumerate(conditions)),
     ]
     figures = [
         *([f"place AS {quoted(by)}"] if by else []),
@@ -51,11 +66,10 @@ def statistics(
         "coalesce(sum(duration_s), 0) / 3600 AS hours",
         "coalesce(sum(distance_m), 0) / 1000 AS km",
         "sum(speed_mean * duration_s) / nullif(sum(duration_s), 0) AS speed_mean",
-        *shares,
+        *(f"avg(CAST(rule_{n} AS DOUBLE)) AS {quoted(f'rule:{rule.text}')}" for n, rule in enumerate(rules)),
     ]
-    rows = ", ".join([*group, "duration_s", "distance_m", "speed_mean", *held])
-    return olap.query(
-        f"WITH picked AS (SELECT {rows} FROM {quoted(table)} WHERE {filtered.sql}) "
-        f"SELECT {', '.join(figures)} FROM picked" + (" GROUP BY place ORDER BY place NULLS LAST" if by else ""),
-        [*(value for made in conditions for value in made.parameters), *filtered.parameters],
+    sql = (
+        f"WITH picked AS (SELECT {', '.join(picked)} FROM {quoted(table)} WHERE {filtered.sql}) "
+        f"SELECT {', '.join(figures)} FROM picked" + (" GROUP BY place ORDER BY place NULLS LAST" if by else "")
     )
+    return Compiled(sql, (*(value for made in conditions for value in made.parameters), *filtered.parameters))
