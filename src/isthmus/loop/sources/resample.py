@@ -310,14 +310,19 @@ def _origin(motions: Sequence[Motion]) -> tuple[float, float]:
 
 def _track(motion: Motion, begin: int, origin: tuple[float, float]) -> Track:
     body = motion.body
+    with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 becomes infinite, which is not finite
+        x, y, heading, v, a = (
+            array.astype(np.float32)
+            for array in (motion.x - origin[0], motion.y - origin[1], motion.heading, motion.v, motion.a)
+        )
     return Track(
         agent_id=body.agent_id,
         step=(motion.step - begin).astype(np.int32),
-        x=(motion.x - origin[0]).astype(np.float32),
-        y=(motion.y - origin[1]).astype(np.float32),
-        heading=motion.heading.astype(np.float32),
-        v=motion.v.astype(np.float32),
-        a=motion.a.astype(np.float32),
+        x=x,
+        y=y,
+        heading=heading,
+        v=v,
+        a=a,
         length=body.length,
         width=body.width,
         kind=body.kind,
