@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forecasting_scenes import drive
 
+from forecasting_scenes import drive
 from isthmus.core.errors import Corrupt
 from isthmus.loop.forecast import HISTORY, HORIZON
 from isthmus.loop.forecasting.release import (

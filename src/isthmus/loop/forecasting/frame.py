@@ -62,7 +62,7 @@ def localize(raw: Floats) -> tuple[Floats, Floats]:
     turned = raw[..., HEADING] - origin[:, HEADING, None, None]
     local[..., HEADING] = turned - np.float32(2 * np.pi) * np.round(turned * np.float32(0.5 / np.pi))
     local[..., V:] = raw[..., V:]
-    _fill(local)
+    refill(local)
     return local, frame
 
 
@@ -81,11 +81,11 @@ def mirror(local: Floats) -> Floats:
     return swapped
 
 
-def _fill(local: Floats) -> None:
-    """Fill backwards what lies before an agent's last unbroken run of presence, in place."""
+def refill(local: Floats) -> Floats:
+    """Fill backwards what lies before an agent's last unbroken run of presence, in place; returns `local`."""
     absent = np.isnan(local[..., X])
     if not absent.any():
-        return
+        return local
     absent = np.logical_or.accumulate(absent[..., ::-1], axis=-1)[..., ::-1]
     rows = np.nonzero(absent[..., 0] & ~absent[..., -1])
     if len(rows[0]):
@@ -100,6 +100,7 @@ def _fill(local: Floats) -> None:
         filled[..., A] = 0.0
         local[rows] = np.where(gap[..., None], filled, part)
     local[absent[..., -1]] = np.nan
+    return local
 
 
 assert STATES == ("x", "y", "heading", "v", "a")  # the slices above rely on this order

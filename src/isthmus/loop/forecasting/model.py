@@ -19,7 +19,7 @@ SUM_SCALE = 0.25
 """Brings the sum over the neighbours near the scale of their maximum."""
 
 
-class Network(nn.Module):
+class Network(nn.Module):  # type: ignore[misc]
     """Maps `inputs.inputs_of` to paths (n, K, HORIZON, 2) in the agents' frames and mode logits (n, K)."""
 
     def __init__(self, shape: Shape, dropout: float = 0.0) -> None:
@@ -48,4 +48,17 @@ class Network(nn.Module):
         for layer in self.body:
             hidden = self.dropout(torch.relu(layer(hidden)))
         paths = self.paths(hidden).unflatten(1, (self.shape.modes, HORIZON, 2))
-        return paths + speed[:, None, None, None] * self.straight, self.modes(hidden)
+        return paths + speed[:, None, None, None] * self.straight, middle_first(self.modes(hidden))
+
+
+def middle_first(logits: Any) -> Any:
+    """Give the first mode at least half of the odds: it is trained to be the middle of all futures.
+
+    Left free, the odds of the modes are learned by heart long before the paths are, and the most probable mode
+    of unseen drives is then a worse answer than the middle.
+    """
+    if logits.shape[1] == 1:
+        return logits
+    rest = logits[:, 1:]
+    first = torch.logsumexp(rest, dim=1, keepdim=True) + nn.functional.softplus(logits[:, :1])
+    return torch.cat([first, rest], dim=1)

@@ -98,7 +98,10 @@ def export_onnx(folder: Path) -> float:
 
 
 def check_onnx(folder: Path, samples: int = 64) -> float:
-    """Compare ONNX with PyTorch on drawn inputs; returns the largest difference. Raises Corrupt above TOLERANCE."""
+    """Compare ONNX with PyTorch on drawn inputs; returns the largest difference.
+
+    Raises Corrupt where it is above TOLERANCE or the file is broken.
+    """
     try:
         import onnxruntime
         import torch

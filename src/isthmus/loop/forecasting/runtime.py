@@ -71,20 +71,26 @@ class NumpyForecaster:
 
     def run(self, mine: Floats, theirs: Floats, speed: Floats) -> tuple[Floats, Floats]:
         """Run the network on its inputs; returns paths (n, K, HORIZON, 2) and logits (n, K)."""
-        n, slots, _ = theirs.shape
-        near = theirs.reshape(n * slots, -1)
+        n, slots, width = theirs.shape
+        flat = theirs.reshape(n * slots, width)
+        near = flat
         for name in ("near.0", "near.1"):
             near = self._layer(name, near)
             np.maximum(near, 0, out=near)
-        near *= theirs.reshape(n * slots, -1)[:, -1:]
-        near = near.reshape(n, slots, -1)
-        hidden = np.concatenate([mine, near.max(axis=1), near.sum(axis=1) * _SUM_SCALE], axis=1)
+        near *= flat[:, -1:]
+        each = near.reshape(n, slots, self.shape.pool)
+        hidden = np.concatenate([mine, each.max(axis=1), each.sum(axis=1) * _SUM_SCALE], axis=1)
         for name in ("body.0", "body.1"):
             hidden = self._layer(name, hidden)
             np.maximum(hidden, 0, out=hidden)
         paths = self._layer("paths", hidden).reshape(n, self.shape.modes, HORIZON, 2)
         paths += straight_on(speed)
-        return paths, self._layer("modes", hidden)
+        logits = self._layer("modes", hidden)
+        if logits.shape[1] > 1:  # as model.middle_first
+            rest = logits[:, 1:]
+            most = rest.max(axis=1)
+            logits[:, 0] = np.log(np.exp(rest - most[:, None]).sum(axis=1)) + most + np.logaddexp(0, logits[:, 0])
+        return paths, logits
 
     def _layer(self, name: str, values: Floats) -> Floats:
         result: Floats = values @ self._weight[name]
