@@ -22,7 +22,7 @@ from isthmus.state.store import Store
 def weights(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(bytes(range(256)) * 40)
     (folder / "model.onnx").write_bytes(b"onnx" * 500)
-    (folder / "config.json").write_text('{"modes": 6}\n')
+    (folder / "model.json").write_text('{"modes": 6}\n')
 
 
 def card(model_id: str, **more: object) -> Card:

@@ -105,7 +105,7 @@ def test_a_released_folder_never_changes(tmp_path: Path) -> None:
 
 def test_a_model_without_its_weights_or_with_links_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"lacks model\.safetensors, model\.onnx"):
-        folder.write(str(tmp_path / NAME), lambda path: (path / "config.json").write_text("{}"), card(NAME))
+        folder.write(str(tmp_path / NAME), lambda path: (path / "model.json").write_text("{}"), card(NAME))
     source = tmp_path / "trained"
     source.mkdir()
     weights(source)

@@ -87,7 +87,7 @@ def test_a_row_whose_folder_is_gone_is_reported(tmp_path: Path) -> None:
 def test_a_folder_of_a_lost_registry_is_adopted_and_a_damaged_one_left_and_reported(tmp_path: Path) -> None:
     found = releases(tmp_path)
     good, bad = publish(found), publish(found)
-    path = tmp_path / "releases" / "forecast" / bad / "config.json"
+    path = tmp_path / "releases" / "forecast" / bad / "model.json"
     path.write_text("{}")
     (tmp_path / "releases" / "forecast" / "notes").mkdir()
     (tmp_path / "new").mkdir()
@@ -95,7 +95,7 @@ def test_a_folder_of_a_lost_registry_is_adopted_and_a_damaged_one_left_and_repor
     settled = fresh.reconcile()
     assert settled.adopted == (good,)
     assert len(settled.damaged) == 1
-    assert "config.json" in settled.damaged[0]
+    assert "model.json" in settled.damaged[0]
     assert path.exists()
     assert fresh.registry.get(good).state == "candidate"
     assert fresh.registry.allot("forecast") != good

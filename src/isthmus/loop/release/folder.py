@@ -2,7 +2,7 @@
 
     model.safetensors   the weights
     model.onnx          the same model for any runtime
-    config.json         its architecture and scaling
+    model.json          its architecture
     card.json CARD.md   where it comes from and how good it is
     manifest.json       every other file's path, size and BLAKE3
 
@@ -28,7 +28,7 @@ from isthmus.loop.release.card import Card
 from isthmus.loop.release.place import Place
 from isthmus.state.files import sync_folder
 
-WEIGHTS = ("model.safetensors", "model.onnx", "config.json")
+WEIGHTS = ("model.safetensors", "model.onnx", "model.json")
 CARD, CARD_TEXT, MANIFEST = "card.json", "CARD.md", "manifest.json"
 FORMAT = 1
 
