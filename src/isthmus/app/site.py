@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from isthmus.app.clock import SystemClock
 from isthmus.app.config import SiteConfig, TriggerPart, read_config
-from isthmus.core.errors import UnknownName
+from isthmus.core.errors import InputError, UnknownName
 from isthmus.core.ports import Clock
 from isthmus.core.progress import Report, silent
 from isthmus.loop.ingest.journal import Journal
@@ -17,7 +17,10 @@ from isthmus.loop.ingest.run import Ingest
 from isthmus.loop.ingest.work import Source
 from isthmus.loop.release.registry import Registry
 from isthmus.loop.rules.catalogue import Catalogue
+from isthmus.loop.release.releases import Releases
+from isthmus.loop.runs.folder import RunFolder
 from isthmus.loop.runs.ledger import Ledger
+from isthmus.loop.runs.parts import Parts
 from isthmus.loop.runs.pipeline import Pipeline
 from isthmus.loop.runs.schedule import Schedule, Scheduler
 from isthmus.loop.tables import LoopTables
@@ -83,12 +86,16 @@ class Site:
     @cached_property
     def registry(self) -> Registry:
         """The models of the site's pipelines."""
-        return Registry(self.store, self.clock)
+        return Registry(self.store, self.clock.now)
 
-    @property
-    def releases(self) -> Path:
-        """The folder of released models."""
-        return self.state_folder / "releases"
+    @cached_property
+    def releases(self) -> Releases:
+        """The released models."""
+        return Releases(self.registry, str(self.state_folder / "releases"))
+
+    def run_folder(self, run_id: str) -> RunFolder:
+        """Return the folder of a run."""
+        return RunFolder(self.state_folder / "runs" / run_id)
 
     def ingest(self, workers: int | None = None) -> Ingest:
         """Make the ingest of this site."""
@@ -112,18 +119,24 @@ class Site:
     def pipeline(self, name: str) -> Pipeline:
         """Return a declared pipeline, ready to run. Raises UnknownName with the nearest."""
         settings = _named("pipeline", name, self.config.pipelines)
-        return Pipeline(
+        parts = Parts(
             name,
             settings,
             self.tables,
             self.catalogue,
-            self.ledger,
-            self.registry,
-            self.state_folder / "runs",
             self.releases,
+            self.state_folder / "runs",
             self.clock,
             self.report,
         )
+        return Pipeline(parts, self.ledger)
+
+    def one_pipeline(self, name: str | None) -> str:
+        """Return `name`, or the site's only pipeline. Raises InputError where there is none or more than one."""
+        known = list(self.config.pipelines)
+        if name is None and len(known) != 1:
+            raise InputError(f"the site has {len(known)} pipelines", f"name one: {', '.join(known) or 'none is declared'}")
+        return name if name is not None else known[0]
 
     def scheduler(self, names: Iterable[str] | None = None) -> Scheduler:
         """Make the scheduler of the site's triggers, or of some of them."""

@@ -69,10 +69,14 @@ class Scheduler:
         with self._store.transaction() as sql:
             sql.execute("REPLACE INTO schedule VALUES (?, ?, ?)", (schedule.name, schedule.cron, seen))
 
-    def serve(self, fire: Callable[[Schedule], None]) -> None:
-        """Fire what was missed, then wait and fire until interrupted. One fires at a time; late ones fire once."""
+    def serve_due(self, fire: Callable[[Schedule], None]) -> None:
+        """Fire what was missed, once each, and return."""
         for schedule in self.due():
             self._fire(schedule, fire)
+
+    def serve(self, fire: Callable[[Schedule], None]) -> None:
+        """Fire what was missed, then wait and fire until interrupted. One fires at a time; late ones fire once."""
+        self.serve_due(fire)
         waiting = BlockingScheduler(
             timezone=datetime.UTC, executors={"default": {"type": "threadpool", "max_workers": 1}}
         )

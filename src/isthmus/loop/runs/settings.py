@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from isthmus.core.settings import setting
 from isthmus.loop.decision import GateSettings
 from isthmus.loop.forecasting.cluster import ClusterSettings
 from isthmus.loop.forecasting.split import SplitSettings
-from isthmus.loop.forecasting.train import TrainSettings
+from isthmus.loop.forecasting.settings import TrainSettings
 from isthmus.loop.forecasting.tune import TuneSettings
 from isthmus.loop.simulators.policy import PolicySettings
 
@@ -34,7 +35,7 @@ class SimulationSettings:
     simulators: tuple[str, ...] = setting("simulators, by entry point name", default=("log_replay", "highway_env"))
     policy: Literal["forecast", "idm", "replay"] = setting("the policy under test", default="forecast")
     scenes: int = setting("mined scenes replayed at most", default=200, minimum=1)
-    episodes: int = setting("episodes of simulators that make their own", default=2, minimum=1)
+    settings: Mapping[str, Mapping[str, Any]] = setting("settings of each simulator, by its name", factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

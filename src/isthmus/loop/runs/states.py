@@ -6,7 +6,7 @@ from isthmus.core.machine import Machine, Row
 
 SELECTING, EXPORTING, TRAINING, TUNING = "selecting", "exporting", "training", "tuning"
 EVALUATING, SIMULATING, DECIDING, RELEASING = "evaluating", "simulating", "deciding", "releasing"
-RELEASED, KEPT, CANCELLED = "released", "kept", "cancelled"
+RELEASED, OFFERED, KEPT, CANCELLED = "released", "offered", "kept", "cancelled"
 
 _STEPS = (SELECTING, EXPORTING, TRAINING, TUNING, EVALUATING, SIMULATING, DECIDING, RELEASING)
 
@@ -27,6 +27,7 @@ RUN = Machine(
         Row(DECIDING, "tune", TUNING, "the gate does not hold after full training: search parameters"),
         Row(DECIDING, "keep", KEPT, "nothing is left to try: the champion stays"),
         Row(RELEASING, "released", RELEASED, "the model's folder is complete and it is the champion"),
+        Row(RELEASING, "offered", OFFERED, "the model's folder is complete and waits for a person to release it"),
         *(Row(step, "cancel", CANCELLED, "an operator ends the run") for step in _STEPS),
     ),
 )

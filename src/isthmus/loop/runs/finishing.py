@@ -1,0 +1,246 @@
+"""The last step, and what every run leaves when it ends: the release, the report, the unpinned version."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import platform
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isthmus.core.errors import IsthmusError
+from isthmus.core.progress import Progress
+from isthmus.loop.decision import Bound, Decision, Reason
+from isthmus.loop.draw import png_bytes
+from isthmus.loop.forecast import HISTORY
+from isthmus.loop.forecasting.release import export_onnx, load_forecaster
+from isthmus.loop.forecasting.shape import CONFIG, WEIGHTS
+from isthmus.loop.release.card import Card, RuleUsed
+from isthmus.loop.report.facts import (
+    Attempt,
+    FailureCase,
+    ParameterShown,
+    RuleShown,
+    RunReport,
+    Selection,
+    StatePassed,
+)
+from isthmus.loop.report.page import write as write_report
+from isthmus.loop.runs.folder import read_json, read_measures
+from isthmus.loop.runs.judging import FAILURES, OFFLINE, SIMULATION, attempt_folder
+from isthmus.loop.runs.ledger import Run
+from isthmus.loop.runs.ledger import Step as Passed
+from isthmus.loop.runs.parts import Outcome, Parts
+from isthmus.loop.runs.selecting import tag_of
+from isthmus.loop.runs.states import RUN
+from isthmus.loop.runs.training import ATTEMPT
+from isthmus.loop.scene import Scene
+from isthmus.warehouse.idlist import IdList
+
+_SOFTWARE = ("isthmus", "torch", "numpy", "pylance", "duckdb", "onnx", "onnxruntime", "safetensors", "highway-env")
+
+
+def release(parts: Parts, run: Run) -> Outcome:
+    """Publish the candidate's folder and, unless a person is to do it, make it the champion."""
+    parts.report(Progress("release", 0, 1))
+    registry = parts.releases.registry
+    found = next((model for model in registry.list(parts.name) if model.card.run_id == run.id), None)
+    weights = attempt_folder(parts, run)
+
+    def fill(folder: Path) -> None:
+        for name in (WEIGHTS, CONFIG):
+            shutil.copy2(weights / name, folder / name)
+        export_onnx(folder)
+
+    model_id = found.model_id if found else registry.allot(parts.name)
+    if found is None:
+        parts.releases.publish(model_id, fill, _card(parts, run, model_id))
+    if parts.settings.release == "manual":
+        why = f"{model_id} waits for: isthmus loop release {model_id}"
+        return Outcome("offered", why, {"model": model_id})
+    champion = parts.champion()
+    compared = champion.model_id if champion and champion.model_id != model_id else None
+    parts.releases.promote(model_id, run.notes["decision"]["sentence"], compared)
+    parts.report(Progress("release", 1, 1, note=model_id))
+    return Outcome("released", f"{model_id} is the champion", {"model": model_id})
+
+
+def close(parts: Parts, run: Run, passed: Sequence[Passed], outcome: Outcome) -> None:
+    """Write the report of a run that ends now with `outcome`, and let its warehouse version go."""
+    now = parts.clock.now().isoformat()
+    last = Passed(outcome.event, RUN.next(run.state, outcome.event), now, outcome.why)
+    ended = dataclasses.replace(run, notes={**run.notes, **outcome.notes}, state=last.state, changed=now)
+    if "version" in ended.notes:
+        write_report(_report(parts, ended, (*passed, last)), parts.place(run).report)
+        unpin(parts, run)
+
+
+def unpin(parts: Parts, run: Run) -> None:
+    """Let the warehouse version of a run go; nothing happens where it was not held."""
+    if tag_of(run) in parts.tables.scenes.pins():
+        parts.tables.scenes.unpin(tag_of(run))
+
+
+def _card(parts: Parts, run: Run, model_id: str) -> Card:
+    notes, place = run.notes, parts.place(run)
+    folder = attempt_folder(parts, run)
+    attempt = read_json(folder / ATTEMPT)
+    champion, bound = parts.champion(), parts.bound(run)
+    incremental = notes["attempts"][-1] == "incremental"
+    rules = (
+        (RuleUsed(bound.text, str(bound.expression), {p.name: p.value for p in bound.parameters}),) if bound else ()
+    )
+    settings: dict[str, Any] = {**attempt["settings"], "policy": attempt["policy"]}
+    if tuned := parts.tuned(run):
+        settings["tuned"] = tuned
+    return Card(
+        model_id=model_id,
+        pipeline=parts.name,
+        run_id=run.id,
+        created=parts.clock.now().isoformat(),
+        mode=notes["attempts"][-1],
+        seed=attempt["settings"]["seed"],
+        table=str(parts.tables.scenes.name),
+        version=notes["version"],
+        id_list=place.ids,
+        id_list_digest=notes["digest"],
+        id_count=notes["count"],
+        parent=champion.model_id if champion and incremental else None,
+        rules=rules,
+        settings=settings,
+        measures=(*read_measures(folder / OFFLINE), *read_measures(folder / SIMULATION)),
+        decision=notes["decision"]["sentence"],
+        software=_software(),
+    )
+
+
+def _report(parts: Parts, run: Run, passed: Sequence[Passed]) -> RunReport:
+    notes, place = run.notes, parts.place(run)
+    champion = parts.champion()
+    judged = bool(notes.get("decision"))
+    folder = attempt_folder(parts, run) if judged else None
+    moment = datetime.datetime.fromisoformat
+    settings = " ".join(f"--set {key}={value}" for key, value in (run.ask.settings or {}).items())
+    command = f"isthmus loop run {parts.name} --mode {run.ask.mode}"
+    command += f' --rule "{run.ask.rule}"' if run.ask.rule else ""
+    return RunReport(
+        run_id=run.id,
+        pipeline=parts.name,
+        trigger=run.trigger,
+        started=moment(run.started),
+        ended=moment(run.changed),
+        states=(
+            StatePassed(RUN.initial, moment(run.started), run.trigger),
+            *(StatePassed(step.state, moment(step.at), step.why) for step in passed),
+        ),
+        selection=_selection(parts, run),
+        rules=_rules(parts, run),
+        attempts=tuple(_attempts(parts, run)),
+        measures=tuple(read_measures(folder / OFFLINE)) if folder else (),
+        simulation=tuple(read_measures(folder / SIMULATION)) if folder else (),
+        failures=tuple(_failures(parts, run, folder)) if folder else (),
+        decision=_decision(notes["decision"]) if judged else None,
+        model_id=notes.get("model", ""),
+        champion_id=champion.model_id if champion else "",
+        seed=parts.settings.train.seed,
+        commands=(f"{command} {settings}".strip(), f"isthmus loop show {run.id}"),
+        digests={"ID list": notes["digest"]} | ({"report's run folder": str(place.path)} if not judged else {}),
+        software=_software(),
+    )
+
+
+def _selection(parts: Parts, run: Run) -> Selection:
+    notes, place = run.notes, parts.place(run)
+    ids = IdList.read(place.ids).ids["id"].to_pylist()
+    sql = "FROM scenes WHERE scene_id IN (SELECT unnest(?::VARCHAR[]))"
+    rows = parts.tables.olap.query(f"SELECT source, day, tags {sql}", [ids]).to_pylist()
+    return Selection(
+        table=str(parts.tables.scenes.name),
+        version=notes["version"],
+        id_list=place.ids,
+        id_list_digest=notes["digest"],
+        count=notes["count"],
+        where=run.ask.where,
+        by_source=Counter(row["source"] for row in rows),
+        by_day=Counter(str(row["day"]) for row in rows),
+        by_tag=Counter(tag for row in rows for tag in row["tags"]),
+        splits=notes.get("samples", {}),
+    )
+
+
+def _rules(parts: Parts, run: Run) -> tuple[RuleShown, ...]:
+    bound = parts.bound(run)
+    if bound is None:
+        return ()
+    shown = []
+    for part in bound.parts:
+        own = [p for p in bound.parameters if p.name.split(".")[0] == part.name]
+        defaults = {p.name: p.default for p in parts.catalogue.rule(part.name).parameters}
+        parameters = tuple(
+            ParameterShown(
+                (short := p.name.split(".", 1)[1]), p.value, defaults.get(short), unit=p.unit, about=p.about
+            )
+            for p in own
+        )
+        shown.append(RuleShown(part.name, str(part.expression), part.about, parameters))
+    return tuple(shown)
+
+
+def _attempts(parts: Parts, run: Run) -> list[Attempt]:
+    found = []
+    for number, mode in enumerate(run.notes.get("attempts", ()), 1):
+        told = read_json(parts.place(run).attempt(number, mode) / ATTEMPT)
+        found.append(
+            Attempt(
+                mode,
+                told["settings"],
+                tuple(told["train_loss"]),
+                tuple(told["validation_loss"]),
+                told["seconds"],
+                f"best epoch {told['best_epoch'] + 1}" + (f"; {told['note']}" if told.get("note") else ""),
+            )
+        )
+    return found
+
+
+def _failures(parts: Parts, run: Run, folder: Path) -> list[FailureCase]:
+    """Draw the moments that the candidate got most wrong, with its forecast."""
+    forecaster = load_forecaster(folder, "candidate")
+    wanted = {case["scene_id"]: case for case in read_json(folder / FAILURES)}
+    drawn = {}
+    quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in wanted)
+    table = parts.tables.scenes.at(run.notes["version"])
+    for batch in table.scan(where=f"scene_id IN ({quoted})") if wanted else ():
+        for row in batch.to_pylist():
+            case = wanted[row["scene_id"]]
+            scene, step = Scene.unpack(row, row["complex"]), case["step"]
+            seen = scene.states[:, step - HISTORY + 1 : step + 1]
+            forecast = forecaster(seen, scene.size, np.zeros(1, np.intp))
+            caption = f"{case['error']:.1f} m off after 3 s, from step {step}"
+            try:
+                picture = png_bytes(scene, step=step, forecast=forecast)
+            except IsthmusError as error:
+                picture, caption = b"", f"{caption}; not drawn: {error}"
+            drawn[scene.scene_id] = FailureCase(scene.scene_id, caption, picture)
+    return [drawn[name] for name in wanted if name in drawn]
+
+
+def _decision(told: dict[str, Any]) -> Decision:
+    reasons = tuple(Reason(**{**reason, "bound": Bound(**reason["bound"])}) for reason in told["reasons"])
+    return Decision(**{**told, "reasons": reasons})
+
+
+def _software() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _SOFTWARE:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

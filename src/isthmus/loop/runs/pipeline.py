@@ -1,0 +1,107 @@
+"""A pipeline: begins runs and takes each from step to step; every step can be done again after a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from isthmus.core.errors import Busy, IsthmusError, RunFailed
+from isthmus.core.progress import Progress
+from isthmus.loop.runs import finishing, judging, selecting, training, tuning
+from isthmus.loop.runs.ledger import Ask, Ledger, Run
+from isthmus.loop.runs.parts import Outcome, Parts
+from isthmus.loop.runs.states import (
+    DECIDING,
+    EVALUATING,
+    EXPORTING,
+    RELEASING,
+    RUN,
+    SELECTING,
+    SIMULATING,
+    TRAINING,
+    TUNING,
+)
+from isthmus.state.lock import held
+
+Step = Callable[[Parts, Run], Outcome]
+
+STEPS: Mapping[str, Step] = {
+    SELECTING: selecting.select,
+    EXPORTING: training.export_samples,
+    TRAINING: training.train_candidate,
+    TUNING: tuning.tune_candidate,
+    EVALUATING: judging.evaluate_offline,
+    SIMULATING: judging.simulate,
+    DECIDING: judging.make_decision,
+    RELEASING: finishing.release,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """One pipeline of a site."""
+
+    parts: Parts
+    ledger: Ledger
+
+    @property
+    def name(self) -> str:
+        """The pipeline's name."""
+        return self.parts.name
+
+    def run(self, trigger: str, ask: Ask) -> Run:
+        """Begin a run and take it to its end. Raises Busy where one is open, and what the steps raise."""
+        self._check(ask)
+        with self._alone():
+            return self._advance(self.ledger.begin(self.name, trigger, ask))
+
+    def resume(self, run_id: str) -> Run:
+        """Take an open run on from the step that was killed or failed. A finished one is returned as it is."""
+        with self._alone():
+            return self._advance(self.ledger.get(run_id))
+
+    def fire(self, trigger: str, ask: Ask) -> Run:
+        """Serve a trigger: take on what is open, else begin a run."""
+        with self._alone():
+            found = self.ledger.open_run(self.name)
+            return self._advance(found or self.ledger.begin(self.name, trigger, ask))
+
+    def cancel(self, run_id: str, why: str) -> Run:
+        """End an open run. Raises Busy while a process works on it, IllegalTransition where it has ended."""
+        with self._alone():
+            run = self.ledger.move(run_id, "cancel", why)
+            finishing.unpin(self.parts, run)
+            return run
+
+    def _check(self, ask: Ask) -> None:
+        """Refuse what cannot be asked before anything is written."""
+        if ask.rule:
+            self.parts.catalogue.bind(ask.rule, dict(ask.settings or {}))
+        if ask.where:
+            self.parts.catalogue.where(ask.where)
+
+    def _advance(self, run: Run) -> Run:
+        self.parts.releases.reconcile()
+        while run.is_open:
+            try:
+                outcome = STEPS[run.state](self.parts, run)
+                if RUN.next(run.state, outcome.event) in RUN.terminal:
+                    finishing.close(self.parts, run, self.ledger.steps(run.id), outcome)
+            except Busy:
+                raise
+            except IsthmusError as error:
+                self.ledger.fail(run.id, str(error))
+                raise
+            except (OSError, MemoryError) as error:
+                self.ledger.fail(run.id, str(error))
+                raise RunFailed(
+                    f"run {run.id} stopped while {run.state}: {error}",
+                    f"mend it, then: isthmus loop resume {run.id}",
+                ) from error
+            run = self.ledger.move(run.id, outcome.event, outcome.why, outcome.notes)
+            self.parts.report(Progress(f"run {run.state}", 1, 1, note=outcome.why))
+        return run
+
+    def _alone(self) -> AbstractContextManager[None]:
+        return held(self.parts.folder / f"{self.name}.lock", f"a run of {self.name}")

@@ -1,0 +1,95 @@
+"""The first step: which scenes the run reads, and which of them the champion has not seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from isthmus.core.errors import IsthmusError
+from isthmus.core.progress import Progress
+from isthmus.loop.forecasting.split import parts_of
+from isthmus.loop.mining.lists import listed, without_rule
+from isthmus.loop.mining.mine import mine
+from isthmus.loop.runs.ledger import Run
+from isthmus.loop.runs.parts import Outcome, Parts
+from isthmus.warehouse.idlist import IdList
+
+_ALL = "SELECT scene_id AS id, _rowid, leak_group FROM scenes"
+
+
+def select(parts: Parts, run: Run) -> Outcome:
+    """Write the lists of the run: what was asked for, what is new in it, what to replay, what to test on."""
+    tables, place = parts.tables, parts.place(run)
+    tables.level(parts.report)
+    parts.report(Progress("select", 0, None, "scenes"))
+    version = tables.scenes.version
+    bound = parts.bound(run)
+    where = parts.catalogue.where(run.ask.where) if run.ask.where else None
+    warehouse = str(tables.scenes.name)
+    mined = mine(tables.olap, "scenes", bound, where, warehouse=warehouse, version=version)
+    if not mined.count:
+        asked = f"the rule {run.ask.rule!r}" if run.ask.rule else "the table"
+        return Outcome("nothing", f"{asked} gives no scene among {mined.considered}")
+    tables.scenes.pin(tag_of(run))
+    asked_for = listed(mined, parts.clock.now())
+    asked_for.write(place.ids)
+    everything = tables.olap.query(_ALL)
+    notes: dict[str, Any] = {"version": version, "count": mined.count, "considered": mined.considered}
+    notes["digest"] = asked_for.digest
+    notes |= _against_champion(parts, run, mined.ids, everything)
+    test = _test_scenes(parts, everything)
+    without_rule(test, "test", warehouse, version, parts.clock.now()).write(place.test)
+    notes["test"] = test.num_rows
+    notes["mode"] = _first_mode(run.ask.mode, parts.champion() is not None)
+    return Outcome("selected", f"{mined.count} of {mined.considered} scenes; {test.num_rows} to test on", notes)
+
+
+def tag_of(run: Run) -> str:
+    """Name the tag that keeps the run's warehouse version from being cleaned up."""
+    return f"run-{run.id}"
+
+
+def _first_mode(asked: str, has_champion: bool) -> str:
+    if asked == "incremental" and not has_champion:
+        return "full"
+    if asked == "auto":
+        return "incremental" if has_champion else "full"
+    return asked
+
+
+def _against_champion(parts: Parts, run: Run, ids: pa.Table, everything: pa.Table) -> dict[str, Any]:
+    """Write the lists `fresh` and `old` where the champion has seen some scenes and not others."""
+    champion = parts.champion()
+    if champion is None:
+        return {"fresh": 0, "old": 0}
+    try:
+        seen = IdList.read(champion.card.id_list).ids["id"]
+    except (IsthmusError, OSError) as error:
+        return {"fresh": 0, "old": 0, "unknown": f"the champion's ID list cannot be read: {error}"}
+    place, warehouse = parts.place(run), str(parts.tables.scenes.name)
+    fresh = ids.filter(pc.invert(pc.is_in(ids["id"], value_set=pa.array(seen))))
+    seen_now = everything.filter(pc.is_in(everything["id"], value_set=pa.array(seen)))
+    old = seen_now.filter(pc.invert(pc.is_in(seen_now["id"], value_set=ids["id"].combine_chunks())))
+    if not fresh.num_rows or fresh.num_rows == ids.num_rows:
+        fresh = fresh.slice(0, 0)  # all or nothing is new: the whole list is what is learned from
+    elif not old.num_rows:
+        old = seen_now
+    for table, name in ((fresh, "fresh"), (old.select(["id", "_rowid"]), "old")):
+        if table.num_rows:
+            made = without_rule(table, name, warehouse, parts.tables.scenes.version, parts.clock.now())
+            made.write(getattr(place, name))
+    return {"fresh": fresh.num_rows, "old": old.num_rows}
+
+
+def _test_scenes(parts: Parts, everything: pa.Table) -> pa.Table:
+    """Choose the scenes of the test groups, a fixed sample of them where there are too many."""
+    split = parts_of(pc.unique(everything["leak_group"]).to_pylist(), parts.settings.split)
+    groups = pa.array([group for group, part in split.items() if part == "test"], pa.string())
+    test = everything.filter(pc.is_in(everything["leak_group"], value_set=groups)).select(["id", "_rowid"])
+    most = parts.settings.evaluation.scenes
+    if test.num_rows <= most:
+        return test
+    every = test.num_rows / most
+    return test.take(pa.array([int(number * every) for number in range(most)]))

@@ -1,0 +1,135 @@
+"""The steps that make a candidate: export the complex fields into shards, train, and search parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+from isthmus.core.errors import RunFailed
+from isthmus.core.progress import Progress
+from isthmus.loop.forecasting.cluster import train_cluster
+from isthmus.loop.forecasting.job import Trained, TrainJob
+from isthmus.loop.forecasting.settings import TrainSettings
+from isthmus.loop.forecasting.shards import COLUMNS, Shards, write_shards
+from isthmus.loop.forecasting.split import parts_of
+from isthmus.loop.forecasting.train import train
+from isthmus.loop.runs.folder import write_json
+from isthmus.loop.runs.ledger import Run
+from isthmus.loop.runs.parts import Outcome, Parts
+from isthmus.warehouse.export import export
+from isthmus.warehouse.idlist import IdList
+
+ATTEMPT = "attempt.json"
+
+
+def export_samples(parts: Parts, run: Run) -> Outcome:
+    """Cut the samples of the scenes that were asked for."""
+    train_settings, _ = parts.parameters(run)
+    try:
+        shards = shards_of(parts, run, "ids", train_settings)
+    except RunFailed as error:
+        return Outcome("nothing", str(error))
+    split = _split(parts, shards)
+    counts = {part: 0 for part in ("train", "validation", "test")}
+    for group, count in shards.group_counts.items():
+        counts[split[group]] += count
+    if not counts["train"] or not counts["validation"]:
+        return Outcome("nothing", f"too few leak groups to train and validate: {counts}", {"samples": counts})
+    return Outcome("exported", f"{len(shards)} samples of {len(shards.scenes)} scenes", {"samples": counts})
+
+
+def train_candidate(parts: Parts, run: Run) -> Outcome:
+    """Train by the run's present mode and write what came of it."""
+    attempts = list(run.notes.get("attempts", ()))
+    mode = run.notes["mode"]
+    settings, policy = parts.parameters(run)
+    folder = parts.place(run).attempt(len(attempts) + 1, mode)
+    job = job_of(parts, run, mode, folder, settings)
+    begun = time.monotonic()
+    if parts.settings.launcher == "cluster":
+        trained = train_cluster(job, parts.settings.cluster, report=parts.report)
+    else:
+        trained = train(job, report=parts.report)
+    record_attempt(folder, mode, settings, dataclasses.asdict(policy), trained, time.monotonic() - begun)
+    best = trained.curves[trained.best_epoch]
+    return Outcome(
+        "trained",
+        f"{mode}: best of {len(trained.curves)} epochs is {trained.best_epoch + 1}, ADE {best.ade:.2f} m on validation",
+        {"attempts": [*attempts, mode]},
+    )
+
+
+def record_attempt(
+    folder: Path, mode: str, settings: TrainSettings, policy: dict[str, Any], trained: Trained, seconds: float
+) -> None:
+    """Write what the report and the card say of one training."""
+    write_json(
+        folder / ATTEMPT,
+        {
+            "mode": mode,
+            "settings": dataclasses.asdict(settings),
+            "policy": policy,
+            "best_epoch": trained.best_epoch,
+            "train_loss": [curve.train_loss for curve in trained.curves],
+            "validation_loss": [curve.loss for curve in trained.curves],
+            "seconds": seconds,
+        },
+    )
+
+
+def job_of(parts: Parts, run: Run, mode: str, folder: Path, settings: TrainSettings) -> TrainJob:
+    """Say what a training of this mode reads; cuts samples that are missing.
+
+    `incremental` starts from the champion with what is new to it, and replays what it has seen; the other modes
+    train on the scenes that were asked for, from nothing.
+    """
+    shards = shards_of(parts, run, "ids", settings)
+    start, replay = None, None
+    if mode == "incremental":
+        start = str(parts.champion_folder())
+        if run.notes.get("fresh"):
+            shards = shards_of(parts, run, "fresh", settings, otherwise=shards)
+        if run.notes.get("old"):
+            replay = str(shards_of(parts, run, "old", settings, otherwise=shards).folder)
+        champion = parts.champion()
+        if champion is not None:  # the weights only fit a network of the champion's shape
+            was = champion.card.settings
+            settings = dataclasses.replace(
+                settings, **{key: was[key] for key in ("hidden", "pool", "modes") if key in was}
+            )
+    split = _split(parts, shards)
+    if "train" not in split.values() or "validation" not in split.values():
+        shards = shards_of(parts, run, "ids", settings)
+        split = _split(parts, shards)
+    return TrainJob(str(shards.folder), split, str(folder), settings, start, replay)
+
+
+def shards_of(
+    parts: Parts, run: Run, name: str, settings: TrainSettings, otherwise: Shards | None = None
+) -> Shards:
+    """Cut the samples of one of the run's lists, or take them where they lie complete.
+
+    Raises RunFailed where no scene is long enough, unless there is something to take `otherwise`.
+    """
+    place = parts.place(run)
+    ids = IdList.read(getattr(place, name))
+    table = parts.tables.scenes.at(run.notes["version"])
+    parts.report(Progress("samples", 0, None, "scenes"))
+    try:
+        return write_shards(
+            export(table, ids, COLUMNS),
+            place.shards(name),
+            stride=settings.stride,
+            asked={"ids": ids.digest, "version": run.notes["version"]},
+            report=parts.report,
+        )
+    except RunFailed:
+        if otherwise is None:
+            raise
+        return otherwise
+
+
+def _split(parts: Parts, shards: Shards) -> dict[str, str]:
+    return dict(parts_of(shards.group_names, parts.settings.split))
