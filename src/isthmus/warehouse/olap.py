@@ -25,6 +25,7 @@ import pyarrow as pa
 
 from isthmus.core.errors import Corrupt, InputError, UnknownName
 from isthmus.warehouse import declared, position
+from isthmus.warehouse.digest import sync
 from isthmus.warehouse.lock import exclusive
 from isthmus.warehouse.position import Position
 from isthmus.warehouse.query import MEMORY_LIMIT, Reading, one_line, quoted
@@ -130,10 +131,10 @@ class Olap:
             raise Corrupt(f"{self._next} cannot be written: {one_line(error)}", "rebuild the OLAP") from error
         finally:
             shutil.rmtree(spill, ignore_errors=True)
-        _sync(self._next)
+        sync(self._next)
         self._at_step("closed")
         self._next.replace(self.path)
-        _sync(self.path.parent)
+        sync(self.path.parent)
         self._at_step("published")
         return done
 
@@ -267,11 +268,3 @@ def _copy(source: Path, target: Path) -> None:
             writing.seek(0)
             writing.truncate()
             shutil.copyfileobj(reading, writing, 16 << 20)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -47,7 +47,9 @@ def read(connection: duckdb.DuckDBPyConnection) -> dict[str, Position]:
     rows = connection.execute(
         f"SELECT name, uri, identity, version, fields, schema, rows FROM {_TABLE}"
     ).fetchall()
-    return {row[0]: Position(*row[:4], tuple(json.loads(row[4])), row[5], row[6]) for row in rows}
+    return {
+        row[0]: Position(row[0], row[1], row[2], row[3], tuple(json.loads(row[4])), row[5], row[6]) for row in rows
+    }
 
 
 def write(connection: duckdb.DuckDBPyConnection, position: Position) -> None:
