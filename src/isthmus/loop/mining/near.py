@@ -16,8 +16,11 @@ from isthmus.core.errors import InputError
 Vectors = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-_ROWS = 512
-_COLUMNS = 8192
+_ROWS = 1024
+_COLUMNS = 1024
+_PAIRS = 8192
+_GREATEST = 1e30
+_LEAST = 1e-37  # float32 loses its precision below
 
 
 class NearDuplicates:
@@ -77,21 +80,31 @@ class NearDuplicates:
 def within(left: Vectors, right: Vectors, square: float) -> Mask:
     """Tell for each pair of rows, (n, d) and (m, d), whether its squared distance is at most `square`.
 
-    A matrix product decides the clear pairs; its rounding depends on the shape of the block, so pairs that come
-    close to the bound are calculated again, one by one, in float64. The answer for a pair is therefore the same
-    in every block.
+    A matrix product rules out the pairs that are clearly apart; its rounding depends on the shape of the block, so
+    the pairs that remain are calculated one by one in float64. The answer for a pair is the same in every block.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        one = np.einsum("ij,ij->i", left, left)[:, None]
-        other = np.einsum("ij,ij->i", right, right)[None, :]
-        squares = one + other - 2 * (left @ right.T)
-        # Error of a float32 dot product of d terms: below d·2⁻²³ of the sum of the squares; ×4 to be safe.
-        slack = (left.shape[1] + 4) * np.float32(2**-21) * (one + other)
-        inside: Mask = squares + slack < square
-        unclear = ~inside & ~(squares - slack > square)
-    rows, columns = np.nonzero(unclear)
-    for start in range(0, len(rows), _COLUMNS):
-        row, column = rows[start : start + _COLUMNS], columns[start : start + _COLUMNS]
+    near = _perhaps(left, right, square)
+    rows, columns = np.nonzero(near)
+    for start in range(0, len(rows), _PAIRS):
+        row, column = rows[start : start + _PAIRS], columns[start : start + _PAIRS]
         difference = left[row].astype(np.float64) - right[column].astype(np.float64)
-        inside[row, column] = (difference**2).sum(axis=1) <= square
-    return inside
+        near[row, column] = (difference**2).sum(axis=1) <= square
+    return near
+
+
+def _perhaps(left: Vectors, right: Vectors, square: float) -> Mask:
+    """Tell which pairs a float32 matrix product cannot rule out.
+
+    One product of d + 2 terms yields |a|² + |b|² − 2ab, lessened by more than its own rounding error, which is
+    below 3 (d + 3) 2⁻²⁴ of |a|² + |b|².
+    """
+    sure = np.float32(1 - (left.shape[1] + 4) * 2**-21)
+    with np.errstate(over="ignore"):
+        one, other = (np.einsum("ij,ij->i", side, side)[:, None] for side in (left, right))
+    if not (one.max(initial=0) < _GREATEST and other.max(initial=0) < _GREATEST):
+        return np.ones((len(left), len(right)), np.bool_)  # float32 might overflow
+    first = np.hstack([left, sure * one, np.ones_like(one)])
+    second = np.hstack([-2 * right, np.ones_like(other), sure * other])
+    least: Vectors = first @ second.T
+    perhaps: Mask = least <= min(square + _LEAST, 1e38)  # a greater bound is no float32
+    return perhaps
