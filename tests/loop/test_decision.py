@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 
 import pytest
@@ -47,7 +48,7 @@ def test_a_candidate_that_beats_the_baseline_and_the_champion_is_promoted() -> N
     assert (decision.verdict, decision.next) == ("promote", None)
     assert [reason.status for reason in decision.reasons] == ["held", "held"]
     assert decision.reasons[0].sentence == (
-        "minADE is 0.7 m, 30.0 % better than the constant velocity's 1 m; asked is at least 20 % better."
+        "minADE is 0.7 m, 30.0 % better than constant velocity's 1 m; asked is at least 20 % better."
     )
     assert (decision.reasons[0].value, decision.reasons[0].baseline) == (0.7, 1.0)
     assert decision.reasons[0].limit == pytest.approx(0.8)
@@ -184,6 +185,19 @@ def test_the_gate_is_read_from_toml() -> None:
     assert settings.bounds[1] == Bound("miss_rate", slice="source:ngsim", maximum=0.4, min_count=30)
 
 
+def test_the_gate_of_a_site_that_says_nothing_releases_what_beats_constant_velocity() -> None:
+    def figures(candidate: float) -> list[Measure]:
+        models = {"candidate": candidate, "constant velocity": 1.0}
+        return [
+            Measure(metric, "overall", model, value, 50, "m", "lower")
+            for metric in ("ADE", "FDE", "miss_rate")
+            for model, value in models.items()
+        ]
+
+    assert decide(figures(0.8), read("[gate]"), [], has_champion=False).verdict == "promote"
+    assert decide(figures(0.95), read("[gate]"), [], has_champion=False).verdict == "continue"
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
@@ -282,6 +296,7 @@ def test_a_decision_is_whole_whatever_was_measured(
     assert not (decision.verdict == "promote" and any(reason.blocks for reason in decision.reasons))
     assert all(reason.blocks for reason in decision.reasons if reason.status == "broken")
     assert decision == decide(list(reversed(measures)), settings, tried, champion)
+    json.dumps(dataclasses.asdict(decision), allow_nan=False)
 
 
 @given(evaluations(), gates, st.booleans())

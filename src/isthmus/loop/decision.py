@@ -77,10 +77,10 @@ class Bound:
 
 def _default_bounds() -> tuple[Bound, ...]:
     return (
-        Bound("minADE", against="constant velocity", min_improvement=0.2),
-        Bound("minFDE", against="constant velocity", min_improvement=0.2),
-        Bound("minADE", against="champion", tolerance=0.0),
-        Bound("miss_rate", against="champion", tolerance=0.0, slack=0.01),
+        Bound("ADE", against="constant velocity", min_improvement=0.1),
+        Bound("FDE", against="constant velocity", min_improvement=0.1),
+        Bound("ADE", against="champion", tolerance=0.02),
+        Bound("miss_rate", against="champion", slack=0.01),
     )
 
 
@@ -103,8 +103,8 @@ class Reason:
     """How one bound came out, in one sentence.
 
     `value` is the candidate's, `limit` what it was held to, `baseline` the other model's value; each is None
-    where there is none. `blocks` says whether it stops the promotion, `mendable` whether a better model could
-    change that.
+    where there is no finite one. `blocks` says whether it stops the promotion, `mendable` whether a better
+    model could change that.
     """
 
     bound: Bound
@@ -168,19 +168,25 @@ def _judge(bound: Bound, measures: Sequence[Measure], gate: GateSettings, has_ch
         return Reason(bound, "not judged", own, blocks=True, mendable=False)
     if bound.against == CHAMPION and not has_champion:
         sentence = f"{bound.subject} was not compared: there is no champion yet."
-        return Reason(bound, "not judged", sentence, blocks=False, value=own.value, unit=own.unit)
+        return Reason(bound, "not judged", sentence, blocks=False, value=_finite(own.value), unit=own.unit)
     other = _find(bound, measures, bound.against) if bound.against else None
     if isinstance(other, str):
-        return Reason(bound, "not judged", other, True, mendable=False, value=own.value, unit=own.unit)
+        return Reason(bound, "not judged", other, True, mendable=False, value=_finite(own.value), unit=own.unit)
     count = min(own.count, other.count) if other else own.count
     if count < bound.min_count:
         sentence = f"{bound.subject} was not judged: {_samples(count)}, the bound asks for {bound.min_count}."
         return Reason(
-            bound, "not judged", sentence, gate.few_samples_block, mendable=False, value=own.value, unit=own.unit
+            bound,
+            "not judged",
+            sentence,
+            gate.few_samples_block,
+            mendable=False,
+            value=_finite(own.value),
+            unit=own.unit,
         )
     if not math.isfinite(own.value):
         sentence = f"{bound.subject} is {own.value}, which is no figure to promote on."
-        return Reason(bound, "broken", sentence, blocks=True, value=own.value, unit=own.unit)
+        return Reason(bound, "broken", sentence, blocks=True, value=_finite(own.value), unit=own.unit)
     return _compare(bound, own, other) if other else _measure_against_limits(bound, own)
 
 
@@ -196,9 +202,9 @@ def _find(bound: Bound, measures: Sequence[Measure], model: str) -> Measure | st
         return f"The gate names the slice {bound.slice!r}, on which {bound.metric} was not measured; {near}"
     found = [measure for measure in of_slice if measure.model == model]
     if not found:
-        return f"{bound.subject} was not measured for the {model}."
+        return f"{bound.subject} was not measured for {_called(model)}."
     if any(_differ(measure, found[0]) for measure in found):
-        return f"{bound.subject} was measured {len(found)} times for the {model}, with different results."
+        return f"{bound.subject} was measured {len(found)} times for {_called(model)}, with different results."
     return found[0]
 
 
@@ -228,8 +234,8 @@ def _measure_against_limits(bound: Bound, own: Measure) -> Reason:
 
 def _compare(bound: Bound, own: Measure, other: Measure) -> Reason:
     if not math.isfinite(other.value):
-        sentence = f"{bound.subject} of the {bound.against} is {other.value}: there is nothing to compare with."
-        return Reason(bound, "not judged", sentence, True, mendable=False, value=own.value, unit=own.unit)
+        sentence = f"{bound.subject} of {_called(other.model)} is {other.value}: there is nothing to compare with."
+        return Reason(bound, "not judged", sentence, True, mendable=False, value=_finite(own.value), unit=own.unit)
     toward = -1.0 if own.better == "lower" else 1.0
     scale = abs(other.value)
     if bound.min_improvement is not None:
@@ -243,7 +249,7 @@ def _compare(bound: Bound, own: Measure, other: Measure) -> Reason:
     if bound.min_improvement and scale == 0:
         held = toward * (own.value - other.value) > 0  # a share of nothing is nothing: ask for any gain
     sentence = (
-        f"{bound.subject} is {_shown(own.value, own.unit)}, {_change(own, other)} the {bound.against}'s "
+        f"{bound.subject} is {_shown(own.value, own.unit)}, {_change(own, other)} {_called(other.model)}'s "
         f"{_shown(other.value, own.unit)}; asked is {wish}."
     )
     return Reason(
@@ -260,6 +266,14 @@ def _change(own: Measure, other: Measure) -> str:
     if other.value == 0:
         return word
     return f"{abs(own.value - other.value) / abs(other.value) * 100:.1f} % {word}"
+
+
+def _called(model: str) -> str:
+    return f"the {model}" if model in (CANDIDATE, CHAMPION) else model
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _shown(value: float, unit: str) -> str:

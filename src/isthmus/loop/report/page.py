@@ -6,7 +6,7 @@ import base64
 import functools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
@@ -21,6 +21,8 @@ from isthmus.state.files import replacing
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_FIRST = ("ADE", "FDE", "miss_rate", "minADE", "minFDE")
+"""Metrics that the summary prefers; the first that was measured is drawn slice by slice."""
 NONE = "none"
 _FEW = 12
 """Counts of a kind shown one by one; the rest is summed up."""
@@ -44,7 +46,7 @@ def render(report: RunReport) -> str:
         raise MissingExtra.named("jinja2, which reports are made with,", "loop") from error
     from isthmus.loop.report import plots
 
-    metric = _leading_metric(report.measures)
+    metric = next(iter(_leading(report.measures)), None)
     page = template.render(
         report=report,
         verdict=_verdict(report),
@@ -112,10 +114,10 @@ def _remarks(found: Measure, beside: tuple[Measure, ...]) -> tuple[tuple[str, st
     return tuple(remarks)
 
 
-def _leading_metric(measures: tuple[Measure, ...]) -> Measure | None:
-    """Choose the metric that the slices are drawn for: an ADE where there is one."""
+def _leading(measures: Sequence[Measure]) -> list[Measure]:
+    """Put the candidate's figures in the order in which a reader wants them."""
     own = [found for found in measures if found.model == figures.CANDIDATE]
-    return next((found for found in own if "ade" in found.metric.lower()), own[0] if own else None)
+    return sorted(own, key=lambda found: _FIRST.index(found.metric) if found.metric in _FIRST else len(_FIRST))
 
 
 def _has_slices(report: RunReport) -> bool:
