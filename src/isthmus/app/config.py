@@ -98,7 +98,7 @@ def read_config(path: Path) -> SiteConfig:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise InputError(f"cannot read {path}: {reason}", "make a site with: isthmus init FOLDER") from error
-    reader = Reader(text, str(path))
+    reader = Reader(text, str(path), str(path.resolve().parent))
     root = reader.root
     for key in root:
         if key not in _PARTS:

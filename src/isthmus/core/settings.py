@@ -15,6 +15,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from isthmus.core.errors import ConfigError, Mistake, suggestion
@@ -26,12 +27,13 @@ _RULE = "isthmus.setting"
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a value must hold to, and what it means."""
+    """What a value must hold to, and what it means. A `path` that is relative starts from the file's folder."""
 
     help: str
     minimum: float | None = None
     maximum: float | None = None
     unit: str = ""
+    path: bool = False
 
 
 def setting(
@@ -42,9 +44,10 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     unit: str = "",
+    path: bool = False,
 ) -> Any:
     """Declare a field of a settings class; without a default the key is required."""
-    metadata = {_RULE: Bounds(help, minimum, maximum, unit)}
+    metadata = {_RULE: Bounds(help, minimum, maximum, unit, path)}
     if factory is not dataclasses.MISSING:
         return field(default_factory=factory, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -84,8 +87,10 @@ class Lines:
 class Reader:
     """Reads tables of one TOML text and gathers its mistakes; `finish()` raises them together."""
 
-    def __init__(self, text: str, file: str) -> None:
+    def __init__(self, text: str, file: str, folder: str = "") -> None:
+        """Parse `text`. `file` names it in messages; relative paths in it start from `folder`."""
         self.file = file
+        self.folder = folder
         self.mistakes: list[Mistake] = []
         self._lines = Lines(text)
         try:
@@ -171,6 +176,8 @@ class Reader:
             low, high = rule.minimum, rule.maximum
             if not (low is None or value >= low) or not (high is None or value <= high) or value != value:
                 self.mistake(path, f"{path[-1]} is {value}; allowed: {_range(low, high)}{_unit(rule.unit)}")
+        if rule and rule.path and isinstance(value, str) and self.folder and "://" not in value:
+            return str(Path(self.folder) / Path(value).expanduser()) if value else value
         return value
 
     def _wrong(self, path: tuple[str, ...], wanted: str, value: Any) -> None:

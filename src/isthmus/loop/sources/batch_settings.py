@@ -83,7 +83,7 @@ class RecordTableSettings:
 class BatchSettings:
     """Where the tables of a day are and what is read from them."""
 
-    folder: str = setting("folder or URI; {day} stands for 2026-11-20, {yyyymmdd} for 20261120")
+    folder: str = setting("folder or URI; {day} stands for 2026-11-20, {yyyymmdd} for 20261120", path=True)
     columns: ColumnSettings = setting("which column means what")  # noqa: RUF009
     files: str = setting("which files below folder, as a pattern; all of the format otherwise", default="")
     format: Literal["parquet", "csv"] = setting("format of the files", default="parquet")

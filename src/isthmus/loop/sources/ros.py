@@ -85,7 +85,8 @@ class RosSettings:
     """Where the bags of a day are and what is read from them."""
 
     files: str = setting(
-        "folder or pattern of .bag and .mcap files; {day} stands for 2026-11-20, {yyyymmdd} for 20261120"
+        "folder or pattern of .bag and .mcap files; {day} stands for 2026-11-20, {yyyymmdd} for 20261120",
+        path=True,
     )
     agents: Mapping[str, AgentSettings] = setting("the agents, by the id that they get")
     day_from: Literal["auto", "path", "start", "any"] = setting(
