@@ -1,0 +1,66 @@
+"""Every key that a site's TOML takes, gathered from the settings classes themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from typing import Any
+
+from isthmus.app.config import RulesPart, SitePart, TriggerPart, WarehousePart
+from isthmus.core.errors import UnknownName
+from isthmus.core.settings import describe
+from isthmus.loop.extract import ExtractSettings
+from isthmus.loop.runs.settings import PipelineSettings
+from isthmus.loop.sources.port import GROUP, job_type
+
+_PARTS: dict[str, type] = {
+    "site": SitePart,
+    "warehouse": WarehousePart,
+    "extract": ExtractSettings,
+    "rules": RulesPart,
+    "trigger.NAME": TriggerPart,
+    "pipeline.NAME": PipelineSettings,
+}
+
+
+def explained(part: str | None = None) -> Iterator[tuple[str, str, str, str]]:
+    """List (table, key, default, meaning). `part` chooses tables by the beginning of their name.
+
+    Raises UnknownName where no table begins so.
+    """
+    parts = dict(_PARTS)
+    for name in sorted(point.name for point in entry_points(group=GROUP)):
+        parts[f"source.NAME.settings ({name})"] = job_type(name).Settings
+    rows = [row for name, cls in parts.items() for row in _rows(name, cls)]
+    if part is not None:
+        wanted = part.replace(".NAME", "")
+        chosen = [row for row in rows if row[0].replace(".NAME", "").startswith(wanted)]
+        if not chosen:
+            raise UnknownName.among("table", part, {row[0] for row in rows})
+        rows = chosen
+    yield from rows
+
+
+def _rows(table: str, cls: type) -> Iterator[tuple[str, str, str, str]]:
+    hints = typing.get_type_hints(cls)
+    inner: list[tuple[str, type]] = []
+    for key, default, meaning in describe(cls):
+        nested = _settings_class(hints[key])
+        if nested is None:
+            yield table, key, default, meaning
+        else:
+            inner.append((key, nested))
+    for key, nested in inner:
+        yield from _rows(f"{table}.{key}", nested)
+
+
+def _settings_class(hint: Any) -> type | None:
+    """Return the settings class within a type such as X, X | None, tuple[X, ...] or Mapping[str, X]."""
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return hint
+    for argument in typing.get_args(hint):
+        if (found := _settings_class(argument)) is not None:
+            return found
+    return None
