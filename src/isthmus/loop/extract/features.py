@@ -14,13 +14,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from isthmus.loop.extract.interaction import cut_ins, lead_of
-from isthmus.loop.extract.kinematics import COURSE_HALF_S, EDGE_S, runs, smooth, stands
+from isthmus.loop.extract.kinematics import COURSE_HALF_S, EDGE_S, held_course, runs, smooth, stands
 from isthmus.loop.extract.lanes import lane_changes
 from isthmus.loop.extract.motion import Motion, motion_of
 from isthmus.loop.extract.vector import density, scene_vector
 from isthmus.loop.fields import SCENES
 from isthmus.loop.forecast import STEP_S
-from isthmus.loop.scene import Scene, V
+from isthmus.loop.scene import HEADING, Scene, V
 
 Float64s = NDArray[np.float64]
 
@@ -58,8 +58,11 @@ def _own_motion(scene: Scene, motion: Motion) -> dict[str, Any]:
     inner = slice(edge, scene.steps - edge)
     accel, jerk = motion.accel[0, inner], smooth(motion.accel[0])[1][inner]
     across = (motion.speed[0] * smooth(motion.held, COURSE_HALF_S)[1])[inner]
+    # Course from positions lags at the ends of a bend; the recorded heading does not, but is noise in a stand.
+    heading = np.where(motion.moving[0], scene.ego[:, HEADING].astype(np.float64), np.nan)
+    pointing = smooth(held_course(heading, scene.ego[:, HEADING]), COURSE_HALF_S)[0]
     return {
-        "distance_m": max(float(motion.path.place[-1] - motion.path.place[0]), 0.0),
+        "distance_m": float(np.abs(speed[1:] + speed[:-1]).sum() / 2 * scene.dt),
         "speed_mean": float(speed.mean()),
         "speed_min": float(speed.min()),
         "speed_max": float(speed.max()),
@@ -67,7 +70,7 @@ def _own_motion(scene: Scene, motion: Motion) -> dict[str, Any]:
         "accel_max": float(accel.max()),
         "jerk_max": float(np.abs(jerk).max()),
         "lat_accel_max": float(np.abs(across).max()),
-        "turn_rad": float(motion.held[-1] - motion.held[0]),
+        "turn_rad": float(pointing[-1] - pointing[0]),
         "slowdown_3s": float(scene.slowdown.max()),
         "speed_profile": speed[:: round(1 / STEP_S)].astype(np.float32),
     }

@@ -26,6 +26,7 @@ HOLD_S = 1.0
 _BESIDE_M, _ALONG_M = 13.0, 35.0  # traffic this near tells the direction of the road
 _SIMILAR = np.radians(30.0)
 _EVERY = 5  # steps between the places at which the direction is asked for: it changes slowly
+_RIDGE = 0.05  # keeps the bend small where the traffic is all in one place
 _LEAST_TRAFFIC = 2  # other vehicles: one alone may change lanes itself
 _DRIFT = 0.15  # m/s across the road, below which the ego keeps its lane
 _CROSSED_M = 2.2  # across, more than wobbling in a lane and less than a narrow lane
@@ -48,6 +49,8 @@ def lane_changes(scene: Scene, motion: Motion) -> list[int] | None:
 def changes_of_number(lane: NDArray[np.integer]) -> list[int]:
     """List the steps at which the lane number (T,) changes for at least HOLD_S; −1 is passed over."""
     known = np.flatnonzero(lane >= 0)
+    if not len(known):
+        return []
     number = lane[known]
     starts = np.flatnonzero(np.diff(number, prepend=number[:1] - 1))
     ends = np.append(starts[1:], len(number))
@@ -98,16 +101,25 @@ def from_traffic(motion: Motion, others: NDArray[np.integer], places: Float64s, 
     along, beside = (dx * cos + dy * sin) / _ALONG_M, (dy * cos - dx * sin) / _BESIDE_M
     off = turned(towards, course[:, None])
     near = np.clip(1 - along**2, 0, None) * np.clip(1 - beside**2, 0, None) * (np.abs(off) < _SIMILAR)
-    total = near.sum(axis=1)
-    mean = (near * off).sum(axis=1) / np.maximum(total, 1e-9)
-    for width in (np.radians(12.0), np.radians(6.0)):
-        biweight = near * np.clip(1 - ((off - mean[:, None]) / width) ** 2, 0, None) ** 2
-        weight = biweight.sum(axis=1)
-        mean = np.where(weight > 0, (biweight * off).sum(axis=1) / np.maximum(weight, 1e-9), mean)
+    weight, level, bend = near, np.zeros(len(places)), np.zeros(len(places))
+    for width in (0.0, np.radians(12.0), np.radians(6.0)):
+        if width:
+            away = (off - level[:, None] - bend[:, None] * along) / width
+            weight = near * np.clip(1 - away**2, 0, None) ** 2
+        # A line over the way, not a mean: in a bend, traffic that is all ahead would tell another direction.
+        weighted = weight * along
+        s0, s1, s2 = weight.sum(axis=1), weighted.sum(axis=1), (weighted * along).sum(axis=1)
+        m0, m1 = (weight * off).sum(axis=1), (weighted * off).sum(axis=1)
+        s2 = s2 + _RIDGE * s0
+        spread = s0 * s2 - s1 * s1
+        known = spread > 1e-9
+        spread = np.where(known, spread, 1.0)
+        level = np.where(known, (s2 * m0 - s1 * m1) / spread, level)
+        bend = np.where(known, (s0 * m1 - s1 * m0) / spread, bend)
     # The samples stand agent by agent: the sums between the borders say which agents are near at all.
     borders = np.flatnonzero(np.diff(agent, prepend=-1))
     support = (np.add.reduceat(near, borders, axis=1) > 0).sum(axis=1)
-    return np.where(support >= _LEAST_TRAFFIC, course + mean, np.nan)
+    return np.where(support >= _LEAST_TRAFFIC, course + level, np.nan)
 
 
 def _from_map(scene: Scene, places: Float64s, course: Float64s) -> Float64s:

@@ -15,12 +15,16 @@ Float64s = NDArray[np.float64]
 _KNOT_M = 1.0  # way between the points that the path is made of: jitter of a standing vehicle adds none
 _OFF_M = 0.05  # points that lie nearer than this to the line through their neighbours are left out
 _END_KNOTS = 4  # the direction at an end is that of its last metres, not of its last noisy step
+_BEND_KNOTS = 20  # the bend at an end is that of about its last 20 metres
+_ARC_M = (0.0, 6.0, 12.0, 18.0, 24.0, 30.0)
+_STRAIGHT = 1 / 1500  # 1/m: a bend below this is not followed
+_MOST_TURN = np.pi / 4
 _OWN_M = 6.0  # the ego's own place is looked for this far around where the path's points say it is
 
 
 @dataclass(frozen=True, slots=True)
 class EgoPath:
-    """The way that the ego drives in a scene, straight on at both ends.
+    """The way that the ego drives in a scene, and on from both ends: as it bends there for 30 m, then straight.
 
     `points` is (P, 2); `along` (P,) is the way from the first recorded position, so the extension before it is
     negative; `place` (T,) says where the ego is at each step, in the same measure.
@@ -37,16 +41,16 @@ class EgoPath:
         kept = _knots(smoothed)
         knots = smoothed[kept]
         if len(knots) < 2:
-            ahead = np.array([np.cos(course.mean()), np.sin(course.mean())])
-            begin = end = ahead
+            ahead = reach * np.array([[np.cos(course.mean()), np.sin(course.mean())]])
+            before, after = knots - ahead, knots + ahead
         else:
-            begin = _unit(knots[min(_END_KNOTS, len(knots) - 1)] - knots[0])
-            end = _unit(knots[-1] - knots[max(-1 - _END_KNOTS, -len(knots))])
+            before, after = _onward(knots[::-1], reach)[::-1], _onward(knots, reach)
         way = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(knots, axis=0).T))])
         corners = _corners(knots)
         # The last positions may lie past the last knot by less than a metre: the extension covers them.
-        points = np.concatenate([[knots[0] - reach * begin], knots[corners], [knots[-1] + reach * end]])
-        along = np.concatenate([[-reach], way[corners], [way[-1] + reach]])
+        points = np.concatenate([before, knots[corners], after])
+        along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
+        along += way[0] - along[len(before)]
         path = cls(points, along, np.zeros(len(xy)))
         rough = np.interp(np.arange(len(xy)), kept, way)
         place, _, _ = path.project(smoothed[None], rough - _OWN_M, rough + _OWN_M)
@@ -74,6 +78,28 @@ class EgoPath:
         side = np.where(ux[nearest] * off_y - uy[nearest] * off_x < 0, -1.0, 1.0)
         along = self.along[nearest] + np.take_along_axis(run, pick, -1)[..., 0]
         return along, side * distance, np.arctan2(uy, ux)[nearest]
+
+
+def _onward(knots: Float64s, reach: float) -> Float64s:
+    """Return the points by which the path goes on behind its last knot, for `reach` metres, (k, 2)."""
+    heading = _direction(knots)
+    if len(knots) > _BEND_KNOTS + _END_KNOTS:
+        turn = float(wrapped(np.array(heading - _direction(knots[:-_BEND_KNOTS]))))
+        bend = turn / float(np.hypot(*np.diff(knots[-1 - _BEND_KNOTS :], axis=0).T).sum())
+    else:
+        bend = 0.0
+    pieces = np.array([*np.diff(_ARC_M), reach - _ARC_M[-1]]) if abs(bend) > _STRAIGHT else np.array([reach])
+    middle = np.minimum(np.cumsum(pieces) - pieces / 2, _ARC_M[-1])
+    towards = heading + np.clip(bend * (middle + _END_KNOTS * _KNOT_M / 2), -_MOST_TURN, _MOST_TURN)
+    steps = pieces[:, None] * np.stack([np.cos(towards), np.sin(towards)], axis=1)
+    onward: Float64s = knots[-1] + np.cumsum(steps, axis=0)
+    return onward
+
+
+def _direction(knots: Float64s) -> float:
+    """Return the direction in which the last metres lead."""
+    dx, dy = knots[-1] - knots[max(-1 - _END_KNOTS, -len(knots))]
+    return float(np.arctan2(dy, dx))
 
 
 def turned(course: Float64s, direction: Float64s) -> Float64s:
@@ -111,8 +137,3 @@ def _corners(knots: Float64s) -> NDArray[np.int64]:
             kept.add(middle)
             todo += [(first, middle), (middle, last)]
     return np.array(sorted(kept), np.int64)
-
-
-def _unit(vector: Float64s) -> Float64s:
-    unit: Float64s = vector / np.hypot(vector[0], vector[1])
-    return unit
