@@ -12,7 +12,9 @@ from isthmus.core.errors import UnknownName
 from isthmus.core.expression import Expression, Field
 from isthmus.loop.fields import SCENES
 from isthmus.loop.rules.compile import DUCKDB
-from isthmus.warehouse.olap import Olap
+from isthmus.warehouse.olap import Olap, positions_of
+from isthmus.warehouse.position import Position
+from isthmus.warehouse.query import Reading
 
 KEY = SCENES.key
 ROW_ID = "_rowid"
@@ -35,6 +37,11 @@ def one_moment(olap: Asked) -> Iterator[Asked]:
             yield reading
     else:
         yield olap
+
+
+def standing(view: Asked, table: str) -> Position | None:
+    """Say which warehouse table and version the OLAP's table is level with; None where that is not known."""
+    return positions_of(view).get(table) if isinstance(view, Reading) else None
 
 
 def quoted(name: str) -> str:

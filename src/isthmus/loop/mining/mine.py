@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from isthmus.core.errors import InputError
 from isthmus.core.evaluation import evaluate
 from isthmus.core.expression import And, Expression
-from isthmus.loop.mining.held import KEY, ROW_ID, Asked, fields_of, one_moment, quoted, require
+from isthmus.loop.mining.held import KEY, ROW_ID, Asked, fields_of, one_moment, quoted, require, standing
 from isthmus.loop.mining.near import NearDuplicates
 from isthmus.loop.rules.bind import BoundRule
 from isthmus.loop.rules.compile import Compiled, compiled
@@ -30,7 +30,8 @@ class Mined:
     `ids` has the columns id and _rowid, in the order of the row ids, which is the order of ingest and stays the
     same for one version of the warehouse. `considered` counts the scenes that the filter let through (all of
     them without one), `matched` those of them for which the rule holds, `suppressed` the near-duplicates among
-    the matched that were left out before the list was full.
+    the matched that were left out before the list was full. `warehouse` is the table's name; `uri`, `identity`
+    and `version` are those that the OLAP stood at (empty, and the version handed in, where it does not say).
     """
 
     ids: pa.Table
@@ -43,6 +44,8 @@ class Mined:
     threshold: float | None
     warehouse: str
     version: int
+    uri: str = ""
+    identity: str = ""
 
     @property
     def count(self) -> int:
@@ -83,6 +86,7 @@ def mine(
     asked = rule if where is None else where if rule is None else And(where, rule)
     needed = {KEY, ROW_ID, *fields_of(asked)}
     with one_moment(olap) as view:
+        stands = standing(view, table)
         require(view, table, needed if suppress is None else needed | {"vector"})
         considered = _count(view, table, where)
         matched = considered if rule is None else _count(view, table, asked)
@@ -100,7 +104,9 @@ def mine(
         where="" if where is None else str(where),
         threshold=suppress,
         warehouse=warehouse,
-        version=version,
+        version=stands.version if stands else version,
+        uri=stands.uri if stands else "",
+        identity=stands.identity if stands else "",
     )
 
 
