@@ -1,4 +1,4 @@
-"""Tiny scenes for the tests of forecasting: made ones, and the real NGSIM ones without the warehouse around."""
+"""Tiny scenes for the tests of forecasting: made ones, and the real NGSIM ones."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from isthmus.loop.extract import ExtractSettings, scenes_of
+from isthmus.loop.record import Record, Track
 from isthmus.loop.scene import HEADING, A, Scene, V, X, Y
 from samples import SAMPLES
 
@@ -97,21 +99,21 @@ def ngsim(scenarios: int | None = None) -> Iterator[Scene]:
 
 
 def _vehicles(scenario: str, group: str, table: pa.Table) -> Iterator[Scene]:
-    if not len(table):
-        return
-    names, row = np.unique(table["agent_id"].to_numpy(), return_inverse=True)
-    step = table["step"].to_numpy()
-    states = np.full((len(names), int(step.max()) + 1, 5), np.nan, np.float32)
-    columns = [np.nan_to_num(table[name].to_numpy()) for name in ("x", "y", "heading", "v", "a")]
-    states[row, step] = np.stack(columns, axis=1)
-    for agent in range(len(names)):
-        seen = np.flatnonzero(np.isfinite(states[agent, :, X]))
-        if len(seen) < 51:
-            continue
-        part = states[:, seen[0] : seen[-1] + 1]
-        there = np.flatnonzero(np.isfinite(part[..., X]).any(axis=1))
-        order = [agent, *(other for other in there if other != agent)]
-        yield made(f"ngsim.{scenario}.{names[agent]}", part[order], group=group, source="ngsim")
+    tracks = []
+    for agent in pc.unique(table["agent_id"]).to_pylist():
+        own = table.filter(pc.equal(table["agent_id"], agent)).sort_by("step")
+        column = {
+            name: own[name].to_numpy() for name in ("step", "x", "y", "heading", "v", "a", "length", "width")
+        }
+        length, width = float(column.pop("length")[0]), float(column.pop("width")[0])
+        tracks.append(Track(str(agent), **column, length=length, width=width))
+    if tracks:
+        record = Record(scenario, 0.1, tuple(tracks), group)
+        for found in scenes_of(
+            record, source="ngsim", job_type="batch", day=DAY, settings=ExtractSettings(min_s=5.1)
+        ):
+            if isinstance(found, Scene):
+                yield found
 
 
 def _batch(scenes: Sequence[Scene]) -> pa.RecordBatch:

@@ -12,7 +12,7 @@ from isthmus.loop.forecasting.inputs import EGO_INPUTS, OTHER_INPUTS
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
-CONFIG = "config.json"
+CONFIG = "model.json"
 ONNX = "model.onnx"
 
 _FIXED = {
