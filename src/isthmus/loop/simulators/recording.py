@@ -27,6 +27,7 @@ STAND_M_S = 0.5
 STAND_S = 0.5
 EXPLAINED_M = 12.0
 """A stand behind a leader farther away than this is not a queue: something else held the ego, such as a light."""
+ROLLED_M = 3.0
 LANE_CHANGE_S = 1.5
 
 
@@ -73,9 +74,12 @@ class Recording:
         return there
 
     def stop_gap(self, station: float, step: int) -> float:
-        """Return the way in metres to the nearest red light ahead; inf without one."""
+        """Return the way in metres to the nearest red light ahead; inf without one.
+
+        One that rolls a little past the line still has to stand: the way is 0 then.
+        """
         gaps = [light.station - station for light in self.red_lights if step < light.until]
-        return min((gap for gap in gaps if gap >= 0.0), default=float("inf"))
+        return min((max(0.0, gap) for gap in gaps if gap >= -ROLLED_M), default=float("inf"))
 
     def ego_states(self) -> Array:
         """Return the recorded ego, smoothed, bound to its path, (T, 5)."""

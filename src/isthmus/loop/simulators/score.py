@@ -10,7 +10,8 @@ NeurIPS 2024 (Datasets and Benchmarks).
 - EP, ego progress: way over the recorded way, at most 1; 1 where the recorded way is shorter than 5 m.
 - TTC: 1 unless the ego, carried on at constant velocity for 0, 0.3, 0.6, 0.9 s, meets another that is ahead of it
   (or beside it while the ego is between lanes). The others are where they were recorded then, and are carried
-  on at constant velocity where their record ends.
+  on at constant velocity where their record ends. As there, "ahead" compares the ego's place now with the other's
+  place then, and so would take a fast follower for one ahead: one that is behind the ego now is left out.
 - C, comfort: 1 if no bound of `comfort.py` breaks, else 0.
 """
 
@@ -71,7 +72,11 @@ def ttc_within_bound(
     with np.errstate(invalid="ignore"):
         near = np.hypot(others[:steps, :, X] - ego[:, None, X], others[:steps, :, Y] - ego[:, None, Y]) < reach
     kept = np.flatnonzero(near.any(axis=0))
+    if len(kept) == 0:
+        return True
     others, size = others[:, kept], size[kept]
+    now = boxes(ego[:, X], ego[:, Y], ego[:, HEADING], ego_size[0], ego_size[1])[:, None]
+    follows = bearing(now, others[:steps, :, X], others[:steps, :, Y]) > BEHIND_RAD
     meets, faulty = [], []
     for ahead in TTC_AHEAD_S:
         place = _carried_on(ego, ahead)
@@ -79,9 +84,9 @@ def ttc_within_bound(
         then = _recorded_later(others, steps, round(ahead / dt), ahead)
         other = boxes(then[..., X], then[..., Y], then[..., HEADING], size[:, 0], size[:, 1])
         meets.append(overlap(box, other) & (ego[:, V] >= MOVING_M_S)[:, None])
-        now = boxes(ego[:, X], ego[:, Y], ego[:, HEADING], ego_size[0], ego_size[1])[:, None]
         angle = bearing(now, then[..., X], then[..., Y])
-        faulty.append((angle < AHEAD_RAD) | (between_lanes[:, None] & (angle < BEHIND_RAD)))
+        ahead_of_it = (angle < AHEAD_RAD) | (between_lanes[:, None] & (angle < BEHIND_RAD))
+        faulty.append(ahead_of_it & ~follows)
     # (steps · times ahead, agents), in the order in which NAVSIM looks at them
     meeting = np.stack(meets, axis=1).reshape(-1, len(kept))
     fault = np.stack(faulty, axis=1).reshape(-1, len(kept))

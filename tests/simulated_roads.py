@@ -5,15 +5,15 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-import pandas as pd
 import pyarrow.parquet as pq
-from samples import SAMPLES
 
 from isthmus.loop.extract import ExtractSettings, scenes_of
 from isthmus.loop.record import Record, Track
 from isthmus.loop.scene import Scene
+from samples import SAMPLES
 
 DT = 0.1
 LENGTH, WIDTH = 4.8, 2.0
@@ -72,24 +72,30 @@ def finished(
     )
 
 
-def real_scenes(egos_per_recording: int = 2, least_s: float = 5.0) -> list[Scene]:
+@lru_cache(maxsize=2)
+def real_scenes(egos_per_recording: int = 1, least_s: float = 5.0) -> tuple[Scene, ...]:
     """Cut scenes from the NGSIM sample: the agents recorded longest of each recording, as egos."""
-    table = pq.read_table(SAMPLES / "driving" / "ngsim" / "agents.parquet").to_pandas()
-    day = datetime.date(2026, 11, 20)
+    table = pq.read_table(SAMPLES / "driving" / "ngsim" / "agents.parquet")
+    columns = {name: table[name].to_numpy() for name in table.column_names}
+    tracks: dict[str, list[Track]] = {}
+    order = np.lexsort((columns["step"], columns["agent_id"], columns["scenario_id"]))
+    agent, recording = columns["agent_id"][order], columns["scenario_id"][order]
+    cuts = np.flatnonzero((agent[1:] != agent[:-1]) | (recording[1:] != recording[:-1])) + 1
+    for rows in np.split(order, cuts):
+        tracks.setdefault(str(columns["scenario_id"][rows[0]]), []).append(_track(columns, rows))
     settings = ExtractSettings(min_s=least_s)
+    day = datetime.date(2026, 11, 20)
     scenes: list[Scene] = []
-    for name, rows in table.groupby("scenario_id"):
-        tracks = tuple(_track(str(agent), track) for agent, track in rows.groupby("agent_id"))
-        longest = sorted(tracks, key=lambda track: (-len(track.step), track.agent_id))[:egos_per_recording]
-        record = Record(str(name), DT, tracks, str(name), egos=tuple(track.agent_id for track in longest))
-        found = scenes_of(record, source="ngsim", job_type="batch", day=day, settings=settings)
-        scenes.extend(scene for scene in found if isinstance(scene, Scene))
-    return scenes
+    for name, found in tracks.items():
+        longest = sorted(found, key=lambda track: (-len(track.step), track.agent_id))[:egos_per_recording]
+        record = Record(name, DT, tuple(found), name, egos=tuple(track.agent_id for track in longest))
+        cut = scenes_of(record, source="ngsim", job_type="batch", day=day, settings=settings)
+        scenes.extend(scene for scene in cut if isinstance(scene, Scene))
+    return tuple(scenes)
 
 
-def _track(agent: str, rows: pd.DataFrame) -> Track:
-    columns = {name: rows[name].to_numpy(np.float32) for name in ("x", "y", "heading", "v", "a")}
-    size = rows[["length", "width"]].iloc[0]
-    return Track(
-        agent, rows["step"].to_numpy(np.int32), **columns, length=float(size["length"]), width=float(size["width"])
-    )
+def _track(columns: dict[str, np.ndarray], rows: np.ndarray) -> Track:
+    states = {name: columns[name][rows].astype(np.float32) for name in ("x", "y", "heading", "v", "a")}
+    length, width = float(columns["length"][rows[0]]), float(columns["width"][rows[0]])
+    agent = str(columns["agent_id"][rows[0]])
+    return Track(agent, columns["step"][rows].astype(np.int32), **states, length=length, width=width)
