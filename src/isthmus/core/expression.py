@@ -16,23 +16,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from isthmus.core.errors import ConditionError
 from isthmus.core.kinds import Type, Value, type_of_value
-
-_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
-_RESERVED = frozenset(
-    (
-        *("abs", "all", "and", "any", "array", "between", "by", "case", "cast", "contains", "date", "distinct"),
-        *("else", "end", "exists", "false", "from", "group", "having", "in", "interval", "is", "like", "limit"),
-        *("map", "not", "null", "on", "or", "order", "row", "select", "starts_with", "struct", "then", "true"),
-        *("union", "values", "when", "where", "with"),
-    )
-)
+from isthmus.core.plain import is_plain
 
 
 class Expression:
@@ -305,12 +295,12 @@ def transform(expression: Expression, change: Callable[[Expression], Expression]
     return change(rebuilt)
 
 
+_OR, _AND, _NOT, _COMPARE, _ADD, _MULTIPLY, _UNARY, _ATOM = range(8)
+
+
 def text(expression: Expression) -> str:
     """Write the expression as SQL text, which `loop.rules.parse` reads back into an equal expression."""
     return _text(expression)[0]
-
-
-_OR, _AND, _NOT, _COMPARE, _ADD, _MULTIPLY, _UNARY, _ATOM = range(8)
 
 
 def _text(node: Expression) -> tuple[str, int]:
@@ -355,11 +345,6 @@ def _text(node: Expression) -> tuple[str, int]:
 def _inside(node: Expression, least: int) -> str:
     shown, level = _text(node)
     return shown if level >= least else f"({shown})"
-
-
-def is_plain(name: str) -> bool:
-    """Tell whether a text may speak of this name without quotes."""
-    return bool(_PLAIN.fullmatch(name)) and name not in _RESERVED
 
 
 def _name(name: str) -> str:

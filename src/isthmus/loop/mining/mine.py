@@ -89,11 +89,14 @@ def mine(
         stands = standing(view, table)
         require(view, table, needed if suppress is None else needed | {"vector"})
         considered = _count(view, table, where)
-        matched = considered if rule is None else _count(view, table, asked)
         if suppress is None:
             ids, suppressed = _all(view, table, asked, limit), 0
         else:
             ids, suppressed = _apart(view, table, asked, limit, NearDuplicates(suppress))
+        if rule is None:
+            matched = considered
+        else:  # a list without a limit has counted them already
+            matched = ids.num_rows + suppressed if limit is None else _count(view, table, asked)
     return Mined(
         ids=ids,
         considered=considered,

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.core.errors import ConditionError, ConfigError, InputError, Mistake, UnknownName
-from isthmus.core.expression import Expression, Parameter, RuleName, is_plain
+from isthmus.core.expression import Expression, Parameter, RuleName
+from isthmus.core.plain import is_plain
 from isthmus.core.settings import Reader, setting
 from isthmus.loop.fields import SCENES
 from isthmus.loop.rules.bind import rules_in
