@@ -27,7 +27,7 @@ _NAMES = "use lower-case letters, digits and _, beginning with a letter, and no 
 class _ParameterTable:
     """`[rule.NAME.parameters.PARAMETER]` as it stands in the file."""
 
-    default: Any = setting("the value where none is set")  # noqa: RUF009
+    default: Any = setting("the value where none is set")
     about: str = setting("what it means, in one line")
     unit: str = setting("its unit", default="")
     minimum: float | None = setting("least value allowed", default=None)
