@@ -32,6 +32,15 @@ def test_a_model_goes_from_its_weights_to_the_champion_that_consumers_see(tmp_pa
     assert found.reconcile().clean
 
 
+def test_a_folder_with_spaces_and_signs_in_its_name_holds_releases_too(tmp_path: Path) -> None:
+    base = tmp_path / "my site 100% #1"
+    found = releases(base)
+    found.promote(publish(found))
+    assert releases(base, uri=(base / "releases").as_uri()).reconcile().clean
+    assert pointed(base) == read_pointer((base / "releases").as_uri(), "forecast")
+    assert [item.name for item in tmp_path.iterdir()] == [base.name]
+
+
 def test_a_rollback_points_back(tmp_path: Path) -> None:
     found = releases(tmp_path)
     one, two = publish(found), publish(found)

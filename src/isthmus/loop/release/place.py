@@ -6,17 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
+from urllib.parse import quote
 
 from isthmus.core.errors import InputError
 from isthmus.state.files import replacing
+from isthmus.warehouse.place import as_uri, file_system, local_path
 
 
 @dataclass(frozen=True)
 class Place:
-    """One folder. `local` is its path where it lies on a local disk, else None."""
+    """One folder. `uri` is whole, with its protocol; `local` is its path on a local disk, else None."""
 
     uri: str
     filesystem: Any
@@ -26,23 +25,19 @@ class Place:
     @classmethod
     def of(cls, uri: str) -> Place:
         """Open the place that a URI or a local path names. Raises InputError where nothing can read it."""
+        full = as_uri(uri)
         try:
-            filesystem, root = fsspec.core.url_to_fs(uri)
+            filesystem, root = file_system(full)
         except (ValueError, ImportError) as error:
             raise InputError(f"{uri} cannot be opened: {error}", "name a folder that fsspec can reach") from error
-        root = root.rstrip("/")
-        return cls(uri, filesystem, root, Path(root) if isinstance(filesystem, LocalFileSystem) else None)
+        return cls(full, filesystem, root, local_path(full))
 
     def within(self, *parts: str) -> Place:
         """Return a folder inside this one."""
-        inner = "/".join([self.root, *parts])
-        uri = "/".join([self.uri.rstrip("/"), *parts])
-        return Place(uri, self.filesystem, inner, Path(inner) if self.local else None)
-
-    @property
-    def full_uri(self) -> str:
-        """The URI with its protocol, so that it means the same in every process."""
-        return str(self.filesystem.unstrip_protocol(self.root))
+        uri = "/".join([self.uri, *(quote(part) if self.local else part for part in parts)])
+        return Place(
+            uri, self.filesystem, "/".join([self.root, *parts]), self.local and self.local.joinpath(*parts)
+        )
 
     def exists(self, path: str = "") -> bool:
         """Say whether the folder, or a file in it, is there."""

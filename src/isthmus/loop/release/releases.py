@@ -83,9 +83,9 @@ class Releases:
             else:
                 if place.local is None and place.exists():
                     place.remove()  # an upload that was cut off
-                digest = folders.write(place.full_uri, weights, card, self._reached)
-                entered = folders.read_card(place.full_uri)
-                self.registry.add_candidate(name.pipeline, place.full_uri, entered, digest)
+                digest = folders.write(place.uri, weights, card, self._reached)
+                entered = folders.read_card(place.uri)
+                self.registry.add_candidate(name.pipeline, place.uri, entered, digest)
             self._reached("candidate entered")
         return self.registry.get(model_id)
 
@@ -130,7 +130,7 @@ class Releases:
         place = self._root.within(pipeline, inner)
         if inner.startswith(".") and inner.endswith(".part"):
             place.remove()
-            removed.append(place.full_uri)
+            removed.append(place.uri)
             return
         try:
             name = ModelId.parse(inner)
@@ -140,22 +140,22 @@ class Releases:
             return
         if place.local is None and not place.exists(folders.MANIFEST):
             place.remove()  # an upload that was cut off: the manifest goes last
-            removed.append(place.full_uri)
+            removed.append(place.uri)
             return
         try:
             self._adopt(place, name)
             adopted.append(inner)
         except (Corrupt, InputError) as error:
-            damaged.append(f"{place.full_uri}: {error}")
+            damaged.append(f"{place.uri}: {error}")
 
     def _adopt(self, place: Place, name: ModelId) -> None:
         """Enter a complete folder whose process died before its row. Raises Corrupt, InputError."""
-        folders.verify(place.full_uri)
-        card = folders.read_card(place.full_uri)
+        folders.verify(place.uri)
+        card = folders.read_card(place.uri)
         if card.model_id != str(name):
-            raise Corrupt(f"{place.full_uri} holds the card of {card.model_id}", "give the folder its own name")
-        _, digest = folders.read_manifest(place.full_uri)
-        self.registry.add_candidate(name.pipeline, place.full_uri, card, digest)
+            raise Corrupt(f"{place.uri} holds the card of {card.model_id}", "give the folder its own name")
+        _, digest = folders.read_manifest(place.uri)
+        self.registry.add_candidate(name.pipeline, place.uri, card, digest)
 
     def _point(self, pipeline: str) -> bool:
         """Let the pointer name the champion; returns whether it had to change.

@@ -12,11 +12,12 @@ from isthmus.loop.report.figures import BASELINE, CANDIDATE, CHAMPION, change, f
 
 _MOST_BARS = 16
 _TOO_FAR = 1e12  # a loss beyond it says "diverged", and would only flatten the rest of the curve
+_TOO_NEAR = 1e-12
 
 
 def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
     """Choose round numbers that cover low to high: steps of 1, 2 or 5 times a power of ten."""
-    if not high - low > 1e-9 * max(abs(low), abs(high)):
+    if not high - low > 1e-9 * max(abs(low), abs(high), _TOO_NEAR):
         spread = abs(low) * 0.1 or 1.0
         low, high = low - spread, high + spread
     raw = (high - low) / wanted
@@ -75,17 +76,19 @@ def slice_bars(measures: Sequence[Measure], metric: str) -> Markup:
     """Draw one metric over the slices: the candidate as a bar, the champion below, constant velocity as a mark.
 
     Overall comes first, then the slices from the worst to the best for the candidate, at most 16. Empty where
-    the candidate has no finite figure.
+    the candidate has no finite figure, or all figures are 0.
     """
     of = [m for m in measures if m.metric == metric and _drawable(m.value) and m.value >= 0]
     cells = {(m.slice, m.model): m for m in of}
     own = [m for m in of if m.model == CANDIDATE]
-    if not own or max(m.value for m in of) <= 0:
+    if not own:
         return Markup("")
     worst_first = -1.0 if own[0].better == "lower" else 1.0
     own = sorted(own, key=lambda m: (m.slice != OVERALL, worst_first * m.value, m.slice))[:_MOST_BARS]
     shown = {m.slice for m in own}
     most = max(m.value for m in of if m.slice in shown)
+    if most < _TOO_NEAR:
+        return Markup("")
     marks = [mark for mark in ticks(0.0, most, 6) if mark <= most]
     row, top, left, right, width = 34, 6, 220, 150, 980
     height = top + row * len(own) + 26
