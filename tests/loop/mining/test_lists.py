@@ -92,4 +92,4 @@ def test_all_of_mining_asks_the_olap_of_a_real_warehouse(olap: Olap, catalogue: 
         "tag:urban",
         "source:ngsim",
     )
-    assert statistics(olap, catalogue, "tag", ["cut_in"])["scenes"].to_pylist() == [30, 30]
+    assert statistics(olap, "scenes", "tag", [catalogue.bind("cut_in")])["scenes"].to_pylist() == [30, 30]

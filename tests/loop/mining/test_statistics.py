@@ -40,7 +40,7 @@ def rows(table: Any) -> list[tuple[Any, ...]]:
 
 
 def test_a_day_tells_how_much_there_is_and_what_share_a_rule_has(olap: MemoryOlap, catalogue: Catalogue) -> None:
-    found = statistics(olap, catalogue, "day", ["cut_in"])
+    found = statistics(olap, "scenes", "day", [catalogue.bind("cut_in")])
     assert found.column_names == ["day", "scenes", "hours", "km", "speed_mean", "rule:cut_in"]
     assert rows(found) == [
         (datetime.date(2026, 11, 1), 2, 2.0, 90.0, pytest.approx(12.5), 0.5),
@@ -51,7 +51,7 @@ def test_a_day_tells_how_much_there_is_and_what_share_a_rule_has(olap: MemoryOla
 def test_a_scene_counts_once_for_each_of_its_tags_and_untagged_ones_stay_in_sight(
     olap: MemoryOlap, catalogue: Catalogue
 ) -> None:
-    found = statistics(olap, catalogue, "tag", [])
+    found = statistics(olap, "scenes", "tag")
     assert [row[:2] for row in rows(found)] == [("rain", 1), ("urban", 2), (None, 1)]
 
 
@@ -66,21 +66,22 @@ def test_sources_are_counted_under_a_filter(olap: MemoryOlap, catalogue: Catalog
 def test_without_a_group_there_is_one_row_and_an_empty_table_counts_nothing(
     olap: MemoryOlap, catalogue: Catalogue
 ) -> None:
-    assert rows(statistics(olap, catalogue, rules=[])) == [(3, 3.0, 126.0, pytest.approx(11.6666667))]
-    assert rows(statistics(MemoryOlap([]), catalogue, rules=[])) == [(0, 0.0, 0.0, None)]
-    assert rows(statistics(MemoryOlap([]), catalogue, "day")) == []
+    assert rows(statistics(olap, "scenes")) == [(3, 3.0, 126.0, pytest.approx(11.6666667))]
+    assert rows(statistics(MemoryOlap([]), "scenes")) == [(0, 0.0, 0.0, None)]
+    assert rows(statistics(MemoryOlap([]), "scenes", "day")) == []
 
 
 def test_an_unknown_group_is_told_with_the_nearest(olap: MemoryOlap, catalogue: Catalogue) -> None:
     with pytest.raises(UnknownName, match="unknown group 'days'; did you mean 'day'"):
-        statistics(olap, catalogue, "days")  # type: ignore[arg-type]
+        statistics(olap, "scenes", "days")  # type: ignore[arg-type]
 
 
-def test_all_rules_are_shown_whose_fields_the_olap_holds(olap: MemoryOlap, catalogue: Catalogue) -> None:
-    shares = [name for name in statistics(olap, catalogue).column_names if name.startswith("rule:")]
-    assert shares == [f"rule:{name}" for name in catalogue.names()]
+def test_a_rule_whose_field_the_olap_does_not_hold_has_no_share(catalogue: Catalogue) -> None:
     core = pa.schema([SCHEMA.field(name) for name in CORE])
-    shares = statistics(MemoryOlap([], core), catalogue).column_names[4:]
-    assert shares == ["rule:cut_in"]
-    with pytest.raises(UnknownName, match="field 'accel_min' is not in the OLAP's table"):
-        statistics(MemoryOlap([], core), catalogue, rules=["hard_brake"])
+    olap = MemoryOlap([{name: scene(1, cut_in_gap_m=3.0)[name] for name in CORE}], core)
+    (row,) = statistics(olap, "scenes", rules=[catalogue.bind(name) for name in catalogue.names()]).to_pylist()
+    assert {name: share for name, share in row.items() if name.startswith("rule:") and share is not None} == {
+        "rule:cut_in": 1.0
+    }
+    with pytest.raises(UnknownName, match="field 'source' is not in the OLAP's table"):
+        statistics(olap, "scenes", "source")

@@ -9,9 +9,8 @@ import pyarrow as pa
 
 from isthmus.core.errors import UnknownName
 from isthmus.core.expression import Expression
-from isthmus.loop.mining.held import KEY, TABLE, Asked, columns, fields_of, one_moment, quoted, require
+from isthmus.loop.mining.held import KEY, Asked, columns, fields_of, one_moment, quoted, require
 from isthmus.loop.rules.bind import BoundRule
-from isthmus.loop.rules.catalogue import Catalogue
 from isthmus.loop.rules.compile import Compiled, compiled
 
 By = Literal["day", "source", "tag"]
@@ -24,41 +23,36 @@ _GROUPS = {
 
 def statistics(
     olap: Asked,
-    catalogue: Catalogue,
+    table: str,
     by: By | None = None,
-    rules: Sequence[str | BoundRule] | None = None,
+    rules: Sequence[BoundRule] = (),
     where: Expression | None = None,
-    table: str = TABLE,
 ) -> pa.Table:
     """Count scenes for each day, source or tag; without `by`, for all of them in one row.
 
     Columns: the group (null for scenes without a tag; a scene with two tags counts in both), scenes, hours and
     km driven by the egos, speed_mean in m/s (weighted by time), and for each rule `rule:TEXT`: the share of
-    scenes, 0 to 1, for which it holds. Without `rules` all of the catalogue are shown for which the OLAP holds
-    the fields. Ordered by the group. Raises UnknownName, ConditionError.
+    scenes, 0 to 1, for which it holds, null where the OLAP does not hold a field that the rule needs. Ordered by
+    the group. Raises UnknownName.
     """
     if by is not None and by not in _GROUPS:
         raise UnknownName.among("group", by, _GROUPS)
     needed = {KEY, "duration_s", "distance_m", "speed_mean"} | ({"tags" if by == "tag" else by} if by else set())
     with one_moment(olap) as view:
-        if rules is None:
-            held = columns(view, table)
-            every = (catalogue.bind(name) for name in catalogue.names())
-            bound = [rule for rule in every if fields_of(rule.expression) <= held]
-        else:
-            bound = [rule if isinstance(rule, BoundRule) else catalogue.bind(rule) for rule in rules]
-        require(view, table, needed | fields_of(where, *(rule.expression for rule in bound)))
-        made = _statement(table, by, bound, where)
+        require(view, table, needed | fields_of(where))
+        made = _statement(table, by, rules, where, columns(view, table))
         return view.query(made.sql, list(made.parameters))
 
 
-def _statement(table: str, by: By | None, rules: Sequence[BoundRule], where: Expression | None) -> Compiled:
-    conditions = [compiled(rule.expression) for rule in rules]
+def _statement(
+    table: str, by: By | None, rules: Sequence[BoundRule], where: Expression | None, held: frozenset[str]
+) -> Compiled:
+    conditions = [_truth(rule, held) for rule in rules]
     filtered = Compiled("TRUE", ()) if where is None else compiled(where)
     picked = [
         *([f"{_GROUPS[by]} AS place"] if by else []),
         *("duration_s", "distance_m", "speed_mean"),
-        *(f"coalesce({made.sql}, FALSE) AS rule_{number}" for number, made in enumerate(conditions)),
+        *(f"{made.sql} AS rule_{number}" for number, made in enumerate(conditions)),
     ]
     figures = [
         *([f"place AS {quoted(by)}"] if by else []),
@@ -73,3 +67,11 @@ def _statement(table: str, by: By | None, rules: Sequence[BoundRule], where: Exp
         f"SELECT {', '.join(figures)} FROM picked" + (" GROUP BY place ORDER BY place NULLS LAST" if by else "")
     )
     return Compiled(sql, (*(value for made in conditions for value in made.parameters), *filtered.parameters))
+
+
+def _truth(rule: BoundRule, held: frozenset[str]) -> Compiled:
+    """A condition that is never null where its fields are held, and always null where they are not."""
+    if not fields_of(rule.expression) <= held:
+        return Compiled("CAST(NULL AS BOOLEAN)", ())
+    made = compiled(rule.expression)
+    return Compiled(f"coalesce({made.sql}, FALSE)", made.parameters)
