@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from isthmus.core.settings import Reader
 from isthmus.loop.record import Record, Reject, Unit
+from isthmus.loop.sources.validate import validate
 
 DAY = datetime.date(2026, 11, 20)
 START_S = 1_795_176_000  # 2026-11-20 12:00 UTC
@@ -25,14 +26,17 @@ def read_settings(cls: type[T], toml: str) -> T:
 
 
 def ingest(job: Any, day: datetime.date = DAY) -> tuple[list[Record], list[Reject]]:
+    """Read a day and judge its records, as the ingest does."""
     records: list[Record] = []
     rejects: list[Reject] = []
     for unit in job.discover(day):
         for item in job.read(unit):
-            if isinstance(item, Record):
-                records.append(item)
-            else:
+            if isinstance(item, Reject):
                 rejects.append(item)
+                continue
+            kept, faults = validate(item)
+            rejects.extend(faults)
+            records.extend([kept] if kept else [])
     return records, rejects
 
 

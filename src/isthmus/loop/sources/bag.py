@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,10 +19,7 @@ from isthmus.core.errors import MissingExtra, suggestion
 from isthmus.loop.record import Record, Reject
 from isthmus.loop.sources import units, wgs84
 from isthmus.loop.sources.resample import MOVE_M, Body, Channel, Motion, averaged, cut, on_grid
-from isthmus.loop.sources.validate import checked
-
-if TYPE_CHECKING:
-    from isthmus.loop.sources.ros import AgentSettings, RosSettings, TopicSettings
+from isthmus.loop.sources.ros_settings import AgentSettings, RosSettings, TopicSettings
 
 try:
     from rosbags.highlevel import AnyReader
@@ -222,7 +219,7 @@ def _records(
         motions.extend(own)
     if all(motion.body.agent_id in still for motion in motions):
         return
-    for record in cut(
+    yield from cut(
         motions,
         record_id=name,
         leak_group=leak_group,
@@ -230,8 +227,7 @@ def _records(
         tags=settings.tags,
         still=frozenset(still),
         start=_moment(content.base_ns, start),
-    ):
-        yield from checked(record)
+    )
 
 
 def _extent(motions: list[Motion]) -> float:

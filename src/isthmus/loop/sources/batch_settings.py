@@ -84,7 +84,7 @@ class BatchSettings:
     """Where the tables of a day are and what is read from them."""
 
     folder: str = setting("folder or URI; {day} stands for 2026-11-20, {yyyymmdd} for 20261120", path=True)
-    columns: ColumnSettings = setting("which column means what")  # noqa: RUF009
+    columns: ColumnSettings = setting("which column means what")
     files: str = setting("which files below folder, as a pattern; all of the format otherwise", default="")
     format: Literal["parquet", "csv"] = setting("format of the files", default="parquet")
     delimiter: str = setting("what separates the columns of a CSV file", default=",")
@@ -95,9 +95,9 @@ class BatchSettings:
     )
     partition: str = setting("name of the day's partition folders", default="day")
     require_success: bool = setting("refuse a folder without _SUCCESS as not finished", default=True)
-    units: UnitSettings = setting("the units of the columns", factory=UnitSettings)  # noqa: RUF009
-    constants: ConstantSettings = setting("what no column says", factory=ConstantSettings)  # noqa: RUF009
-    records: RecordTableSettings | None = setting("a table with tags and leak groups", default=None)  # noqa: RUF009
+    units: UnitSettings = setting("the units of the columns", factory=UnitSettings)
+    constants: ConstantSettings = setting("what no column says", factory=ConstantSettings)
+    records: RecordTableSettings | None = setting("a table with tags and leak groups", default=None)
     tags: tuple[str, ...] = setting("tags of every record", default=())
     record_s: float = setting(
         "longest record; a longer recording is cut", default=60.0, minimum=4.0, maximum=3600.0, unit="s"

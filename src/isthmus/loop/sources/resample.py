@@ -269,6 +269,8 @@ def cut(
         pieces = [piece for motion in motions if (piece := _window(motion, begin, begin + size)) is not None]
         origin = _origin(pieces)
         moving = tuple(piece.body.agent_id for piece in pieces if piece.body.agent_id not in still)
+        if still and not moving:
+            continue
         yield Record(
             record_id=record_id if parts == 1 else f"{record_id}-{number:03d}",
             dt=DT,

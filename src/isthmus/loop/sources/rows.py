@@ -13,7 +13,6 @@ from isthmus.loop.record import Record, Reject
 from isthmus.loop.sources import units
 from isthmus.loop.sources.batch_settings import BatchSettings
 from isthmus.loop.sources.resample import Body, Channel, Motion, cut, on_grid
-from isthmus.loop.sources.validate import checked
 
 TEXTS = ("record", "agent", "kind")
 NUMBERS = ("step", "time", "x", "y", "heading", "v", "a", "length", "width")
@@ -81,15 +80,14 @@ def records_of_rows(
         mine = rows.take(own)
         channels, body = _channels(mine, seconds, settings), _body(mine, agent, settings)
         motions.extend(on_grid(body, channels, start=0.0, longest_gap_s=settings.longest_gap_s, lane=lane))
-    for record in cut(
+    yield from cut(
         motions,
         record_id=recording.record_id,
         leak_group=recording.leak_group,
         record_s=settings.record_s,
         tags=(*settings.tags, *recording.tags),
         start=_moment(start) if settings.columns.time else None,
-    ):
-        yield from checked(record)
+    )
 
 
 def _seconds(rows: Rows, settings: BatchSettings) -> Doubles:

@@ -17,7 +17,6 @@ from typing import ClassVar, Literal
 from isthmus.core.errors import IsthmusError, MissingExtra
 from isthmus.core.settings import setting
 from isthmus.loop.record import Record, Reject, Unit
-from isthmus.loop.sources.validate import checked
 
 Scenario = Literal["highway", "merge", "roundabout", "intersection"]
 Policy = Literal["idle", "idm", "random", "aggressive"]
@@ -79,13 +78,11 @@ class SimulationJob:
         from isthmus.loop.sources.episode import Episode, record_episode
 
         try:
-            record = record_episode(Episode(**unit.args), unit.key, f"{self.name}-{unit.args['seed']}")
+            yield record_episode(Episode(**unit.args), unit.key, f"{self.name}-{unit.args['seed']}")
         except IsthmusError:
             raise
         except Exception as error:  # noqa: BLE001  a scenario may fail for some seeds; the others go on
             yield Reject(unit.key, "unreadable", f"episode {unit.key}", f"{type(error).__name__}: {error}")
-            return
-        yield from checked(record)
 
     def _episode(self, day: datetime.date, number: int) -> dict[str, object]:
         chosen = self.settings

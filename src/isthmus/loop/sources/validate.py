@@ -15,7 +15,6 @@ shorter than 2 s (too_short). A short track beside longer ones stays: it is a ne
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -34,14 +33,6 @@ _COMPARED_WAY_M = 20.0
 _FULL_TURN = 2 * math.pi + 1e-3
 
 Doubles = NDArray[np.float64]
-
-
-def checked(record: Record) -> Iterator[Record | Reject]:
-    """Yield what `validate` leaves of a record: its rejects, then the record itself where it goes in."""
-    kept, rejects = validate(record)
-    yield from rejects
-    if kept is not None:
-        yield kept
 
 
 def validate(record: Record) -> tuple[Record | None, list[Reject]]:
