@@ -39,12 +39,19 @@ class PolicySettings:
     forecast_weight: float = setting(
         "part of the braking that the forecast asks for", default=1.0, minimum=0.0, maximum=1.5
     )
+    # Below 0 by default: a forecast that drifts by a foot must not turn everybody on the next lane into a cut-in.
     forecast_margin_m: float = setting(
-        "room left and right in which a forecast agent counts", default=0.1, minimum=-0.5, maximum=1.0, unit="m"
+        "room left and right in which a forecast agent counts", default=-0.3, minimum=-0.5, maximum=1.0, unit="m"
     )
     forecast_every_s: float = setting(
         "time between two forecasts", default=0.3, minimum=0.1, maximum=1.0, unit="s"
     )
+
+
+EMERGENCY = 0.75
+"""Part of the strongest braking from which on a forecast alone makes an emergency."""
+ANTICIPATED = 4.0
+"""Braking in m/s² for what is only foreseen: it may still turn out otherwise, so it stays within comfort."""
 
 
 def search_space() -> Mapping[str, tuple[float, float]]:
@@ -120,12 +127,15 @@ class IntelligentDriver:
                 nearest = min(nearest, free - chosen.accel_max * self._interaction(seen.speed, gap, speed))
         return nearest
 
-    def bounded(self, seen: Observation, wanted: float, needed: float) -> float:
-        """Bound jerk and braking, unless `needed` m/s² of braking say that this is an emergency."""
+    def bounded(self, seen: Observation, wanted: float, needed: float, gentle: float = 0.0) -> float:
+        """Bound jerk and braking, unless `needed` m/s² of braking say that this is an emergency.
+
+        Braking that nothing needs yet is bounded by `gentle` m/s², or by what is comfortable where that is 0.
+        """
         chosen = self.settings
         if needed >= chosen.decel_comfort:
             return max(-chosen.decel_max, min(wanted, -needed))
-        wanted = min(chosen.accel_max, max(-chosen.decel_comfort, wanted))
+        wanted = min(chosen.accel_max, max(-(gentle or chosen.decel_comfort), wanted))
         change = chosen.jerk_max * seen.dt
         return min(seen.acceleration + change, max(seen.acceleration - change, wanted))
 
@@ -167,7 +177,9 @@ class Forecasting(IntelligentDriver):
         wanted = self.wanted(seen)
         if self._foreseen > 0.5:  # less than engine braking needs no answer
             wanted = min(wanted, -self._foreseen)
-        return self.bounded(seen, wanted, max(needed, min(self._foreseen, chosen.decel_max)))
+        if self._foreseen >= EMERGENCY * chosen.decel_max:
+            needed = max(needed, min(self._foreseen, chosen.decel_max))
+        return self.bounded(seen, wanted, needed, max(chosen.decel_comfort, ANTICIPATED))
 
 
 def needed_braking(seen: Observation, settings: PolicySettings) -> float:
