@@ -24,6 +24,7 @@ COURSE_HALF_S = 1.0
 EDGE_S = 0.5
 """Slopes this near to a scene's ends rest on one side alone: extremes are not looked for there."""
 SLOWDOWN_S = 3.0
+_LABEL_HALF_S = 0.7  # narrower, as a wider window rounds off where braking begins and ends
 _STANDS, _MOVES = 0.3, 1.0  # m/s: a stand begins below the first and ends above the second
 _SHORTEST_STAND_S = 0.5
 
@@ -82,7 +83,7 @@ def slowdown(speed: NDArray[np.floating]) -> NDArray[np.float32]:
 
     `speed` (T,) is the recorded speed; it is smoothed first.
     """
-    smoothed = smooth(speed)[0]
+    smoothed = smooth(speed, _LABEL_HALF_S)[0]
     reach = round(SLOWDOWN_S / STEP_S) + 1
     padded = np.concatenate([smoothed, np.full(reach - 1, np.inf)])
     least: Float64s = np.lib.stride_tricks.sliding_window_view(padded, reach).min(axis=1)

@@ -4,12 +4,12 @@
 |---------|------------------------------------------------------------------|------------------|
 | 0–5     | speed in six equal parts of the scene                            | 10 m/s           |
 | 6–11    | acceleration in six parts                                        | 1.5 m/s²         |
-| 12–15   | change of heading per second in four parts                       | 0.1 rad/s        |
+| 12–15   | lateral acceleration in four parts, left positive                | 1 m/s²           |
 | 16–19   | nearness of the agent ahead in four parts, exp(−gap / 20 m)      | 0.4              |
 | 20–23   | speed at which the gap shrinks in four parts, times the nearness | 1 m/s            |
 | 24–29   | vehicles in six sectors, from ahead counter-clockwise, Σ exp(−d / 20 m) | 0.6       |
 | 30      | agents within 50 m                                               | 10               |
-| 31      | greatest inverse time to collision                               | 0.3 1/s          |
+| 31      | inverse time to collision, root of its mean square               | 0.15 1/s         |
 
 The scales are fixed, never learned from what lies in a table: vectors of different days compare, and a vector
 never has to be computed again. Each entry is softly bounded (2·tanh(x/2)) so that one wild value does not make a
@@ -18,6 +18,8 @@ Euclidean distance is meant.
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,16 +40,16 @@ def scene_vector(motion: Motion, lead: Lead, near_agents: float) -> NDArray[np.f
     """Return the vector, float32 (32,), finite. `near_agents` is `density(motion)`."""
     near = np.where(lead.agent >= 0, np.exp(-np.nan_to_num(lead.gap) / _FADE_M), 0.0)
     time_left = lead.time_to_collision()
-    urgent = 1 / np.maximum(np.nanmin(time_left), 0.1) if np.isfinite(time_left).any() else 0.0
+    urgency = np.where(np.isfinite(time_left), 1 / np.fmax(time_left, 0.5), 0.0)
     groups = (
         _parts(motion.speed[0], 6) / 10.0,
         _parts(motion.accel[0], 6) / 1.5,
-        _parts(np.gradient(motion.held, STEP_S), 4) / 0.1,
+        _parts(motion.speed[0] * np.gradient(motion.held, STEP_S), 4) / 1.0,
         _parts(near, 4) / 0.4,
         _parts(near * np.nan_to_num(lead.closing), 4) / 1.0,
         _sectors(motion) / 0.6,
         np.array([near_agents / 10.0]),
-        np.array([urgent / 0.3]),
+        np.array([np.sqrt((urgency**2).mean()) / 0.15]),
     )
     entries = np.concatenate([2 * np.tanh(group / 2) / np.sqrt(len(group)) for group in groups])
     assert len(entries) == VECTOR_SIZE
@@ -61,11 +63,18 @@ def density(motion: Motion) -> float:
 
 
 def _parts(values: Float64s, parts: int) -> Float64s:
-    """Return the mean of each of `parts` equal parts; a step on a border counts to both by its share."""
-    total = np.concatenate([[0.0], np.cumsum(values)])
-    edges = np.linspace(0, len(values), parts + 1)
-    sums: Float64s = np.diff(np.interp(edges, np.arange(len(total)), total))
-    return sums * (parts / len(values))
+    """Return the mean in each of `parts` equal parts of the scene, (parts,)."""
+    means: Float64s = values @ _hats(len(values), parts)
+    return means
+
+
+@lru_cache(maxsize=512)
+def _hats(steps: int, parts: int) -> Float64s:
+    """Return the weights of each step in each part, (T, parts): hats that overlap, so that no border is sharp."""
+    place = (np.arange(steps) + 0.5) / steps * parts - 0.5
+    hats = np.clip(1 - np.abs(place[:, None] - np.arange(parts)), 0, None)
+    weights: Float64s = hats / hats.sum(axis=0)
+    return weights
 
 
 def _sectors(motion: Motion) -> Float64s:
