@@ -340,16 +340,17 @@ def test_units_of_work_are_some_recordings_and_the_same_each_time(tmp_path: Path
     assert not {unit.fingerprint for unit in units} & {unit.fingerprint for unit in reading.discover(DAY)}
 
 
-def test_a_table_without_recordings_is_cut_by_time_over_several_units(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_a_table_without_recordings_is_cut_by_time_over_several_units(tmp_path: Path, suffix: str) -> None:
     columns = rows(["r"], count=400)
-    head = 'day_from = "any"\nrows_per_unit = 100\nrecord_s = 10.0'
+    head = f'day_from = "any"\nrows_per_unit = 100\nrecord_s = 10.0\nformat = "{suffix}"'
     toml = PLAIN.format(folder=tmp_path, head=head, more="").replace('record = "rec"\n', "")
-    write(tmp_path / "t.parquet", columns)
+    write(tmp_path / f"t.{suffix}", columns)
     reading = job(toml)
     assert len(reading.discover(DAY)) == 4
     records, rejects = ingest(reading)
     assert not rejects and len({record.record_id for record in records}) == len(records) == 4
-    assert {record.leak_group for record in records} == {"tables-t_parquet"}
+    assert {record.leak_group for record in records} == {f"tables-t_{suffix}"}
     assert sum(len(record.tracks[0].step) for record in records) == 400
 
 
@@ -405,6 +406,23 @@ def test_a_second_table_in_csv_gives_tags_and_groups(tmp_path: Path) -> None:
     more = '[records]\nfile = "groups.csv"\nrecord = "rec"\ntags = "tags"\nleak_group = "group"'
     one, two = ingest(plain(tmp_path, more=more))[0]
     assert (one.tags, one.leak_group, two.tags, two.leak_group) == (("rain", "night"), "g1", (), "two")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_rows_without_a_time_are_told_once_and_not_lost(tmp_path: Path, suffix: str) -> None:
+    columns = rows(["r"], count=400)
+    columns["k"] = [float(k) for k in columns["k"]]
+    columns["k"][405] = math.nan  # a row of agent 2
+    write(tmp_path / f"t.{suffix}", columns)
+    head = f'day_from = "any"\nrows_per_unit = 100\nrecord_s = 10.0\nformat = "{suffix}"'
+    _, (reject,) = ingest(job(PLAIN.format(folder=tmp_path, head=head, more="").replace('record = "rec"\n', "")))
+    assert reject.reason == "not_finite" and "1 of its" in reject.detail
+
+
+def test_a_folder_can_be_a_uri(tmp_path: Path) -> None:
+    write(tmp_path / "2026-11-20" / "t.parquet", rows())
+    records, rejects = ingest(plain(f"file://{tmp_path}/{{day}}", ""))
+    assert len(records) == 2 and not rejects
 
 
 def test_empty_files_are_told(tmp_path: Path) -> None:
