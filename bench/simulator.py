@@ -34,7 +34,7 @@ PASSES = 3
 
 
 def run(scale: float = 1.0) -> list[Figure]:
-    """Measure; `scale` below 1 takes fewer scenes. Without the NGSIM sample, made-up scenes stand in and it says so."""
+    """Measure; `scale` below 1 takes fewer scenes. Without the NGSIM sample made-up scenes stand in."""
     scenes, where = _scenes(scale)
     crowd = round(float(np.mean([len(one.states) for one in scenes])))
     highway = HighwayEnv(HighwaySettings(episodes=2, vehicles=crowd, duration_s=10.0))

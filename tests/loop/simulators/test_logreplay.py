@@ -114,6 +114,15 @@ def test_replay_drives_as_recorded() -> None:
     assert episode.ego[:, :4] == pytest.approx(episode.recorded[:, :4], abs=1e-4)
 
 
+def test_an_episode_ends_a_little_past_the_recorded_way() -> None:
+    road = scene(Car(0.0, 8.0), Car(300.0, 15.0))
+    episode = LogReplay().episode(road, Always(2.0))
+    assert episode.steps < 60
+    assert 5.0 < episode.ego[-1, X] - episode.ego[0, X] - 8.0 * 5.9 < 8.0
+    assert episode.progress > 1.0
+    assert episode.score <= 1.0
+
+
 def test_replay_follows_a_bend_as_recorded() -> None:
     turn = np.arange(90) * 0.1 * 8.0 / 25.0 * 0.5
     road = scene(Car(0.0, 8.0), steps=90)
@@ -171,7 +180,8 @@ def test_a_stand_without_a_queue_is_taken_for_a_red_light_and_obeyed() -> None:
     assert obeyed.ego[89 - 20, X] < stands + 1.0
     assert obeyed.ego[-1, X] > stands + 1.0
     ignored = LogReplay(LogReplaySettings(infer_red_lights=False)).episode(road, policy("idm"))
-    assert ignored.ego[89 - 20, X] > stands + 5.0
+    assert ignored.ego[-1, X] > stands + 5.0
+    assert ignored.ego[-1, V] > 3.0
 
 
 def test_a_stand_in_a_queue_is_no_red_light() -> None:

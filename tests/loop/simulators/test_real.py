@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from isthmus.loop.simulators.logreplay import LogReplay
+from isthmus.loop.simulators.observation import Observation
 from isthmus.loop.simulators.policy import policy
 from isthmus.loop.simulators.port import TTC_CAP_S, Episode
 from samples import needs_samples
@@ -29,6 +30,23 @@ def test_real_traffic_is_driven_with_finite_figures_and_hardly_a_collision_at_fa
     assert np.mean([episode.at_fault for episode in episodes]) < 0.05
     assert np.mean([min(1.0, episode.progress) for episode in episodes]) > 0.85
     assert np.mean([episode.score for episode in episodes]) > 0.85
+
+
+class Blind:
+    """Accelerates whatever comes."""
+
+    name = "blind"
+
+    def reset(self) -> None: ...
+
+    def __call__(self, seen: Observation) -> float:
+        return 1.0
+
+
+def test_one_that_never_looks_collides_at_fault_again_and_again() -> None:
+    episodes = list(LogReplay().episodes(real_scenes(), Blind()))
+    assert np.mean([episode.at_fault for episode in episodes]) > 0.1
+    assert np.mean([episode.score for episode in episodes]) < 0.85
 
 
 def test_the_record_itself_is_clean() -> None:

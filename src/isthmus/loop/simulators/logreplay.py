@@ -2,8 +2,9 @@
 
 The others replay what they did and don't react. What a map would say is read off the record: the speed that the
 road lets (what traffic drives, and curves ahead), and red lights (the recorded ego stood, and no queue says
-why). A collision that is not at fault, such as a recorded follower running through an ego that is slower than it
-was, is counted and the other leaves the scene; one at fault ends the episode.
+why). Past the end of the recorded path the ego goes straight on for a few metres, and then the episode ends. A
+collision that is not at fault, such as a recorded follower running through an ego that is slower than it was,
+is counted and the other leaves the scene; one at fault ends the episode.
 """
 
 from __future__ import annotations
@@ -50,6 +51,13 @@ class LogReplaySettings(JudgeSettings):
     )
     curve_accel: float = setting(
         "lateral acceleration at the speed that a curve lets", default=2.5, minimum=0.5, maximum=6.0, unit="m/s²"
+    )
+    beyond_m: float = setting(
+        "an episode ends this far past the recorded way, since where the road goes from there is a guess",
+        default=5.0,
+        minimum=0.0,
+        maximum=100.0,
+        unit="m",
     )
     infer_red_lights: bool = setting(
         "hold the ego where it was recorded standing without a queue ahead", default=True
@@ -120,7 +128,7 @@ class _Replay:
         return past
 
     def drive(self, policy: Policy) -> Drive:
-        """Drive until the scene ends or the ego collides at fault."""
+        """Drive until the scene or the recorded way ends or the ego collides at fault."""
         policy.reset()
         recording, scene, start = self.recording, self.recording.scene, self.start
         station, speed = float(recording.station[start]), float(recording.speed[start])
@@ -128,6 +136,7 @@ class _Replay:
         trace: list[tuple[float, ...]] = []
         gaps: list[tuple[float, float]] = []
         stations = [station]
+        end = float(recording.station[-1]) + self.settings.beyond_m
         self._note(trace, station, speed, acceleration)
         self._collide(start, station, trace[-1])
         for step in range(start, scene.steps - 1):
@@ -142,7 +151,7 @@ class _Replay:
             stations.append(station)
             self.step = step + 1
             self._note(trace, station, speed, acceleration)
-            if self._collide(step + 1, station, trace[-1]):
+            if self._collide(step + 1, station, trace[-1]) or station > end:
                 break
         view = self._view.at(self.step)
         gaps.append(leader(view, station, self.length, self.width, self.settings.corridor_margin_m))
