@@ -88,5 +88,5 @@ def facts(site: Site, row: Mapping[str, Any]) -> Iterator[tuple[str, Any, str, s
         if field.name != "vector":
             yield field.name, row[field.name], field.unit, field.about
     for name in site.catalogue.names():
-        if explain(row, site.catalogue.bind(name, {})):
+        if explain(row, site.catalogue.bind(name))[0].holds:
             yield f"rule {name}", True, "", site.catalogue.rule(name).about

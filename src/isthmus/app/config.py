@@ -118,7 +118,7 @@ def read_config(path: Path) -> SiteConfig:
                 near = suggestion(name, SCENES.names)
                 reader.mistake(("warehouse", "core_fields"), f"core_fields names no field {name!r}; {near}")
     reader.finish()
-    assert site and warehouse and extract and rules  # noqa: S101 - finish() has raised otherwise
+    assert site and warehouse and extract and rules
     return SiteConfig(path, site, warehouse, extract, rules, sources, pipelines, triggers)
 
 

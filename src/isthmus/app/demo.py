@@ -69,4 +69,6 @@ def demonstrate(folder: Path, report: Report) -> Iterator[Happened]:
 def _told(what: str, run: Run) -> Iterator[Happened]:
     decision = (run.notes.get("decision") or {}).get("sentence", "")
     trained = " → ".join(run.notes.get("attempts", ()))
-    yield Happened(what, f"{run.notes.get('count', 0)} scenes, trained {trained or 'nothing'}: {run.state}. {decision}")
+    yield Happened(
+        what, f"{run.notes.get('count', 0)} scenes, trained {trained or 'nothing'}: {run.state}. {decision}"
+    )

@@ -20,7 +20,9 @@ def fire(site_file: Path, trigger: str, report: Report) -> str:
     """
     site = Site.open(site_file, report)
     part = site.trigger(trigger)
-    yesterday = (site.clock.now().astimezone(ZoneInfo(site.config.site.timezone)) - datetime.timedelta(days=1)).date()
+    yesterday = (
+        site.clock.now().astimezone(ZoneInfo(site.config.site.timezone)) - datetime.timedelta(days=1)
+    ).date()
     notes = []
     for name in part.ingest:
         try:

@@ -16,8 +16,8 @@ from isthmus.loop.ingest.journal import Journal
 from isthmus.loop.ingest.run import Ingest
 from isthmus.loop.ingest.work import Source
 from isthmus.loop.release.registry import Registry
-from isthmus.loop.rules.catalogue import Catalogue
 from isthmus.loop.release.releases import Releases
+from isthmus.loop.rules.catalogue import Catalogue
 from isthmus.loop.runs.folder import RunFolder
 from isthmus.loop.runs.ledger import Ledger
 from isthmus.loop.runs.parts import Parts
@@ -27,7 +27,6 @@ from isthmus.loop.tables import LoopTables
 from isthmus.state.store import Store
 from isthmus.warehouse.catalog import Catalog
 from isthmus.warehouse.olap import Olap
-
 
 T = TypeVar("T")
 
@@ -86,7 +85,7 @@ class Site:
     @cached_property
     def registry(self) -> Registry:
         """The models of the site's pipelines."""
-        return Registry(self.store, self.clock.now)
+        return Registry(self.store, self.clock)
 
     @cached_property
     def releases(self) -> Releases:
@@ -135,7 +134,9 @@ class Site:
         """Return `name`, or the site's only pipeline. Raises InputError where there is none or more than one."""
         known = list(self.config.pipelines)
         if name is None and len(known) != 1:
-            raise InputError(f"the site has {len(known)} pipelines", f"name one: {', '.join(known) or 'none is declared'}")
+            raise InputError(
+                f"the site has {len(known)} pipelines", f"name one: {', '.join(known) or 'none is declared'}"
+            )
         return name if name is not None else known[0]
 
     def scheduler(self, names: Iterable[str] | None = None) -> Scheduler:

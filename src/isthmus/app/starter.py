@@ -101,11 +101,13 @@ _PIPELINE = """
 # How a model is made, judged and released.
 
 [pipeline.forecast]
-launcher = "local"       # or "cluster": torchrun over the hosts of [pipeline.forecast.cluster]
 release = "auto"         # or "manual": a person runs isthmus loop release
 
 [pipeline.forecast.train]
 epochs = {epochs}
+
+[pipeline.forecast.cluster]
+mode = "local"           # or "cluster": PyTorch's own launcher over the hosts named here
 
 [pipeline.forecast.simulation]
 simulators = ["log_replay", "highway_env"]
@@ -127,7 +129,7 @@ metric = "log_replay.at_fault_rate"
 against = "champion"
 slack = 0.02
 
-[pipeline.forecast.tune]
+[pipeline.forecast.tuning.training]
 trials = {trials}
 
 [trigger.nightly]
@@ -170,7 +172,7 @@ def write_site(folder: Path, samples: Path | None = None, *, small: bool = False
         epochs=12 if small else 16,
         replayed=40 if small else 200,
         trials=4 if small else 20,
-        improvement=0.2 if samples else 0.05,
+        improvement=0.1 if samples else 0.05,
         sources=", ".join(f'"{name}"' for name in sources),
     )
     with replacing(folder / "rules.toml") as file:

@@ -28,7 +28,8 @@ class Forecast:
 
     def best(self) -> NDArray[np.float32]:
         """The most probable future of each agent, (m, HORIZON, 2)."""
-        return self.paths[np.arange(len(self.paths)), self.probability.argmax(axis=1)]
+        likely: NDArray[np.float32] = self.paths[np.arange(len(self.paths)), self.probability.argmax(axis=1)]
+        return likely
 
 
 class Forecaster(Protocol):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.warehouse import complex as codec
+from isthmus.warehouse.complex import decode, encode
 
 X, Y, HEADING, V, A = range(5)
 STATES = ("x", "y", "heading", "v", "a")
@@ -51,11 +51,12 @@ class Scene:
     @property
     def ego(self) -> NDArray[np.float32]:
         """The ego's states, (T, 5)."""
-        return self.states[0]
+        ego: NDArray[np.float32] = self.states[0]
+        return ego
 
     def pack(self) -> bytes:
         """Pack all that the simple fields do not hold into the complex field."""
-        return codec.encode(
+        return encode(
             {
                 "dt": self.dt,
                 "agent_ids": list(self.agent_ids),
@@ -73,7 +74,7 @@ class Scene:
     @classmethod
     def unpack(cls, simple: Mapping[str, Any], packed: bytes | memoryview) -> Scene:
         """Make the scene from a row's simple fields and its complex field. Raises Corrupt on bad bytes."""
-        parts = codec.decode(packed)
+        parts = decode(packed)
         ends = np.cumsum(parts["lane_lengths"])
         lanes = tuple(np.split(parts["lane_points"], ends[:-1])) if len(ends) else ()
         return cls(

@@ -32,22 +32,26 @@ class LoopTables:
     @cached_property
     def scenes(self) -> Table:
         """The scenes: simple fields and the complex field."""
-        return self.catalog.create(self._name("scenes"), SCENES, compression=self.compression)
+        return self.catalog.create(self.name("scenes"), SCENES, compression=self.compression)
 
     @cached_property
     def rejects(self) -> Table:
         """Records that were set aside, with the reason."""
-        return self.catalog.create(self._name("rejects"), REJECTS)
+        return self.catalog.create(self.name("rejects"), REJECTS)
 
-    def level(self, report: Report = silent) -> None:
-        """Bring the OLAP to the warehouse's version; quick where it is there already."""
+    def level(self, report: Report = silent) -> int:
+        """Bring the OLAP to the warehouse's version; quick where it is there already.
+
+        Returns the version of the scenes that the OLAP stands at now.
+        """
         report(Progress("level the OLAP", 0, None))
-        self.olap.follow(self.scenes, "scenes", self.core_fields or None)
         self.olap.follow(self.rejects, "rejects")
+        return self.olap.follow(self.scenes, "scenes", self.core_fields or None).to_version
 
     def rebuild(self) -> None:
         """Make the OLAP anew from the warehouse alone."""
         self.olap.rebuild({"scenes": (self.scenes, self.core_fields or None), "rejects": (self.rejects, None)})
 
-    def _name(self, table: str) -> TableName:
+    def name(self, table: str) -> TableName:
+        """Return the full name of one of the tables."""
         return TableName(self.database, self.schema, table)

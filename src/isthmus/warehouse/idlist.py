@@ -127,6 +127,15 @@ class IdList:
             raise Corrupt(f"{place} is no ID list: {error}", broken) from error
 
 
+def stored_digest(uri: str | Path) -> str:
+    """Return the BLAKE3 digest of a written list, as its JSON tells it. Raises InputError, Corrupt."""
+    place = _parquet(uri)
+    try:
+        return str(json.loads(read_bytes(_beside(place)))["blake3"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise Corrupt(f"{place} is no ID list: {error}", "mine it again") from error
+
+
 def _parquet(uri: str | Path) -> str:
     place = as_uri(uri)
     if not place.endswith(".parquet"):

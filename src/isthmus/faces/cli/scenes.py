@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from isthmus.core.errors import InputError
-from isthmus.faces.cli.main import isthmus, open_site
+from isthmus.faces.cli.main import Commands, isthmus, open_site
 from isthmus.faces.cli.screen import Screen, cell, say, table
+
+if TYPE_CHECKING:
+    from isthmus.loop.mining.statistics import By
 
 DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -26,7 +30,9 @@ def sources(ctx: click.Context) -> None:
     rows = []
     for name, source in site.config.sources.items():
         seen = last.get(name)
-        rows.append((name, source.job_type, *((seen.day, seen.state, seen.scenes, seen.rejects) if seen else "----")))
+        rows.append(
+            (name, source.job_type, *((seen.day, seen.state, seen.scenes, seen.rejects) if seen else "----"))
+        )
     table(("source", "job type", "last day", "state", "scenes", "rejects"), rows)
 
 
@@ -72,14 +78,14 @@ def query(ctx: click.Context, sql: str, form: str, out: Path | None, limit: int 
         site.tables.level()
         found = rows(site, sql, limit)
     if form == "table" and out is None:
-        table(found.column_names, [list(row.values()) for row in found.to_pylist()])
+        table(found.column_names, _rows(found))
     elif form == "table":
         raise InputError("a table is for the screen", "choose --format csv, jsonl or parquet for a file")
     else:
         write_rows(found, form, out)
 
 
-@isthmus.group()
+@isthmus.group(cls=Commands)
 def scenes() -> None:
     """Look at scenes: draw one, count them."""
 
@@ -105,18 +111,19 @@ def show(ctx: click.Context, scene_id: str, out: Path | None, step: int | None) 
 @scenes.command("stats")
 @click.option("--by", type=click.Choice(["day", "source", "tag"]), default="source", show_default=True)
 @click.pass_context
-def stats(ctx: click.Context, by: str) -> None:
+def stats(ctx: click.Context, by: By) -> None:
     """Count scenes, hours, kilometres and how often each rule holds, by day, source or tag."""
     from isthmus.loop.mining.statistics import statistics
 
     with Screen() as screen:
         site = open_site(ctx, screen)
         site.tables.level()
-        found = statistics(site.tables.olap, site.catalogue, by)
-    table(found.column_names, [list(row.values()) for row in found.to_pylist()])
+        bound = [site.catalogue.bind(name) for name in site.catalogue.names()]
+        found = statistics(site.tables.olap, "scenes", by, bound)
+    table(found.column_names, _rows(found))
 
 
-@isthmus.group()
+@isthmus.group(cls=Commands)
 def olap() -> None:
     """The OLAP database that follows the warehouse."""
 
@@ -140,3 +147,8 @@ def level(ctx: click.Context) -> None:
         site = open_site(ctx, screen)
         site.tables.level()
     say(f"the OLAP stands at warehouse version {site.tables.scenes.version}")
+
+
+def _rows(found: Any) -> list[tuple[Any, ...]]:
+    """Turn a table round; two columns may bear the same name."""
+    return list(zip(*(column.to_pylist() for column in found.columns), strict=True))

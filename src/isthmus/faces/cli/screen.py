@@ -81,7 +81,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = ""
         for row in (columns, *rows):
             print("\t".join(cell(value) for value in row))
         return
-    shown = Table(title=title or None, title_justify="left", box=rich.box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    shown = Table(
+        title=title or None, title_justify="left", box=rich.box.SIMPLE_HEAD, show_edge=False, pad_edge=False
+    )
     body = [list(row) for row in rows]
     for number, name in enumerate(columns):
         numeric = bool(body) and all(isinstance(row[number], (int, float)) or row[number] is None for row in body)

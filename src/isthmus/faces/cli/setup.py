@@ -12,7 +12,9 @@ from isthmus.faces.cli.screen import Screen, say, table
 
 @isthmus.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--samples", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Real samples to use.")
+@click.option(
+    "--samples", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Real samples to use."
+)
 def init(folder: Path, samples: Path | None) -> None:
     """Make a new site in FOLDER: its TOML, which explains itself, and a rule of one's own to start from."""
     from isthmus.app.starter import write_site

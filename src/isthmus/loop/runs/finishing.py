@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import platform
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.core.errors import IsthmusError
+from isthmus.core.errors import IsthmusError, UnknownName
 from isthmus.core.progress import Progress
 from isthmus.loop.decision import Bound, Decision, Reason
 from isthmus.loop.draw import png_bytes
@@ -64,9 +65,11 @@ def release(parts: Parts, run: Run) -> Outcome:
     if parts.settings.release == "manual":
         why = f"{model_id} waits for: isthmus loop release {model_id}"
         return Outcome("offered", why, {"model": model_id})
-    champion = parts.champion()
-    compared = champion.model_id if champion and champion.model_id != model_id else None
-    parts.releases.promote(model_id, run.notes["decision"]["sentence"], compared)
+    now = registry.champion(parts.name)
+    if now and now.model_id not in (model_id, run.notes["champion"]):
+        why = f"the champion became {now.model_id} meanwhile: compare, then: isthmus loop release {model_id}"
+        return Outcome("offered", why, {"model": model_id})
+    parts.releases.promote(model_id, run.notes["decision"]["sentence"], run.notes["champion"] or None)
     parts.report(Progress("release", 1, 1, note=model_id))
     return Outcome("released", f"{model_id} is the champion", {"model": model_id})
 
@@ -83,7 +86,7 @@ def close(parts: Parts, run: Run, passed: Sequence[Passed], outcome: Outcome) ->
 
 def unpin(parts: Parts, run: Run) -> None:
     """Let the warehouse version of a run go; nothing happens where it was not held."""
-    if tag_of(run) in parts.tables.scenes.pins():
+    with contextlib.suppress(UnknownName):
         parts.tables.scenes.unpin(tag_of(run))
 
 
@@ -91,10 +94,12 @@ def _card(parts: Parts, run: Run, model_id: str) -> Card:
     notes, place = run.notes, parts.place(run)
     folder = attempt_folder(parts, run)
     attempt = read_json(folder / ATTEMPT)
-    champion, bound = parts.champion(), parts.bound(run)
+    champion, bound = parts.champion(run), parts.bound(run)
     incremental = notes["attempts"][-1] == "incremental"
     rules = (
-        (RuleUsed(bound.text, str(bound.expression), {p.name: p.value for p in bound.parameters}),) if bound else ()
+        (RuleUsed(bound.text, str(bound.expression), {p.name: p.value for p in bound.parameters}),)
+        if bound
+        else ()
     )
     settings: dict[str, Any] = {**attempt["settings"], "policy": attempt["policy"]}
     if tuned := parts.tuned(run):
@@ -106,7 +111,7 @@ def _card(parts: Parts, run: Run, model_id: str) -> Card:
         created=parts.clock.now().isoformat(),
         mode=notes["attempts"][-1],
         seed=attempt["settings"]["seed"],
-        table=str(parts.tables.scenes.name),
+        table=str(parts.tables.name("scenes")),
         version=notes["version"],
         id_list=place.ids,
         id_list_digest=notes["digest"],
@@ -122,7 +127,6 @@ def _card(parts: Parts, run: Run, model_id: str) -> Card:
 
 def _report(parts: Parts, run: Run, passed: Sequence[Passed]) -> RunReport:
     notes, place = run.notes, parts.place(run)
-    champion = parts.champion()
     judged = bool(notes.get("decision"))
     folder = attempt_folder(parts, run) if judged else None
     moment = datetime.datetime.fromisoformat
@@ -147,7 +151,7 @@ def _report(parts: Parts, run: Run, passed: Sequence[Passed]) -> RunReport:
         failures=tuple(_failures(parts, run, folder)) if folder else (),
         decision=_decision(notes["decision"]) if judged else None,
         model_id=notes.get("model", ""),
-        champion_id=champion.model_id if champion else "",
+        champion_id=notes["champion"],
         seed=parts.settings.train.seed,
         commands=(f"{command} {settings}".strip(), f"isthmus loop show {run.id}"),
         digests={"ID list": notes["digest"]} | ({"report's run folder": str(place.path)} if not judged else {}),
@@ -157,11 +161,11 @@ def _report(parts: Parts, run: Run, passed: Sequence[Passed]) -> RunReport:
 
 def _selection(parts: Parts, run: Run) -> Selection:
     notes, place = run.notes, parts.place(run)
-    ids = IdList.read(place.ids).ids["id"].to_pylist()
+    ids = IdList.read(place.ids).ids.to_pylist()
     sql = "FROM scenes WHERE scene_id IN (SELECT unnest(?::VARCHAR[]))"
     rows = parts.tables.olap.query(f"SELECT source, day, tags {sql}", [ids]).to_pylist()
     return Selection(
-        table=str(parts.tables.scenes.name),
+        table=str(parts.tables.name("scenes")),
         version=notes["version"],
         id_list=place.ids,
         id_list_digest=notes["digest"],

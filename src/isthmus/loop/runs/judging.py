@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -41,14 +41,14 @@ def evaluate_offline(parts: Parts, run: Run) -> Outcome:
     """Measure candidate, champion and constant velocity on the test scenes, overall and by slice."""
     folder, chosen = attempt_folder(parts, run), parts.settings.evaluation
     test = IdList.read(parts.place(run).test)
-    ids = test.ids["id"].to_pylist()
+    ids = test.ids.to_pylist()
     rules = list(dict.fromkeys([*chosen.rules, *([run.ask.rule] if run.ask.rule else [])]))
     table = parts.tables.scenes.at(run.notes["version"])
     found = evaluate(
         export(table, test, COLUMNS),
-        _forecasters(parts, folder) | {ConstantVelocity.name: ConstantVelocity()},
+        _forecasters(parts, run, folder) | {ConstantVelocity.name: ConstantVelocity()},
         slices(parts.tables.olap, ids, parts.catalogue, rules),
-        metrics(chosen.metrics),
+        metrics(chosen.metrics or None),
         failures=chosen.failures,
         report=parts.report,
     )
@@ -65,7 +65,7 @@ def simulate(parts: Parts, run: Run) -> Outcome:
     named = slices(parts.tables.olap, [s.scene_id for s in scenes], parts.catalogue, list(dict.fromkeys(rules)))
     _, settings = parts.parameters(run)
     measures, poor = [], []
-    for model, forecaster in _forecasters(parts, folder).items():
+    for model, forecaster in _forecasters(parts, run, folder).items():
         episodes = list(drive(parts, scenes, settings, forecaster))
         measures += summarise(episodes, named, model)
         if model == CANDIDATE:
@@ -76,11 +76,15 @@ def simulate(parts: Parts, run: Run) -> Outcome:
 
 
 def drive(
-    parts: Parts, scenes: list[Scene], settings: PolicySettings, forecaster: Forecaster | None
+    parts: Parts,
+    scenes: list[Scene],
+    settings: PolicySettings,
+    forecaster: Forecaster | None,
+    simulators: Sequence[str] | None = None,
 ) -> Iterator[Episode]:
-    """Let the policy under test drive in every simulator of the pipeline."""
+    """Let the policy under test drive in the simulators named, or in all of the pipeline."""
     chosen = parts.settings.simulation
-    for name in chosen.simulators:
+    for name in chosen.simulators if simulators is None else simulators:
         kind = simulator(name)
         own: dict[str, Any] = dict(chosen.settings.get(name, {}))
         under_test = policy(chosen.policy, settings, forecaster)
@@ -92,7 +96,7 @@ def make_decision(parts: Parts, run: Run) -> Outcome:
     folder = attempt_folder(parts, run)
     measures = [*read_measures(folder / OFFLINE), *read_measures(folder / SIMULATION)]
     attempts = run.notes["attempts"]
-    decision = decide(measures, parts.settings.gate, attempts, parts.champion() is not None)
+    decision = decide(measures, parts.settings.gate, attempts, bool(run.notes["champion"]))
     notes: dict[str, Any] = {"decision": dataclasses.asdict(decision)}
     parts.report(Progress("decide", 1, 1, note=decision.sentence))
     if decision.verdict == "promote":
@@ -103,9 +107,9 @@ def make_decision(parts: Parts, run: Run) -> Outcome:
     return Outcome("keep", decision.sentence, notes)
 
 
-def _forecasters(parts: Parts, folder: Path) -> dict[str, Forecaster]:
+def _forecasters(parts: Parts, run: Run, folder: Path) -> dict[str, Forecaster]:
     found: dict[str, Forecaster] = {CANDIDATE: load_forecaster(folder, CANDIDATE)}
-    champion = parts.champion_folder()
+    champion = parts.champion_folder(run)
     if champion is not None:
         found[CHAMPION] = load_forecaster(champion, CHAMPION)
     return found

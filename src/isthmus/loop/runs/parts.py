@@ -53,13 +53,14 @@ class Parts:
         """Return the rule that the run was asked for, bound; None for all scenes."""
         return self.catalogue.bind(run.ask.rule, dict(run.ask.settings or {})) if run.ask.rule else None
 
-    def champion(self) -> Model | None:
-        """Return the present champion."""
-        return self.releases.registry.champion(self.name)
+    def champion(self, run: Run) -> Model | None:
+        """Return the model that was champion when the run began: what the candidate is compared with."""
+        name = run.notes.get("champion")
+        return self.releases.registry.get(name) if name else None
 
-    def champion_folder(self) -> Path | None:
-        """Return the folder of the champion's weights. Raises InputError where it lies on no local disk."""
-        champion = self.champion()
+    def champion_folder(self, run: Run) -> Path | None:
+        """Return the folder of its weights. Raises InputError where it lies on no local disk."""
+        champion = self.champion(run)
         if champion is None:
             return None
         local = Place.of(champion.folder).local
@@ -74,12 +75,12 @@ class Parts:
 
         What an earlier tuning found stays with its champion: later runs start from it.
         """
-        champion = self.champion()
+        champion = self.champion(run)
         found = run.notes.get("tuned") or (champion.card.settings.get("tuned") if champion else None) or {}
         train = replace(self.settings.train, **found.get("train", {}))
         return train, replace(self.settings.policy, **found.get("policy", {}))
 
     def tuned(self, run: Run) -> Mapping[str, Any]:
         """Return what tuning found, in this run or for the champion; empty where nothing was tuned."""
-        champion = self.champion()
+        champion = self.champion(run)
         return run.notes.get("tuned") or (champion.card.settings.get("tuned") if champion else None) or {}

@@ -11,10 +11,11 @@ from isthmus.core.errors import IsthmusError
 from isthmus.core.progress import Progress
 from isthmus.loop.forecasting.split import parts_of
 from isthmus.loop.mining.lists import listed, without_rule
-from isthmus.loop.mining.mine import mine
+from isthmus.loop.mining.mine import Mined, mine
+from isthmus.loop.release.registry import Model
 from isthmus.loop.runs.ledger import Run
 from isthmus.loop.runs.parts import Outcome, Parts
-from isthmus.warehouse.idlist import IdList
+from isthmus.warehouse.idlist import IdList, stored_digest
 
 _ALL = "SELECT scene_id AS id, _rowid, leak_group FROM scenes"
 
@@ -22,28 +23,33 @@ _ALL = "SELECT scene_id AS id, _rowid, leak_group FROM scenes"
 def select(parts: Parts, run: Run) -> Outcome:
     """Write the lists of the run: what was asked for, what is new in it, what to replay, what to test on."""
     tables, place = parts.tables, parts.place(run)
-    tables.level(parts.report)
+    version = tables.level(parts.report)
     parts.report(Progress("select", 0, None, "scenes"))
-    version = tables.scenes.version
     bound = parts.bound(run)
     where = parts.catalogue.where(run.ask.where) if run.ask.where else None
-    warehouse = str(tables.scenes.name)
+    warehouse = str(tables.name("scenes"))
     mined = mine(tables.olap, "scenes", bound, where, warehouse=warehouse, version=version)
     if not mined.count:
         asked = f"the rule {run.ask.rule!r}" if run.ask.rule else "the table"
         return Outcome("nothing", f"{asked} gives no scene among {mined.considered}")
-    tables.scenes.pin(tag_of(run))
-    asked_for = listed(mined, parts.clock.now())
-    asked_for.write(place.ids)
+    tables.scenes.at(mined.version).pin(tag_of(run))
+    listed(mined, parts.clock.now()).write(place.ids)
     everything = tables.olap.query(_ALL)
-    notes: dict[str, Any] = {"version": version, "count": mined.count, "considered": mined.considered}
-    notes["digest"] = asked_for.digest
-    notes |= _against_champion(parts, run, mined.ids, everything)
+    champion = parts.releases.registry.champion(parts.name)
+    notes: dict[str, Any] = {"version": mined.version, "count": mined.count, "considered": mined.considered}
+    notes["digest"] = stored_digest(place.ids)
+    notes["champion"] = champion.model_id if champion else ""
+    notes |= _against_champion(parts, run, champion, mined, everything)
     test = _test_scenes(parts, everything)
-    without_rule(test, "test", warehouse, version, parts.clock.now()).write(place.test)
+    _write_list(parts, place.test, test, mined.version, "test groups")
     notes["test"] = test.num_rows
-    notes["mode"] = _first_mode(run.ask.mode, parts.champion() is not None)
+    notes["mode"] = _first_mode(run.ask.mode, champion is not None)
     return Outcome("selected", f"{mined.count} of {mined.considered} scenes; {test.num_rows} to test on", notes)
+
+
+def _write_list(parts: Parts, place: str, rows: pa.Table, version: int, why: str) -> None:
+    table, name = parts.tables.scenes, str(parts.tables.name("scenes"))
+    without_rule(rows, why, name, version, parts.clock.now(), table.identity).write(place)
 
 
 def tag_of(run: Run) -> str:
@@ -59,18 +65,19 @@ def _first_mode(asked: str, has_champion: bool) -> str:
     return asked
 
 
-def _against_champion(parts: Parts, run: Run, ids: pa.Table, everything: pa.Table) -> dict[str, Any]:
+def _against_champion(
+    parts: Parts, run: Run, champion: Model | None, mined: Mined, everything: pa.Table
+) -> dict[str, Any]:
     """Write the lists `fresh` and `old` where the champion has seen some scenes and not others."""
-    champion = parts.champion()
     if champion is None:
         return {"fresh": 0, "old": 0}
     try:
-        seen = IdList.read(champion.card.id_list).ids["id"]
+        seen = IdList.read(champion.card.id_list).ids
     except (IsthmusError, OSError) as error:
         return {"fresh": 0, "old": 0, "unknown": f"the champion's ID list cannot be read: {error}"}
-    place, warehouse = parts.place(run), str(parts.tables.scenes.name)
-    fresh = ids.filter(pc.invert(pc.is_in(ids["id"], value_set=pa.array(seen))))
-    seen_now = everything.filter(pc.is_in(everything["id"], value_set=pa.array(seen)))
+    place, ids = parts.place(run), mined.ids
+    fresh = ids.filter(pc.invert(pc.is_in(ids["id"], value_set=seen.combine_chunks())))
+    seen_now = everything.filter(pc.is_in(everything["id"], value_set=seen.combine_chunks()))
     old = seen_now.filter(pc.invert(pc.is_in(seen_now["id"], value_set=ids["id"].combine_chunks())))
     if not fresh.num_rows or fresh.num_rows == ids.num_rows:
         fresh = fresh.slice(0, 0)  # all or nothing is new: the whole list is what is learned from
@@ -78,8 +85,7 @@ def _against_champion(parts: Parts, run: Run, ids: pa.Table, everything: pa.Tabl
         old = seen_now
     for table, name in ((fresh, "fresh"), (old.select(["id", "_rowid"]), "old")):
         if table.num_rows:
-            made = without_rule(table, name, warehouse, parts.tables.scenes.version, parts.clock.now())
-            made.write(getattr(place, name))
+            _write_list(parts, getattr(place, name), table, mined.version, f"{name} to the champion")
     return {"fresh": fresh.num_rows, "old": old.num_rows}
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from isthmus.core.errors import suggestion
 from isthmus.core.settings import setting
 from isthmus.loop.decision import GateSettings
 from isthmus.loop.forecasting.cluster import ClusterSettings
-from isthmus.loop.forecasting.split import SplitSettings
 from isthmus.loop.forecasting.settings import TrainSettings
-from isthmus.loop.forecasting.tune import TuneSettings
+from isthmus.loop.forecasting.split import SplitSettings
+from isthmus.loop.forecasting.tune import Range, TuneSettings
 from isthmus.loop.simulators.policy import PolicySettings
 
 
@@ -39,18 +40,41 @@ class SimulationSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TuningSettings:
+    """What is searched, and for how long, when a full training does not hold the gate."""
+
+    training: TuneSettings = setting("the search of the training", factory=lambda: TuneSettings(trials=10))
+    policy: TuneSettings = setting("the search of the policy", factory=lambda: TuneSettings(trials=20))
+    training_space: Mapping[str, Range] = setting(
+        "ranges of training settings; empty takes learning rate, weight decay, dropout and widths", factory=dict
+    )
+    policy_space: Mapping[str, Range] = setting("ranges of policy settings; empty takes all", factory=dict)
+    scenes: int = setting("validation scenes that each trial of the policy drives", default=40, minimum=1)
+
+    def __post_init__(self) -> None:
+        _must_be_settings(self.training_space, TrainSettings, "training_space")
+        _must_be_settings(self.policy_space, PolicySettings, "policy_space")
+
+
+def _must_be_settings(space: Mapping[str, Range], cls: type[Any], name: str) -> None:
+    known = [item.name for item in fields(cls)]
+    for key in space:
+        if key not in known:
+            raise ValueError(f"{name} names no setting {key!r}; {suggestion(key, known)}")
+
+
+@dataclass(frozen=True, slots=True)
 class PipelineSettings:
     """One pipeline of the site's TOML, `[pipeline.NAME]`."""
 
-    launcher: Literal["local", "cluster"] = setting("where training runs", default="local")
     release: Literal["auto", "manual"] = setting(
         "whether a candidate that holds the gate becomes the champion by itself", default="auto"
     )
     split: SplitSettings = setting("how scenes are parted", factory=SplitSettings)
     train: TrainSettings = setting("how the model is trained", factory=TrainSettings)
-    cluster: ClusterSettings = setting("the hosts of the launcher cluster", factory=ClusterSettings)
+    cluster: ClusterSettings = setting("where it is trained", factory=ClusterSettings)
     policy: PolicySettings = setting("parameters of the driving policy", factory=PolicySettings)
     evaluation: EvaluationSettings = setting("what a candidate is judged on", factory=EvaluationSettings)
     simulation: SimulationSettings = setting("closed-loop evaluation", factory=SimulationSettings)
     gate: GateSettings = setting("what a candidate must hold to", factory=GateSettings)
-    tune: TuneSettings = setting("the search for better parameters", factory=TuneSettings)
+    tuning: TuningSettings = setting("the search for better parameters", factory=TuningSettings)

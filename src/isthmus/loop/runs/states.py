@@ -17,6 +17,7 @@ RUN = Machine(
         Row(SELECTING, "selected", EXPORTING, "the ID list is written: the mined scenes, or all of them"),
         Row(SELECTING, "nothing", KEPT, "no scene fits: the champion stays"),
         Row(EXPORTING, "exported", TRAINING, "the complex fields of these ids lie in sample shards"),
+        Row(EXPORTING, "tune", TUNING, "the run was asked to begin with a search of parameters"),
         Row(EXPORTING, "nothing", KEPT, "the scenes are too few or too short to train and judge a model"),
         Row(TRAINING, "trained", EVALUATING, "a candidate's weights are written"),
         Row(TUNING, "tuned", EVALUATING, "the best of the trials is the candidate"),

@@ -9,17 +9,16 @@ from typing import Any
 
 from isthmus.core.errors import RunFailed
 from isthmus.core.progress import Progress
-from isthmus.loop.forecasting.cluster import train_cluster
+from isthmus.loop.forecasting.cluster import train_on
 from isthmus.loop.forecasting.job import Trained, TrainJob
 from isthmus.loop.forecasting.settings import TrainSettings
 from isthmus.loop.forecasting.shards import COLUMNS, Shards, write_shards
 from isthmus.loop.forecasting.split import parts_of
-from isthmus.loop.forecasting.train import train
 from isthmus.loop.runs.folder import write_json
 from isthmus.loop.runs.ledger import Run
 from isthmus.loop.runs.parts import Outcome, Parts
 from isthmus.warehouse.export import export
-from isthmus.warehouse.idlist import IdList
+from isthmus.warehouse.idlist import IdList, stored_digest
 
 ATTEMPT = "attempt.json"
 
@@ -32,12 +31,13 @@ def export_samples(parts: Parts, run: Run) -> Outcome:
     except RunFailed as error:
         return Outcome("nothing", str(error))
     split = _split(parts, shards)
-    counts = {part: 0 for part in ("train", "validation", "test")}
+    counts = dict.fromkeys(("train", "validation", "test"), 0)
     for group, count in shards.group_counts.items():
         counts[split[group]] += count
     if not counts["train"] or not counts["validation"]:
         return Outcome("nothing", f"too few leak groups to train and validate: {counts}", {"samples": counts})
-    return Outcome("exported", f"{len(shards)} samples of {len(shards.scenes)} scenes", {"samples": counts})
+    event = "tune" if run.notes["mode"] == "tune" else "exported"
+    return Outcome(event, f"{len(shards)} samples of {len(shards.scenes)} scenes", {"samples": counts})
 
 
 def train_candidate(parts: Parts, run: Run) -> Outcome:
@@ -48,15 +48,12 @@ def train_candidate(parts: Parts, run: Run) -> Outcome:
     folder = parts.place(run).attempt(len(attempts) + 1, mode)
     job = job_of(parts, run, mode, folder, settings)
     begun = time.monotonic()
-    if parts.settings.launcher == "cluster":
-        trained = train_cluster(job, parts.settings.cluster, report=parts.report)
-    else:
-        trained = train(job, report=parts.report)
+    trained = train_on(parts.settings.cluster, job, report=parts.report)
     record_attempt(folder, mode, settings, dataclasses.asdict(policy), trained, time.monotonic() - begun)
     best = trained.curves[trained.best_epoch]
     return Outcome(
         "trained",
-        f"{mode}: best of {len(trained.curves)} epochs is {trained.best_epoch + 1}, ADE {best.ade:.2f} m on validation",
+        f"{mode}: epoch {trained.best_epoch + 1} of {len(trained.curves)} is best, ADE {best.ade:.2f} m",
         {"attempts": [*attempts, mode]},
     )
 
@@ -88,12 +85,12 @@ def job_of(parts: Parts, run: Run, mode: str, folder: Path, settings: TrainSetti
     shards = shards_of(parts, run, "ids", settings)
     start, replay = None, None
     if mode == "incremental":
-        start = str(parts.champion_folder())
+        start = str(parts.champion_folder(run))
         if run.notes.get("fresh"):
             shards = shards_of(parts, run, "fresh", settings, otherwise=shards)
         if run.notes.get("old"):
             replay = str(shards_of(parts, run, "old", settings, otherwise=shards).folder)
-        champion = parts.champion()
+        champion = parts.champion(run)
         if champion is not None:  # the weights only fit a network of the champion's shape
             was = champion.card.settings
             settings = dataclasses.replace(
@@ -122,7 +119,7 @@ def shards_of(
             export(table, ids, COLUMNS),
             place.shards(name),
             stride=settings.stride,
-            asked={"ids": ids.digest, "version": run.notes["version"]},
+            asked={"ids": stored_digest(getattr(place, name)), "version": run.notes["version"]},
             report=parts.report,
         )
     except RunFailed:
