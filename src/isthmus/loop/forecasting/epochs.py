@@ -43,7 +43,10 @@ class Training:
         self.network = network.to(self.device)
         self.averaged = copy.deepcopy(self.network).eval()
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
+            self.network.parameters(),
+            lr=self.settings.learning_rate,
+            weight_decay=self.settings.weight_decay,
+            fused=True,
         )
         self.steps = 0
         self.curves: list[EpochCurve] = []
@@ -103,9 +106,8 @@ class Training:
         self.steps += 1
         follow = min(self.settings.average, self.steps / (self.steps + 10))
         with torch.no_grad():
-            pairs = zip(self.averaged.parameters(), self.network.parameters(), strict=True)
-            for mean, now in pairs:
-                mean.lerp_(now, 1 - follow)
+            means, now = list(self.averaged.parameters()), list(self.network.parameters())
+            torch._foreach_lerp_(means, now, 1 - follow)
         return loss.detach().double().cpu()
 
     def _rate(self) -> float:

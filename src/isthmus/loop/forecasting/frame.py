@@ -52,15 +52,18 @@ def localize(raw: Floats) -> tuple[Floats, Floats]:
     that are absent now are NaN throughout.
     """
     origin = raw[:, 0, -1]
-    cosine, sine = np.cos(origin[:, HEADING]), np.sin(origin[:, HEADING])
-    frame = np.stack([origin[:, X], origin[:, Y], cosine, sine], axis=1)
+    frame = np.empty((len(raw), 4), np.float32)
+    frame[:, :2] = origin[:, :2]
+    np.cos(origin[:, HEADING], out=frame[:, 2])
+    np.sin(origin[:, HEADING], out=frame[:, 3])
     local = np.empty_like(raw)
+    cosine, sine = frame[:, 2, None, None], frame[:, 3, None, None]
     dx, dy = raw[..., X] - frame[:, 0, None, None], raw[..., Y] - frame[:, 1, None, None]
-    cosine, sine = cosine[:, None, None], sine[:, None, None]
-    local[..., X] = dx * cosine + dy * sine
-    local[..., Y] = dy * cosine - dx * sine
+    np.add(dx * cosine, dy * sine, out=local[..., X])
+    np.subtract(dy * cosine, dx * sine, out=local[..., Y])
     turned = raw[..., HEADING] - origin[:, HEADING, None, None]
-    local[..., HEADING] = turned - np.float32(2 * np.pi) * np.round(turned * np.float32(0.5 / np.pi))
+    turned -= np.rint(turned * np.float32(0.5 / np.pi)) * np.float32(2 * np.pi)
+    local[..., HEADING] = turned
     local[..., V:] = raw[..., V:]
     refill(local)
     return local, frame
@@ -69,8 +72,11 @@ def localize(raw: Floats) -> tuple[Floats, Floats]:
 def globalize(paths: Floats, frame: Floats) -> Floats:
     """Turn paths (n, K, T, 2) from each agent's own frame back into the frame of the states."""
     x, y, cosine, sine = (frame[:, column, None, None] for column in range(4))
-    ahead, left = paths[..., 0], paths[..., 1]
-    return np.stack([x + ahead * cosine - left * sine, y + ahead * sine + left * cosine], axis=-1)
+    ahead, left = np.ascontiguousarray(paths[..., 0]), np.ascontiguousarray(paths[..., 1])
+    turned = np.empty_like(paths)
+    np.add(ahead * cosine - left * sine, x, out=turned[..., 0])
+    np.add(ahead * sine + left * cosine, y, out=turned[..., 1])
+    return turned
 
 
 def mirror(local: Floats) -> Floats:

@@ -12,10 +12,11 @@ from isthmus.loop.forecast import HISTORY, HORIZON, STEP_S
 from isthmus.loop.forecasting.frame import Floats
 from isthmus.loop.scene import HEADING, V, X, Y
 
-_LOOKS = np.array([0, 5, 10, 15, 20])
-"""The steps of the history at which neighbours are looked at: every half second."""
+LOOK_EVERY = 5
+"""Neighbours are looked at every half second of the history, which makes five looks."""
 
-_AHEAD = np.arange(1, HORIZON + 1, dtype=np.float32) * np.float32(STEP_S)
+AHEAD: Floats = np.arange(1, HORIZON + 1, dtype=np.float32) * np.float32(STEP_S)
+"""The steps of the future in seconds."""
 
 EGO_MIRROR: Floats = np.concatenate(
     [np.ones(HISTORY), -np.ones(HISTORY), np.ones(HISTORY), np.ones(HISTORY - 1), -np.ones(HISTORY), [1.0]]
@@ -34,41 +35,25 @@ def inputs_of(seen: Floats, size: Floats) -> tuple[Floats, Floats, Floats]:
     there is none and with a last input that says whether there is one, and the ego's present speed (n,) in m/s.
     """
     ego = seen[:, 0]
+    mine = np.empty((len(seen), EGO_INPUTS), np.float32)
     speed = ego[..., V]
-    mine = np.concatenate(
-        [
-            ego[..., X] * np.float32(0.05),
-            ego[..., Y] * np.float32(0.5),
-            speed * np.float32(0.1),
-            speed[:, 1:] - speed[:, :-1],
-            ego[..., HEADING] * np.float32(2.0),
-            size[:, 0, :1] * np.float32(0.2),
-        ],
-        axis=1,
-    )
-    others = seen[:, 1:]
-    now = others[:, :, -1]
-    there = np.isfinite(now[..., X])
-    looks = others[:, :, _LOOKS]
-    theirs = np.concatenate(
-        [
-            looks[..., X] * np.float32(0.05),
-            looks[..., Y] * np.float32(0.2),
-            looks[..., V] * np.float32(0.1),
-            np.cos(now[..., HEADING, None]),
-            np.sin(now[..., HEADING, None]),
-            size[:, 1:] * np.float32(0.2),
-            there[..., None],
-        ],
-        axis=2,
-        dtype=np.float32,
-    )
-    theirs[~there] = 0.0
+    h = HISTORY
+    np.multiply(ego[..., X], np.float32(0.05), out=mine[:, :h])
+    np.multiply(ego[..., Y], np.float32(0.5), out=mine[:, h : 2 * h])
+    np.multiply(speed, np.float32(0.1), out=mine[:, 2 * h : 3 * h])
+    np.subtract(speed[:, 1:], speed[:, :-1], out=mine[:, 3 * h : 4 * h - 1])
+    np.multiply(ego[..., HEADING], np.float32(2.0), out=mine[:, 4 * h - 1 : 5 * h - 1])
+    np.multiply(size[:, 0, 0], np.float32(0.2), out=mine[:, -1])
+    looks, now = seen[:, 1:, ::LOOK_EVERY], seen[:, 1:, -1]
+    theirs = np.empty((*now.shape[:2], OTHER_INPUTS), np.float32)
+    np.multiply(looks[..., X], np.float32(0.05), out=theirs[..., :5])
+    np.multiply(looks[..., Y], np.float32(0.2), out=theirs[..., 5:10])
+    np.multiply(looks[..., V], np.float32(0.1), out=theirs[..., 10:15])
+    np.cos(now[..., HEADING], out=theirs[..., 15])
+    np.sin(now[..., HEADING], out=theirs[..., 16])
+    np.multiply(size[:, 1:], np.float32(0.2), out=theirs[..., 17:19])
+    theirs[..., 19] = 1.0
+    absent = np.isnan(now[..., X])
+    if absent.any():
+        theirs[absent] = 0.0
     return mine, theirs, np.ascontiguousarray(speed[:, -1])
-
-
-def straight_on(speed: Floats) -> Floats:
-    """Return the constant-velocity paths in the agents' own frames, (n, 1, HORIZON, 2)."""
-    paths = np.zeros((len(speed), 1, HORIZON, 2), np.float32)
-    paths[:, 0, :, 0] = speed[:, None] * _AHEAD
-    return paths

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from isthmus.core.errors import Corrupt, MissingExtra
 from isthmus.loop.forecast import HORIZON, Forecast
 from isthmus.loop.forecasting.frame import Floats, choose, globalize, localize
-from isthmus.loop.forecasting.inputs import inputs_of, straight_on
+from isthmus.loop.forecasting.inputs import AHEAD, inputs_of
 from isthmus.loop.forecasting.shape import WEIGHTS, Shape
 
 _SUM_SCALE = np.float32(0.25)
@@ -57,7 +57,8 @@ class NumpyForecaster:
         of = np.asarray(of, np.intp)
         chosen = choose(states[:, -1, :2], of)
         raw, sizes = states[chosen], size[chosen]
-        raw[chosen < 0] = np.nan
+        if chosen[:, -1].min() < 0:
+            raw[chosen < 0] = np.nan
         seen, frame = localize(raw)
         forecast = self.forecast(seen, sizes)
         return Forecast(globalize(forecast.paths, frame), forecast.probability)
@@ -84,7 +85,7 @@ class NumpyForecaster:
             hidden = self._layer(name, hidden)
             np.maximum(hidden, 0, out=hidden)
         paths = self._layer("paths", hidden).reshape(n, self.shape.modes, HORIZON, 2)
-        paths += straight_on(speed)
+        paths[..., 0] += (speed[:, None] * AHEAD)[:, None]
         logits = self._layer("modes", hidden)
         if logits.shape[1] > 1:  # as model.middle_first
             rest = logits[:, 1:]
