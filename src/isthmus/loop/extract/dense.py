@@ -123,8 +123,9 @@ def nearest_agents(flat: FlatTracks, ego: int, begin: int, end: int, radius_m: f
     dy = flat.states[at, Y] - flat.states[own, Y]
     square = dx * dx + dy * dy
     least = np.sqrt(np.where(there & (square == square), square, np.inf).min(axis=1, initial=np.inf))
-    near = np.flatnonzero(least <= radius_m)
-    order = sorted(near.tolist(), key=lambda row: (round(least[row], 3), flat.agent_ids[tracks[row]]))
+    near = np.flatnonzero(least <= radius_m).tolist()
+    rounded = least.round(3).tolist()
+    order = sorted(near, key=lambda row: (rounded[row], flat.agent_ids[tracks[row]]))
     return np.array([ego, *tracks[order[: most - 1]]], np.int64)
 
 

@@ -40,11 +40,12 @@ def smooth(values: NDArray[np.floating], half_s: float = HALF_S) -> tuple[Float6
     filled = np.where(there, filled - centre, 0.0)
     half = round(half_s / STEP_S)
     first, second, third = _weights(shape[-1], half)
-    if there.all():
-        s0, s1, s2 = _full_sums(shape[-1], half)
-    else:
-        mask = there.astype(np.float64)
-        s0, s1, s2 = mask @ first, mask @ second, mask @ third
+    s0, s1, s2 = _full_sums(shape[-1], half)
+    part = np.flatnonzero(~there.all(axis=1))
+    if len(part):
+        mask = there[part].astype(np.float64)
+        s0, s1, s2 = (np.tile(total, (len(rows), 1)) for total in (s0, s1, s2))
+        s0[part], s1[part], s2[part] = mask @ first, mask @ second, mask @ third
     m0, m1 = filled @ first, filled @ second
     spread = s0 * s2 - s1 * s1
     enough = spread > 1e-9
@@ -138,5 +139,7 @@ def stands(speed: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 def runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """List the half-open runs in which the flags (T,) are set."""
-    edges = np.flatnonzero(np.diff(flags, prepend=False, append=False)).tolist()
+    padded = np.zeros(len(flags) + 2, np.bool_)
+    padded[1:-1] = flags
+    edges = np.flatnonzero(padded[1:] != padded[:-1]).tolist()
     return list(zip(edges[::2], edges[1::2], strict=True))

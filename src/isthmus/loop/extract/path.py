@@ -71,12 +71,11 @@ class EgoPath:
         run = np.clip(rx * ux + ry * uy, least, most)
         ox, oy = rx - run * ux, ry - run * uy
         square = np.where(least <= most, ox * ox + oy * oy, np.inf)
-        nearest = np.where(np.isnan(square), np.inf, square).argmin(axis=-1)
-        pick = nearest[..., None]
-        distance = np.sqrt(np.take_along_axis(square, pick, -1)[..., 0])
-        off_x, off_y = np.take_along_axis(ox, pick, -1)[..., 0], np.take_along_axis(oy, pick, -1)[..., 0]
-        side = np.where(ux[nearest] * off_y - uy[nearest] * off_x < 0, -1.0, 1.0)
-        along = self.along[nearest] + np.take_along_axis(run, pick, -1)[..., 0]
+        nearest = square.argmin(axis=-1)  # where the agent is absent all are NaN, and any will do
+        pick = np.arange(nearest.size).reshape(nearest.shape) * len(length) + nearest
+        distance = np.sqrt(square.ravel()[pick])
+        side = np.where(ux[nearest] * oy.ravel()[pick] - uy[nearest] * ox.ravel()[pick] < 0, -1.0, 1.0)
+        along = self.along[nearest] + run.ravel()[pick]
         return along, side * distance, np.arctan2(uy, ux)[nearest]
 
 
