@@ -43,7 +43,7 @@ SCENES = Schema(
         Field("ttc_min_s", _F, "least time to collision with the agent ahead; null if never closing", "s"),
         Field("cut_ins", _I, "agents that enter the ego's path ahead of it"),
         Field("cut_in_gap_m", _F, "least gap at the moment of a cut-in; null without one", "m"),
-        Field("lane_changes", _I, "lane changes of the ego"),
+        Field("lane_changes", _I, "lane changes of the ego; null where nothing tells the road"),
         Field("stops", _I, "times that the ego comes to a stand"),
         Field("starts", _I, "times that the ego sets off from a stand"),
         Field("stopped_s", _F, "time that the ego stands", "s"),
