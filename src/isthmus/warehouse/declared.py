@@ -29,8 +29,8 @@ def to_arrow(schema: Schema, compression: Compression = "zstd") -> pa.Schema:
         metadata = {}
         if item.name == schema.key:
             metadata[_PRIMARY_KEY] = "true"  # without it concurrent merges of one key make duplicates
-        if item.type is FieldType.COMPLEX and compression != "none":
-            metadata[_COMPRESSION] = compression
+        if item.type is FieldType.COMPLEX:
+            metadata[_COMPRESSION] = compression  # "none" is said too: without a word Lance chooses by itself
         nullable = item.nullable and item.name != schema.key
         fields.append(pa.field(item.name, item.arrow(), nullable, metadata=metadata or None))
     return pa.schema(fields, metadata={DECLARED: to_json(schema), IDENTITY: uuid.uuid4().hex})

@@ -28,7 +28,7 @@ from isthmus.warehouse import declared, position
 from isthmus.warehouse.digest import sync
 from isthmus.warehouse.lock import exclusive
 from isthmus.warehouse.position import Position
-from isthmus.warehouse.query import MEMORY_LIMIT, Reading, one_line, quoted
+from isthmus.warehouse.query import MEMORY_LIMIT, Parameters, Reading, one_line, quoted
 from isthmus.warehouse.schema import FieldType
 from isthmus.warehouse.table import ROW_ID, ROW_VERSION, Table
 
@@ -97,13 +97,13 @@ class Olap:
         """Open a reader of the file as it is now; several queries of one reader see the same rows."""
         return Reading(self.path)
 
-    def query(self, sql: str, parameters: Sequence[Any] | None = None, limit: int | None = None) -> pa.Table:
+    def query(self, sql: str, parameters: Parameters = None, limit: int | None = None) -> pa.Table:
         """Run one reading statement. Raises QueryRefused in one line for anything else."""
         with self.read() as reading:
             return reading.query(sql, parameters, limit)
 
     def stream(
-        self, sql: str, parameters: Sequence[Any] | None = None, batch_rows: int = 65_536
+        self, sql: str, parameters: Parameters = None, batch_rows: int = 65_536
     ) -> Iterator[pa.RecordBatch]:
         """Run one reading statement and yield its rows in batches. Raises QueryRefused."""
         with self.read() as reading:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from isthmus.core.errors import Corrupt, InputError, QueryRefused
 
 INTERNAL = "_isthmus"
 MEMORY_LIMIT = "2GB"
-_READS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+Parameters = Sequence[Any] | Mapping[str, Any] | None
+"""Values for `?` and `$1`, or by name for `$name`."""
+_EXPLAINED = re.compile(r"\s*EXPLAIN(?:\s+ANALYZE)?\b(.*)", re.IGNORECASE | re.DOTALL)
 
 
 class Reading:
@@ -42,7 +44,7 @@ class Reading:
             self.connection.close()
             raise Corrupt(f"{path} is no OLAP: {one_line(error)}", "rebuild it from the warehouse") from error
 
-    def query(self, sql: str, parameters: Sequence[Any] | None = None, limit: int | None = None) -> pa.Table:
+    def query(self, sql: str, parameters: Parameters = None, limit: int | None = None) -> pa.Table:
         """Run one reading statement and return all its rows, or the first `limit`. Raises QueryRefused."""
         try:
             relation = self._relation(sql, parameters, limit)
@@ -52,7 +54,7 @@ class Reading:
         return found
 
     def stream(
-        self, sql: str, parameters: Sequence[Any] | None = None, batch_rows: int = 65_536
+        self, sql: str, parameters: Parameters = None, batch_rows: int = 65_536
     ) -> Iterator[pa.RecordBatch]:
         """Run one reading statement and yield its rows in batches. Raises QueryRefused."""
         try:
@@ -70,15 +72,20 @@ class Reading:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _relation(self, sql: str, parameters: Sequence[Any] | None, limit: int | None) -> Any:
+    def _relation(self, sql: str, parameters: Parameters, limit: int | None) -> Any:
         statements = self.connection.extract_statements(sql)
         if len(statements) != 1:
             what = "more than one statement" if statements else "no statement"
             raise QueryRefused(f"the query holds {what}", "hand in one SELECT")
-        if statements[0].type not in _READS:
-            kind = statements[0].type.name
-            raise QueryRefused(f"{kind} is no plain read", "the OLAP answers SELECT, DESCRIBE, SHOW and EXPLAIN")
-        relation = self.connection.sql(sql, params=list(parameters) if parameters is not None else None)
+        kind = statements[0].type
+        explained = _EXPLAINED.fullmatch(sql) if kind is duckdb.StatementType.EXPLAIN else None
+        if explained:  # what is explained must be a read too: ANALYZE runs it
+            kind = self.connection.extract_statements(explained[1])[0].type
+        if kind is not duckdb.StatementType.SELECT:
+            raise QueryRefused(
+                f"{kind.name} is no plain read", "the OLAP answers SELECT, DESCRIBE, SHOW and EXPLAIN of these"
+            )
+        relation = self.connection.sql(sql, params=parameters)
         if relation is None:
             raise QueryRefused("the query has no result", "hand in one SELECT")
         return relation if limit is None else relation.limit(limit)

@@ -1,0 +1,59 @@
+"""One figure of the benchmark, with its peer measured in the same run."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+SCRATCH = Path(__file__).resolve().parents[1] / "build" / "bench-data"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """`holds` is None for a figure without a goal; `peer_value` is None where nothing is compared."""
+
+    figure: str
+    value: float
+    unit: str
+    peer: str = ""
+    peer_value: float | None = None
+    goal: str = ""
+    holds: bool | None = None
+
+
+def show(figures: Iterable[Figure]) -> None:
+    """Print figures as lines of a table."""
+    print(f"{'figure':<58}{'value':>12} {'unit':<8}{'peer':<26}{'peer value':>12}  {'goal':<30}holds")
+    for item in figures:
+        peer = "" if item.peer_value is None else f"{item.peer_value:,.3f}"
+        holds = {None: "", True: "yes", False: "NO"}[item.holds]
+        print(
+            f"{item.figure:<58}{item.value:>12,.3f} {item.unit:<8}{item.peer:<26}{peer:>12}  {item.goal:<30}{holds}"
+        )
+
+
+@contextlib.contextmanager
+def scratch(name: str) -> Iterator[Path]:
+    """Lend an empty folder, which is removed at the end."""
+    folder = SCRATCH / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def median_s(work: Callable[[], object], times: int = 3) -> float:
+    """Return the median wall time of some runs, in seconds."""
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
