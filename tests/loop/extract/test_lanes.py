@@ -92,6 +92,13 @@ def test_lane_numbers_are_compared_where_the_source_knows_them() -> None:
     assert row(driver("ego", 15 * times, lane=lane))["lane_changes"] == 2
 
 
+def test_another_number_in_the_bend_of_a_crossing_is_another_road() -> None:
+    times = clock(10)
+    lane = np.where(times < 5, 1, 7).astype(np.int32)
+    assert row(driver("ego", 6 * times, radius=12.0, lane=lane))["lane_changes"] == 0
+    assert row(driver("ego", 6 * times, radius=200.0, lane=lane))["lane_changes"] == 1
+
+
 def test_a_number_that_flickers_is_no_lane_change() -> None:
     lane = np.array([1] * 20 + [2] * 3 + [1] * 20 + [-1] * 5 + [2] * 20, np.int16)
     assert changes_of_number(lane) == [48]

@@ -39,7 +39,12 @@ def lane_changes(scene: Scene, motion: Motion) -> list[int] | None:
     """List the steps at which the ego changes lanes; None where neither lanes, map nor traffic tell."""
     lane = scene.lane[0]
     if (lane >= 0).mean() >= 0.5:
-        return changes_of_number(lane)
+        around = 3 * _AROUND // 2
+        return [
+            step
+            for step in changes_of_number(lane)
+            if not _bends_tightly(motion, max(step - around, 0), min(step + around, scene.steps - 1))
+        ]
     road = road_along(scene, motion)
     if np.isfinite(road).mean() < 0.5:
         return [] if motion.speed[0].max() < 1.0 else None
@@ -174,6 +179,10 @@ def _stays_parallel(motion: Motion, off: Float64s, begin: int, end: int) -> bool
     """Say whether the ego drives along the same road before and after, in no tight bend."""
     last = min(end, len(off) - 1)
     edge = max(abs(float(off[begin])) if begin else 0.0, abs(float(off[last])) if end < len(off) else 0.0)
-    way = float(motion.path.place[last] - motion.path.place[begin])
-    bend = abs(float(motion.held[last] - motion.held[begin]))
-    return edge < _PARALLEL and bend * _TIGHTEST_M < max(way, 1.0)
+    return edge < _PARALLEL and not _bends_tightly(motion, begin, last)
+
+
+def _bends_tightly(motion: Motion, begin: int, end: int) -> bool:
+    """Say whether the ego ends in another direction, after a bend that only crossings and roundabouts have."""
+    way = float(motion.path.place[end] - motion.path.place[begin])
+    return abs(float(motion.held[end] - motion.held[begin])) * _TIGHTEST_M >= max(way, 1.0)

@@ -21,7 +21,10 @@ class ExtractSettings:
         unit="m",
     )
     max_agents: int = setting(
-        "agents of a scene, the ego among them; the nearest stay", default=24, minimum=1, maximum=256
+        "agents of a scene, the ego among them; the nearest stay, and density counts no others",
+        default=24,
+        minimum=1,
+        maximum=256,
     )
     gap_s: float = setting(
         "gaps in a track up to this length are interpolated", default=0.5, minimum=0.0, maximum=2.0, unit="s"
