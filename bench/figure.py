@@ -32,9 +32,8 @@ def show(figures: Iterable[Figure]) -> None:
     for item in figures:
         peer = "" if item.peer_value is None else f"{item.peer_value:,.3f}"
         holds = {None: "", True: "yes", False: "NO"}[item.holds]
-        print(
-            f"{item.figure:<58}{item.value:>12,.3f} {item.unit:<8}{item.peer:<26}{peer:>12}  {item.goal:<30}{holds}"
-        )
+        line = f"{item.figure:<58}{item.value:>12,.3f} {item.unit:<8}{item.peer:<26}{peer:>12}"
+        print(f"{line}  {item.goal:<30}{holds}")
 
 
 @contextlib.contextmanager

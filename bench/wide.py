@@ -1,7 +1,8 @@
-"""Rows of 4 KB random bytes, which no codec makes smaller, for the benchmarks of lookup and load."""
+"""Rows of 4 KB for the benchmarks of lookup and load: random bytes, or walks that a codec makes smaller."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,23 +15,33 @@ VALUE_BYTES = 4096
 ROWS = 1_000_000
 NAME = TableName("bench", "wide", "rows")
 SCHEMA = Schema((Field("id", FieldType.STRING, nullable=False), Field("complex", FieldType.COMPLEX)), "id")
+_POOL = 96 << 20
 
 
 def key(number: int) -> str:
     return f"id{number:09d}"
 
 
-def wide(rows: int, step: int = 8192, seed: int = 0) -> Iterator[pa.RecordBatch]:
-    """Yield the rows in order of their keys. The bytes repeat after a pool of 64 MB, at other offsets."""
-    pool = np.random.default_rng(seed).bytes((64 << 20) + 8192)
-    rng = np.random.default_rng(seed + 1)
-    offsets = pa.py_buffer(np.arange(0, (step + 1) * VALUE_BYTES, VALUE_BYTES, dtype=np.int64))
+@functools.cache
+def pool(walks: bool) -> bytes:
+    """The bytes that values are cut from: random, or float32 walks as recorded states are."""
+    rng = np.random.default_rng(0)
+    if not walks:
+        return rng.bytes(_POOL)
+    steps = rng.standard_normal(_POOL // 4, np.float32) * np.float32(0.05)
+    return (np.round(np.cumsum(steps, dtype=np.float32) * 256) / 256).astype("<f4").tobytes()
+
+
+def wide(rows: int, step: int = 8192, walks: bool = False) -> Iterator[pa.RecordBatch]:
+    """Yield the rows in order of their keys. Values are cut from a pool of 96 MB, each batch at another offset."""
+    rng = np.random.default_rng(1)
     size = step * VALUE_BYTES
+    content = pool(walks)
+    offsets = pa.py_buffer(np.arange(0, (step + 1) * VALUE_BYTES, VALUE_BYTES, dtype=np.int64))
     for start in range(0, rows, step):
         count = min(step, rows - start)
-        at = int(rng.integers(0, len(pool) - size))
-        values = pa.Array.from_buffers(
-            pa.large_binary(), count, [None, offsets, pa.py_buffer(pool[at : at + size])]
-        )
+        at = int(rng.integers(0, (_POOL - size) // 4)) * 4
+        cut = pa.py_buffer(content[at : at + size])
+        values = pa.Array.from_buffers(pa.large_binary(), count, [None, offsets, cut])
         keys = pa.array([key(number) for number in range(start, start + count)])
         yield pa.RecordBatch.from_arrays([keys, values], names=["id", "complex"])
