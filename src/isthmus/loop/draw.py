@@ -239,13 +239,14 @@ def _titles(figure: Figure, scene: Scene, now: int) -> None:
     tall = figure.get_size_inches()[1]
     left = _MARGIN_IN / _WIDTH_IN
     figure.text(left, 1 - 0.24 / tall, scene.scene_id, fontsize=11.5, weight="bold", color=_INK, va="center")
+    agents = int(np.isfinite(scene.states[:, now, X]).sum())
     facts = [
         scene.source,
         f"{scene.day:%Y-%m-%d}",
         f"{now * scene.dt:.1f} s of {(scene.steps - 1) * scene.dt:.1f} s",
         f"ego {scene.ego[now, V]:.1f} m/s",
         f"loses {scene.slowdown[now]:.1f} m/s within 3 s",
-        f"{int(np.isfinite(scene.states[:, now, X]).sum())} agents, speeds in m/s",
+        f"{agents} agent{'s' if agents > 1 else ''}, speeds in m/s",
     ]
     figure.text(left, 1 - 0.50 / tall, "  ·  ".join(facts), fontsize=9, color=_FAINT, va="center")
 

@@ -106,7 +106,7 @@ def test_the_flat_tracks_hold_a_single_step_and_nothing_at_all() -> None:
 
 
 @pytest.mark.parametrize(
-    ("angle", "expected"), [(np.pi, np.pi), (-np.pi, np.pi), (3 * np.pi / 2, -np.pi / 2), (0.3, 0.3)]
+    ("angle", "expected"), [(np.pi, np.pi), (-3.5 * np.pi, 0.5 * np.pi), (3 * np.pi / 2, -np.pi / 2), (0.3, 0.3)]
 )
 def test_angles_are_brought_into_one_turn(angle: float, expected: float) -> None:
     assert wrapped(np.array([angle]))[0] == pytest.approx(expected)

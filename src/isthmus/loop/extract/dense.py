@@ -130,5 +130,5 @@ def nearest_agents(flat: FlatTracks, ego: int, begin: int, end: int, radius_m: f
 
 
 def wrapped(angle: Float64s) -> Float64s:
-    """Bring angles into (−π, π]."""
-    return -((np.pi - angle) % (2 * np.pi) - np.pi)
+    """Bring angles into [−π, π]."""
+    return angle - 2 * np.pi * np.rint(angle / (2 * np.pi))

@@ -45,10 +45,10 @@ def lane_changes(scene: Scene, motion: Motion) -> list[int] | None:
             for step in changes_of_number(lane)
             if not _bends_tightly(motion, max(step - around, 0), min(step + around, scene.steps - 1))
         ]
+    if motion.speed[0].max() < 1.0:
+        return []
     road = road_along(scene, motion)
-    if np.isfinite(road).mean() < 0.5:
-        return [] if motion.speed[0].max() < 1.0 else None
-    return crossings(motion, road)
+    return crossings(motion, road) if np.isfinite(road).mean() >= 0.5 else None
 
 
 def changes_of_number(lane: NDArray[np.integer]) -> list[int]:

@@ -102,7 +102,7 @@ def _direction(knots: Float64s) -> float:
 
 
 def turned(course: Float64s, direction: Float64s) -> Float64s:
-    """Return how far `course` is turned to the left of `direction`, in (−π, π]."""
+    """Return how far `course` is turned to the left of `direction`, in [−π, π]."""
     return wrapped(course - direction)
 
 
