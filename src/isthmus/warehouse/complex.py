@@ -8,13 +8,21 @@ Format 1, all integers little-endian:
         name      u8 length, UTF-8
         kind      u8        0 array · 1 text · 2 int · 3 float · 4 bool · 5 list of texts
         dtype     u8        index into DTYPES, 0 where the value is no array
-        filter    u8        0 none · 1 byte planes
+        filter    u8        0; kept for a reordering of bytes, of which none was worth it so far
         ndim      u8        then ndim × u32: the shape
         length    u64       length of the payload in bytes
     payloads, in the order of the entries, each beginning at a multiple of 8 and padded with zeros
 
 A text is UTF-8; an int is 8 bytes, signed; a float is 8 bytes, IEEE 754; a list of texts is u32 count, then u32
 length and UTF-8 each.
+
+Arrays are stored plain, so that reading them copies nothing. Reordering was measured on 66 scenes cut from real
+NGSIM recordings (16 kB of float32 states each, zstd level 3, as the column compresses them):
+
+    plain 2.11× smaller · byte planes 2.08× · channels first 2.11× · channels first and byte planes 2.18×
+    differences along time 2.30× · differences, channels first, byte planes 2.29×
+
+The best saves 9 % of the space and costs the copy-free reading of every training step, so none is used.
 """
 
 from __future__ import annotations
@@ -35,7 +43,7 @@ Value = NDArray[Any] | str | int | float | bool | list[str]
 MAGIC = b"ICF\x01"
 DTYPES = ("?", "|i1", "<i2", "<i4", "<i8", "|u1", "<u2", "<u4", "<u8", "<f2", "<f4", "<f8")
 _ARRAY, _TEXT, _INT, _FLOAT, _BOOL, _TEXTS = range(6)
-_PLAIN, _PLANES = range(2)
+_PLAIN = 0
 _ALIGN = 8
 
 
@@ -204,7 +212,7 @@ def _unpack_texts(entry: _Entry, payload: memoryview) -> list[str]:
 
 
 def _unpack_array(entry: _Entry, payload: memoryview) -> NDArray[Any]:
-    if entry.dtype >= len(DTYPES) or entry.filter not in (_PLAIN, _PLANES):
+    if entry.dtype >= len(DTYPES) or entry.filter != _PLAIN:
         raise _corrupt(f"{entry.name!r} has an unknown element type or filter")
     dtype = np.dtype(DTYPES[entry.dtype])
     count = math.prod(entry.shape)
