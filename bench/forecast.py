@@ -1,7 +1,7 @@
 """ADE and FDE on NGSIM against constant velocity, by cross-validation over whole leak groups.
 
 Five folds; every group is tested exactly once, by a network that was trained on the others. Inside the training
-folds, 15 % of the groups choose the best epoch; the test fold chooses nothing.
+folds, groups with 15 % of the samples choose the best epoch; the test fold chooses nothing.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _folds(folder: Path, scenarios: int | None, settings: TrainSettings) -> Iter
     found: list[Evaluation] = []
     took = 0.0
     for fold in range(FOLDS):
-        learned = [name for name, of in dealt.items() if of != fold]
+        learned = {name: shards.group_counts[name] for name, of in dealt.items() if of != fold}
         parts = parts_of(learned, SplitSettings(validation=0.15, test=0.0))
         begun = time.perf_counter()
         train(TrainJob(str(shards.folder), parts, str(folder / f"fold{fold}"), settings))

@@ -15,11 +15,14 @@ shares = st.builds(
 
 
 @given(names, names, shares)
-def test_a_group_keeps_its_part_whoever_else_is_there(
+def test_a_group_that_tests_does_so_whoever_else_is_there(
     some: list[str], others: list[str], how: SplitSettings
 ) -> None:
-    alone = {name: part_of(name, how) for name in some}
-    assert {name: part_of(name, how) for name in [*others, *some] if name in alone} == alone
+    everyone = [*others, *some, "one more", "and another", "and a third"]
+    drawn = {group for group in everyone if part_of(group, how) == "test"}
+    found = parts_of(everyone, how)
+    if drawn and len(drawn) + 2 <= len(set(everyone)):
+        assert {group for group in everyone if found[group] == "test"} == drawn
 
 
 @given(names, shares)
@@ -52,6 +55,13 @@ def test_folds_take_whole_groups_and_differ_by_no_more_than_the_largest_group(
 
 def test_the_shares_hold_over_many_groups() -> None:
     how = SplitSettings(validation=0.15, test=0.2)
-    found = [part_of(f"group {number}", how) for number in range(4000)]
+    found = list(parts_of([f"group {number}" for number in range(4000)], how).values())
     assert abs(found.count("test") / 4000 - 0.2) < 0.02
     assert abs(found.count("validation") / 4000 - 0.15) < 0.02
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=8), st.integers(1, 500), min_size=2, max_size=40))
+def test_validation_takes_no_more_than_its_share_of_the_samples(counts: dict[str, int]) -> None:
+    found = parts_of(counts, SplitSettings(validation=0.2, test=0.0))
+    taken = [counts[group] for group in counts if found[group] == "validation"]
+    assert sum(taken) <= 0.2 * sum(counts.values()) or taken == [min(counts.values())]

@@ -170,7 +170,7 @@ def test_one_group_alone_can_be_trained_on(tmp_path: Path) -> None:
 def test_on_real_traffic_a_short_training_beats_constant_velocity(tmp_path: Path) -> None:
     write_shards(packed(ngsim(30), rows=32), tmp_path / "s", stride=4)
     opened = Shards.open(tmp_path / "s")
-    parts = parts_of(opened.group_names, SplitSettings(validation=0.2, test=0.25))
+    parts = parts_of(opened.group_counts, SplitSettings(validation=0.2, test=0.25))
     settings = TrainSettings(epochs=10, batch=64, hidden=128, pool=32, modes=3)
     train(TrainJob(str(tmp_path / "s"), parts, str(tmp_path / "t"), settings))
     forecaster = NumpyForecaster.load(tmp_path / "t")

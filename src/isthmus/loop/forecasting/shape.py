@@ -31,7 +31,7 @@ class Shape:
     """The widths of a network: `modes` futures, `hidden` units, `pool` units for each neighbour."""
 
     modes: int = 6
-    hidden: int = 256
+    hidden: int = 192
     pool: int = 48
 
     def weights(self) -> dict[str, tuple[int, ...]]:

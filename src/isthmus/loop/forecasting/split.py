@@ -1,7 +1,7 @@
 """Who trains and who tests: whole leak groups go to one part, decided by a keyed hash and nothing else.
 
-A group keeps its part when other groups come or go, so what a champion was once tested on is never trained on
-by its successor.
+A group that tests does so whatever other groups come or go: what a champion was tested on, its successor is
+never trained on.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Literal
 from isthmus.core.settings import setting
 
 Part = Literal["train", "validation", "test"]
-PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,7 @@ class SplitSettings:
     """How much goes where. Raises ValueError where nothing is left to train on."""
 
     validation: float = setting(
-        "share of the leak groups that chooses the best epoch", default=0.15, minimum=0, maximum=0.5
+        "share of the samples that chooses the best epoch", default=0.15, minimum=0, maximum=0.5
     )
     test: float = setting("share of the leak groups that evaluates", default=0.2, minimum=0, maximum=0.5)
     seed: int = setting("another seed, another split", default=0, minimum=0)
@@ -39,34 +38,41 @@ def draw(group: str, seed: int) -> float:
 
 
 def part_of(group: str, settings: SplitSettings) -> Part:
-    """Say which part a group belongs to; depends on nothing but its name and the settings."""
+    """Say which part the draw alone gives a group; who tests is decided by nothing else."""
     place = draw(group, settings.seed)
     if place < settings.test:
         return "test"
     return "validation" if place < settings.test + settings.validation else "train"
 
 
-def parts_of(groups: Iterable[str], settings: SplitSettings) -> dict[str, Part]:
-    """Assign all groups, and see to it that few groups do not leave a wanted part empty.
+def parts_of(groups: Mapping[str, int] | Iterable[str], settings: SplitSettings) -> dict[str, Part]:
+    """Assign all groups; give their numbers of samples where they are known.
 
-    A part with a share above 0 that got no group takes the one nearest to its range from a part that has more
-    than one, test before validation; training comes before both. With more than a handful of groups nothing of
-    this happens and the answer is that of `part_of`.
+    `part_of` decides who tests. Of the others, in the order of their draw, validation takes each group that still
+    fits into its share of the samples: groups differ so much in size that by the draw alone it would get 1 % or
+    40 %. With few groups training comes first: it has at least one, then test, then validation.
     """
-    placed = sorted(set(groups), key=lambda group: (draw(group, settings.seed), group))
-    found = {group: part_of(group, settings) for group in placed}
-    for part, start, share in (
-        ("train", 1.0, 1.0),
-        ("test", 0.0, settings.test),
-        ("validation", settings.test, settings.validation),
-    ):
-        if share == 0 or part in found.values():
-            continue
-        count = {name: sum(value == name for value in found.values()) for name in PARTS}
-        spare = [group for group in placed if count[found[group]] > 1 or part == "train"]
-        if spare:
-            nearest = min(spare, key=lambda group: abs(draw(group, settings.seed) - start))
-            found[nearest] = part  # type: ignore[assignment]
+    counts = dict(groups) if isinstance(groups, Mapping) else dict.fromkeys(groups, 1)
+    placed = sorted(counts, key=lambda group: (draw(group, settings.seed), group))
+    found: dict[str, Part] = {group: "test" if part_of(group, settings) == "test" else "train" for group in placed}
+    if placed and "train" not in found.values():
+        found[placed[-1]] = "train"
+    if settings.test and "test" not in found.values() and len(placed) > 1:
+        found[placed[0]] = "test"
+    free = [group for group in placed if found[group] == "train"]
+    testing = [group for group in placed if found[group] == "test"]
+    if settings.validation and len(free) == 1 and len(testing) > 1:
+        free.insert(0, testing[-1])
+    room = settings.validation * sum(counts[group] for group in free) / (1 - settings.test)
+    chosen: list[str] = []
+    for group in free[:-1]:
+        if counts[group] <= room:
+            chosen.append(group)
+            room -= counts[group]
+    if not chosen and settings.validation and len(free) > 1:
+        chosen = [min(free, key=lambda group: (counts[group], group))]
+    for group in free:
+        found[group] = "validation" if group in chosen else "train"
     return found
 
 
