@@ -5,11 +5,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from isthmus.core.errors import Busy, Corrupt, InputError, QueryRefused, UnknownName
+from isthmus.core.errors import Busy, Corrupt, InputError, IsthmusError, QueryRefused, UnknownName
 from isthmus.warehouse.catalog import Catalog
 from isthmus.warehouse.lock import exclusive
 from isthmus.warehouse.olap import STEPS, Followed, Olap
@@ -223,6 +224,23 @@ def test_a_first_follow_killed_midway_leaves_no_olap_and_the_next_one_loads(tmp_
     assert killed_at(follow_until, str(tmp_path), "committed") == -9
     assert not olap.path.exists()
     assert olap.follow(table, "small").upserted == 8
+
+
+def test_a_disk_that_fills_up_leaves_the_olap_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, olap = small(tmp_path, 8), Olap(tmp_path / "olap.duckdb")
+    olap.follow(table, "small")
+    old = content(olap)
+    table.append(batches([row("x", 2)]))
+
+    def full(*_: object) -> None:
+        raise duckdb.IOException("IO Error: Could not write file: No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(IsthmusError, match="No space left"):
+        patched.setattr("isthmus.warehouse.position.write", full)
+        olap.follow(table, "small")
+    assert content(olap) == old and not olap.path.with_name("olap.duckdb.next").exists()
+    olap.follow(table, "small")
+    assert content(olap) == warehouse(table)
 
 
 REFUSED = [

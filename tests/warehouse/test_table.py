@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from isthmus.core.errors import Busy, InputError, UnknownName
+from isthmus.core.errors import Busy, InputError, IsthmusError, UnknownName
 from isthmus.warehouse.catalog import Catalog
 from isthmus.warehouse.lock import exclusive
 from isthmus.warehouse.name import TableName
@@ -161,6 +161,21 @@ def test_the_error_of_a_source_comes_through_and_nothing_goes_in(tmp_path: Path)
         with pytest.raises(InputError, match="the source broke"):
             table.replace(broken(), where)
     assert keys(table) == {"r0", "r1"}
+
+
+def test_a_full_disk_is_told_in_one_line_and_nothing_goes_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = small(tmp_path, 2)
+
+    def full(reader: pa.RecordBatchReader, *_: object, **__: object) -> None:
+        reader.read_next_batch()
+        raise OSError("No space left on device (os error 28)\nat a place")
+
+    monkeypatch.setattr("isthmus.warehouse.table.write_fragments", full)
+    with pytest.raises(IsthmusError, match="No space left") as caught:
+        table.append(batches([row("n", 1)]))
+    assert "\n" not in str(caught.value) and table.refresh() and table.count() == 2
 
 
 def test_rows_that_do_not_fit_the_schema_are_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from isthmus.core.errors import InputError, UnknownName
+from isthmus.core.errors import InputError, IsthmusError, UnknownName
 
 _KEY_BATCH = 1 << 20
 
@@ -35,13 +35,16 @@ class Incoming:
 
     @contextlib.contextmanager
     def own_errors(self) -> Iterator[None]:
-        """Raise what the batches raised, not Lance's wrapping of it."""
+        """Raise what the batches raised, not Lance's wrapping of it; else say that the write failed."""
         try:
             yield
-        except Exception:
+        except (OSError, RuntimeError, ValueError) as error:
             if self._error is not None:
                 raise self._error from None
-            raise
+            raise IsthmusError(
+                f"rows cannot be written: {str(error).splitlines()[0]}",
+                "nothing was committed; see to space and rights of the storage and write again",
+            ) from error
 
     def meets(self, dataset: Any) -> str | None:
         """Return a key that the dataset already holds, or None."""

@@ -23,7 +23,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from isthmus.core.errors import Corrupt, InputError, UnknownName
+from isthmus.core.errors import InputError, IsthmusError, UnknownName
 from isthmus.warehouse import declared, position
 from isthmus.warehouse.digest import sync
 from isthmus.warehouse.lock import exclusive
@@ -127,8 +127,12 @@ class Olap:
             with duckdb.connect(str(self._next), config=config) as connection:
                 done = self._change(connection, tables, goals)
                 connection.execute("CHECKPOINT")
-        except duckdb.IOException as error:
-            raise Corrupt(f"{self._next} cannot be written: {one_line(error)}", "rebuild the OLAP") from error
+        except duckdb.Error as error:
+            self._next.unlink(missing_ok=True)
+            raise IsthmusError(
+                f"{self._next} cannot be written: {one_line(error)}",
+                "the OLAP stays as it was; see to space on the disk and follow again",
+            ) from error
         finally:
             shutil.rmtree(spill, ignore_errors=True)
         sync(self._next)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 
-LOCAL_CROSSING = 0.25
+LOCAL_CROSSING = 0.2
 REMOTE_CROSSING = 0.01
 ALWAYS_TAKE = 64
 """So few rows are always taken: opening a scan costs more."""
