@@ -31,6 +31,7 @@ job_type = "simulation"
 episodes = {episodes}
 scenarios = ["highway", "merge"]
 policies = ["idm", "aggressive"]
+scenes_of = "{scenes_of}"        # "ego": the driver's scenes alone; "all": every vehicle's
 """
 
 _SAMPLES = """
@@ -118,6 +119,7 @@ episodes = 2
 
 [[pipeline.forecast.gate.bounds]]    # better than driving straight on
 metric = "ADE"
+slice = "{judged}"
 against = "constant velocity"
 min_improvement = {improvement}
 [[pipeline.forecast.gate.bounds]]    # no worse than the champion
@@ -163,7 +165,11 @@ def write_site(folder: Path, samples: Path | None = None, *, small: bool = False
     if path.exists():
         raise InputError(f"{path} is there already", "choose another folder, or edit that file")
     folder.mkdir(parents=True, exist_ok=True)
-    text = _SITE.format(name=_plain_name(folder), episodes=(6 if samples else 24) if small else 20)
+    text = _SITE.format(
+        name=_plain_name(folder),
+        episodes=(6 if samples else 16) if small else 20,
+        scenes_of="ego" if samples else "all",
+    )
     sources = ["highway"]
     if samples:
         text += _SAMPLES.format(samples=samples.resolve().as_posix())
@@ -172,6 +178,7 @@ def write_site(folder: Path, samples: Path | None = None, *, small: bool = False
         epochs=12 if small else 16,
         replayed=40 if small else 200,
         trials=4 if small else 20,
+        judged="source:ngsim" if samples else "overall",
         improvement=0.1 if samples else 0.05,
         sources=", ".join(f'"{name}"' for name in sources),
     )

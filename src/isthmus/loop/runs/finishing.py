@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 import platform
+import shlex
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ from isthmus.loop.runs.ledger import Run
 from isthmus.loop.runs.ledger import Step as Passed
 from isthmus.loop.runs.parts import Outcome, Parts
 from isthmus.loop.runs.selecting import tag_of
-from isthmus.loop.runs.states import RUN
+from isthmus.loop.runs.states import OFFERED, RUN
 from isthmus.loop.runs.training import ATTEMPT
 from isthmus.loop.scene import Scene
 from isthmus.warehouse.idlist import IdList
@@ -130,9 +131,6 @@ def _report(parts: Parts, run: Run, passed: Sequence[Passed]) -> RunReport:
     judged = bool(notes.get("decision"))
     folder = attempt_folder(parts, run) if judged else None
     moment = datetime.datetime.fromisoformat
-    settings = " ".join(f"--set {key}={value}" for key, value in (run.ask.settings or {}).items())
-    command = f"isthmus loop run {parts.name} --mode {run.ask.mode}"
-    command += f' --rule "{run.ask.rule}"' if run.ask.rule else ""
     return RunReport(
         run_id=run.id,
         pipeline=parts.name,
@@ -153,10 +151,32 @@ def _report(parts: Parts, run: Run, passed: Sequence[Passed]) -> RunReport:
         model_id=notes.get("model", ""),
         champion_id=notes["champion"],
         seed=parts.settings.train.seed,
-        commands=(f"{command} {settings}".strip(), f"isthmus loop show {run.id}"),
-        digests={"ID list": notes["digest"]} | ({"report's run folder": str(place.path)} if not judged else {}),
+        folder=str(place.path),
+        commands=_commands(parts, run),
+        digests={"ID list": notes["digest"], **_model_digests(parts, notes.get("model", ""))},
         software=_software(),
     )
+
+
+def _commands(parts: Parts, run: Run) -> tuple[str, ...]:
+    """Write what makes the run again, shows it, and releases a model that waits for it."""
+    ask, words = run.ask, ["isthmus", "loop", "run", parts.name, "--mode", run.ask.mode]
+    words += ["--rule", ask.rule] if ask.rule else []
+    words += ["--where", ask.where] if ask.where else []
+    for key, value in (ask.settings or {}).items():
+        words += ["--set", f"{key}={value}"]
+    release = (f"isthmus loop release {run.notes['model']}",) if run.state == OFFERED else ()
+    return (shlex.join(words), f"isthmus loop show {run.id}", *release)
+
+
+def _model_digests(parts: Parts, model_id: str) -> dict[str, str]:
+    """List the digests of the released model: its manifest's, which covers the rest, and each file's."""
+    if not model_id:
+        return {}
+    model = parts.releases.registry.get(model_id)
+    return {f"{model_id}/manifest.json": model.manifest} | {
+        f"{model_id}/{file}": digest for file, digest in sorted(model.card.digests.items())
+    }
 
 
 def _selection(parts: Parts, run: Run) -> Selection:
@@ -214,9 +234,16 @@ def _attempts(parts: Parts, run: Run) -> list[Attempt]:
 
 
 def _failures(parts: Parts, run: Run, folder: Path) -> list[FailureCase]:
-    """Draw the moments that the candidate got most wrong, with its forecast."""
+    """Draw the moments that the candidate got most wrong, with its forecast.
+
+    Scenes with the very same error at the same step are copies of one drive: one of them is drawn.
+    """
     forecaster = load_forecaster(folder, "candidate")
-    wanted = {case["scene_id"]: case for case in read_json(folder / FAILURES)}
+    alike: dict[tuple[int, float], list[dict[str, Any]]] = {}
+    for case in read_json(folder / FAILURES):
+        alike.setdefault((case["step"], case["error"]), []).append(case)
+    wanted = {cases[0]["scene_id"]: cases[0] for cases in alike.values()}
+    others = {cases[0]["scene_id"]: tuple(case["scene_id"] for case in cases[1:]) for cases in alike.values()}
     drawn = {}
     quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in wanted)
     table = parts.tables.scenes.at(run.notes["version"])
@@ -231,7 +258,7 @@ def _failures(parts: Parts, run: Run, folder: Path) -> list[FailureCase]:
                 picture = png_bytes(scene, step=step, forecast=forecast)
             except IsthmusError as error:
                 picture, caption = b"", f"{caption}; not drawn: {error}"
-            drawn[scene.scene_id] = FailureCase(scene.scene_id, caption, picture)
+            drawn[scene.scene_id] = FailureCase(scene.scene_id, caption, picture, others[scene.scene_id])
     return [drawn[name] for name in wanted if name in drawn]
 
 

@@ -23,6 +23,7 @@ class RunFolder:
     fresh.parquet     those of them that the champion was not trained on, where that is not all
     old.parquet       what the champion was trained on and this run did not ask for
     test.parquet      the scenes that candidate and champion are judged on
+    groups.json         the leak groups that test, which no training of this run touches
     shards/           training samples cut from the complex fields
     attempts/N-MODE/  one training each: weights, curves, measures, failure cases
     report.html       what a person reads
@@ -49,6 +50,15 @@ class RunFolder:
     def test(self) -> str:
         """The ID list of the offline evaluation."""
         return str(self.path / "test.parquet")
+
+    @property
+    def groups(self) -> Path:
+        """The leak groups that test."""
+        return self.path / "groups.json"
+
+    def test_groups(self) -> frozenset[str]:
+        """Read the leak groups that test. Raises Corrupt."""
+        return frozenset(read_json(self.groups))
 
     @property
     def report(self) -> Path:

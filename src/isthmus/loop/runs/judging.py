@@ -15,7 +15,6 @@ from isthmus.loop.forecasting.metrics import metrics
 from isthmus.loop.forecasting.offline import evaluate
 from isthmus.loop.forecasting.release import load_forecaster
 from isthmus.loop.forecasting.shards import COLUMNS, scenes_in
-from isthmus.loop.forecasting.split import part_of
 from isthmus.loop.mining.slices import slices
 from isthmus.loop.runs.folder import read_measures, write_json, write_measures
 from isthmus.loop.runs.ledger import Run
@@ -119,10 +118,10 @@ def _replayed(parts: Parts, run: Run) -> Iterator[Scene]:
     """Yield the scenes to replay: those asked for that belong to test groups, or else the test scenes."""
     place = parts.place(run)
     table = parts.tables.scenes.at(run.notes["version"])
-    split, any_found = parts.settings.split, False
+    test, any_found = place.test_groups(), False
     for batch in export(table, IdList.read(place.ids), COLUMNS):
         for scene in scenes_in(batch):
-            if part_of(scene.leak_group, split) == "test" and drivable(scene):
+            if scene.leak_group in test and drivable(scene):
                 any_found = True
                 yield scene
     if not any_found:

@@ -13,6 +13,7 @@ from isthmus.loop.forecasting.split import parts_of
 from isthmus.loop.mining.lists import listed, without_rule
 from isthmus.loop.mining.mine import Mined, mine
 from isthmus.loop.release.registry import Model
+from isthmus.loop.runs.folder import write_json
 from isthmus.loop.runs.ledger import Run
 from isthmus.loop.runs.parts import Outcome, Parts
 from isthmus.warehouse.idlist import IdList, stored_digest
@@ -40,7 +41,9 @@ def select(parts: Parts, run: Run) -> Outcome:
     notes["digest"] = stored_digest(place.ids)
     notes["champion"] = champion.model_id if champion else ""
     notes |= _against_champion(parts, run, champion, mined, everything)
-    test = _test_scenes(parts, everything)
+    groups = _test_groups(parts, everything)
+    write_json(place.groups, groups)
+    test = _test_scenes(parts, everything, groups)
     _write_list(parts, place.test, test, mined.version, "test groups")
     notes["test"] = test.num_rows
     notes["mode"] = _first_mode(run.ask.mode, champion is not None)
@@ -89,11 +92,18 @@ def _against_champion(
     return {"fresh": fresh.num_rows, "old": old.num_rows}
 
 
-def _test_scenes(parts: Parts, everything: pa.Table) -> pa.Table:
+def _test_groups(parts: Parts, everything: pa.Table) -> list[str]:
+    """Choose the leak groups that test, among all of the table and not only among those asked for."""
+    counts = everything.group_by("leak_group").aggregate([([], "count_all")])
+    sizes = dict(zip(counts["leak_group"].to_pylist(), counts["count_all"].to_pylist(), strict=True))
+    split = parts_of(sizes, parts.settings.split)
+    return sorted(group for group, part in split.items() if part == "test")
+
+
+def _test_scenes(parts: Parts, everything: pa.Table, groups: list[str]) -> pa.Table:
     """Choose the scenes of the test groups, a fixed sample of them where there are too many."""
-    split = parts_of(pc.unique(everything["leak_group"]).to_pylist(), parts.settings.split)
-    groups = pa.array([group for group, part in split.items() if part == "test"], pa.string())
-    test = everything.filter(pc.is_in(everything["leak_group"], value_set=groups)).select(["id", "_rowid"])
+    wanted = pa.array(groups, pa.string())
+    test = everything.filter(pc.is_in(everything["leak_group"], value_set=wanted)).select(["id", "_rowid"])
     most = parts.settings.evaluation.scenes
     if test.num_rows <= most:
         return test

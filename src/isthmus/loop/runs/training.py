@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def export_samples(parts: Parts, run: Run) -> Outcome:
         shards = shards_of(parts, run, "ids", train_settings)
     except RunFailed as error:
         return Outcome("nothing", str(error))
-    split = _split(parts, shards)
+    split = split_of(parts, run, shards)
     counts = dict.fromkeys(("train", "validation", "test"), 0)
     for group, count in shards.group_counts.items():
         counts[split[group]] += count
@@ -83,24 +84,24 @@ def job_of(parts: Parts, run: Run, mode: str, folder: Path, settings: TrainSetti
     train on the scenes that were asked for, from nothing.
     """
     shards = shards_of(parts, run, "ids", settings)
-    start, replay = None, None
+    start: str | None = None
+    old: Shards | None = None
     if mode == "incremental":
         start = str(parts.champion_folder(run))
         if run.notes.get("fresh"):
             shards = shards_of(parts, run, "fresh", settings, otherwise=shards)
         if run.notes.get("old"):
-            replay = str(shards_of(parts, run, "old", settings, otherwise=shards).folder)
+            old = shards_of(parts, run, "old", settings, otherwise=shards)
         champion = parts.champion(run)
         if champion is not None:  # the weights only fit a network of the champion's shape
             was = champion.card.settings
             settings = dataclasses.replace(
                 settings, **{key: was[key] for key in ("hidden", "pool", "modes") if key in was}
             )
-    split = _split(parts, shards)
-    if "train" not in split.values() or "validation" not in split.values():
-        shards = shards_of(parts, run, "ids", settings)
-        split = _split(parts, shards)
-    return TrainJob(str(shards.folder), split, str(folder), settings, start, replay)
+    if {"train", "validation"} - set(split_of(parts, run, shards).values()):
+        shards = shards_of(parts, run, "ids", settings)  # what is new is too little to train and validate on
+    split = split_of(parts, run, shards, *([old] if old else []))
+    return TrainJob(str(shards.folder), split, str(folder), settings, start, str(old.folder) if old else None)
 
 
 def shards_of(
@@ -128,5 +129,15 @@ def shards_of(
         return otherwise
 
 
-def _split(parts: Parts, shards: Shards) -> dict[str, str]:
-    return dict(parts_of(shards.group_names, parts.settings.split))
+def split_of(parts: Parts, run: Run, *cut: Shards) -> dict[str, str]:
+    """Say for each leak group of some shards whether it trains, validates or tests.
+
+    What tests was settled for the whole table when the run began; only the rest is parted here.
+    """
+    test = parts.place(run).test_groups()
+    sizes: Counter[str] = Counter()
+    for shards in cut:
+        sizes.update(shards.group_counts)
+    rest = {group: size for group, size in sizes.items() if group not in test}
+    split = parts_of(rest, dataclasses.replace(parts.settings.split, test=0.0))
+    return {**split, **dict.fromkeys(sizes.keys() & test, "test")}

@@ -23,14 +23,13 @@ from isthmus.loop.forecasting.release import load_forecaster
 from isthmus.loop.forecasting.settings import TrainSettings
 from isthmus.loop.forecasting.shape import CONFIG, WEIGHTS
 from isthmus.loop.forecasting.shards import COLUMNS, scenes_in
-from isthmus.loop.forecasting.split import part_of
 from isthmus.loop.forecasting.train import train
 from isthmus.loop.forecasting.tune import TRAINING_SPACE, Parameters, Range, Tuned, tune, tuned_training
 from isthmus.loop.runs.folder import write_json
 from isthmus.loop.runs.judging import drivable, drive
 from isthmus.loop.runs.ledger import Run
 from isthmus.loop.runs.parts import Outcome, Parts
-from isthmus.loop.runs.training import job_of, record_attempt
+from isthmus.loop.runs.training import job_of, record_attempt, shards_of, split_of
 from isthmus.loop.scene import Scene
 from isthmus.loop.simulators.policy import PolicySettings, search_space
 from isthmus.warehouse.export import export
@@ -124,8 +123,8 @@ def _validation_scenes(parts: Parts, run: Run) -> list[Scene]:
     table = parts.tables.scenes.at(run.notes["version"])
     batches = export(table, IdList.read(parts.place(run).ids), COLUMNS)
     found = (scene for batch in batches for scene in scenes_in(batch))
-    split = parts.settings.split
-    wanted = (s for s in found if part_of(s.leak_group, split) == "validation" and drivable(s))
+    split = split_of(parts, run, shards_of(parts, run, "ids", parts.parameters(run)[0]))
+    wanted = (s for s in found if split.get(s.leak_group) == "validation" and drivable(s))
     return list(islice(wanted, parts.settings.tuning.scenes))
 
 

@@ -43,6 +43,9 @@ class SimulationSettings:
     near_m: float = setting(
         "only vehicles that come this near to the ego are recorded", default=150.0, minimum=10.0, unit="m"
     )
+    scenes_of: Literal["ego", "all"] = setting(
+        "whose scenes are made: the ego's alone, or those of every vehicle that is recorded", default="ego"
+    )
 
     def __post_init__(self) -> None:
         for name in ("scenarios", "policies", "densities"):
@@ -78,7 +81,8 @@ class SimulationJob:
         from isthmus.loop.sources.episode import Episode, record_episode
 
         try:
-            yield record_episode(Episode(**unit.args), unit.key, f"{self.name}-{unit.args['seed']}")
+            record = record_episode(Episode(**unit.args), unit.key, f"{self.name}-{unit.args['seed']}")
+            yield record if self.settings.scenes_of == "ego" else dataclasses.replace(record, egos=None)
         except IsthmusError:
             raise
         except Exception as error:  # noqa: BLE001  a scenario may fail for some seeds; the others go on
