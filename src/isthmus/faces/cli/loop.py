@@ -9,7 +9,7 @@ import click
 
 from isthmus.core.errors import IsthmusError
 from isthmus.core.progress import Progress
-from isthmus.faces.cli.main import Commands, isthmus, open_site, pairs
+from isthmus.faces.cli.root import Commands, isthmus, open_site, pairs
 from isthmus.faces.cli.screen import Screen, say, table
 
 MODES = click.Choice(["auto", "full", "incremental", "tune"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isthmus.core.errors import InputError
-from isthmus.faces.cli.main import Commands, isthmus, open_site
+from isthmus.faces.cli.root import Commands, isthmus, open_site
 from isthmus.faces.cli.screen import Screen, cell, say, table
 
 if TYPE_CHECKING:

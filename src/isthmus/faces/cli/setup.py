@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from isthmus.faces.cli.main import isthmus, open_site
+from isthmus.faces.cli.root import isthmus, open_site
 from isthmus.faces.cli.screen import Screen, say, table
 
 

@@ -1,0 +1,82 @@
+"""Commands that find scenes: rules and mine."""
+
+from __future__ import annotations
+
+import click
+
+from isthmus.faces.cli.root import Commands, isthmus, open_site, pairs
+from isthmus.faces.cli.screen import Screen, say, table
+
+
+@isthmus.group(cls=Commands)
+def rules() -> None:
+    """The catalogue of rules that mining and evaluation speak of."""
+
+
+@rules.command("list")
+@click.pass_context
+def list_rules(ctx: click.Context) -> None:
+    """List the rules with their conditions and parameters."""
+    with Screen() as screen:
+        site = open_site(ctx, screen)
+        found = [site.catalogue.rule(name) for name in site.catalogue.names()]
+        notes = site.catalogue.notes
+    rows = []
+    for rule in found:
+        parameters = ", ".join(f"{p.name} = {p.default} {p.unit}".strip() for p in rule.parameters)
+        rows.append((rule.name, rule.about, str(rule.expression), parameters))
+    table(("rule", "about", "condition", "parameters"), rows)
+    for note in notes:
+        say(note)
+
+
+@rules.command("fields")
+def fields() -> None:
+    """List the simple fields of scenes that conditions and queries speak of."""
+    from isthmus.loop.fields import SCENES
+
+    table(("field", "type", "unit", "meaning"), [(f.name, f.type.value, f.unit, f.about) for f in SCENES.simple])
+
+
+@isthmus.command()
+@click.argument("rule", default="")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the rule.")
+@click.option("--where", default="", help="A filter on simple fields, such as day >= '2026-11-01'.")
+@click.option("--like", default="", metavar="SCENE_ID", help="Find scenes like this one instead of by a rule.")
+@click.option("--count", type=click.IntRange(1), default=20, show_default=True, help="Scenes that --like finds.")
+@click.option("--limit", type=click.IntRange(1), help="Scenes at most.")
+@click.option(
+    "--suppress", type=float, help="Leave out near-duplicates: scenes nearer than this to one in the list."
+)
+@click.option("--out", default="", metavar="URI", help="Write the ID list there (.parquet, a .json beside it).")
+@click.option("--export", "export_to", default="", metavar="URI", help="Write all fields of these scenes there.")
+@click.option("--show", type=click.IntRange(0), default=10, show_default=True, help="Scenes to print.")
+@click.pass_context
+def mine(
+    ctx: click.Context,
+    rule: str,
+    settings: tuple[str, ...],
+    where: str,
+    like: str,
+    count: int,
+    limit: int | None,
+    suppress: float | None,
+    out: str,
+    export_to: str,
+    show: int,
+) -> None:
+    """Find the scenes for which RULE holds: a rule, or a combination such as "cut_in and not dense_traffic"."""
+    from isthmus.app.mining import MineAsk, mine_site
+
+    ask = MineAsk(rule, pairs(settings, "--set"), where, like, count, limit, suppress, out, export_to)
+    with Screen() as screen:
+        found = mine_site(open_site(ctx, screen), ask)
+    rows = found.rows.slice(0, show).drop_columns(["_rowid"])
+    table(rows.column_names, list(zip(*(column.to_pylist() for column in rows.columns), strict=True)))
+    say(found.explanation)
+    hidden = f", {found.suppressed} near-duplicates left out" if found.suppressed else ""
+    say(f"{found.rows.num_rows} scenes of {found.considered} considered{hidden}")
+    if found.out:
+        say(f"ID list: {found.out}")
+    if found.exported:
+        say(f"exported {found.exported.rows} scenes in {len(found.exported.parts)} files to {found.exported.uri}")
