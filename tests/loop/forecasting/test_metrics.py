@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
+import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isthmus.core.errors import UnknownName
+from isthmus.core.errors import InputError, UnknownName
 from isthmus.loop.forecast import HORIZON
 from isthmus.loop.forecasting.metrics import SHIPPED, Evaluated, metrics, slowdown_score, speed_loss
 
@@ -150,6 +153,24 @@ def test_a_metric_of_another_package_is_found_by_its_entry_point(monkeypatch: py
     assert list(metrics(["overshoot"])) == ["overshoot"]
 
 
+def test_a_metric_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = importlib.metadata.EntryPoint("overshoot", "no_such_package:Overshoot", "isthmus.metrics")
+    monkeypatch.setattr("isthmus.loop.forecasting.metrics.entry_points", lambda group: [point])
+    with pytest.raises(InputError, match="'overshoot' .*no_such_package"):
+        metrics(["overshoot"])
+
+
 def test_an_unknown_metric_names_the_nearest() -> None:
     with pytest.raises(UnknownName, match="minFDE"):
         metrics(["minFDA"])
+
+
+def test_the_metric_of_the_how_to_works_as_it_stands_there() -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs" / "how-to" / "add-a-metric.md").read_text()
+    found: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], found)
+    metric = found["Overshoot"]()
+    assert math.isnan(metric.value())
+    for ends in (9, 12):
+        metric.update(batch([[straight(10)]], [[1.0]], [straight(ends)], [False]))
+    assert (metric.value(), metric.count) == (pytest.approx(1.5), 2)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.core.errors import UnknownName
+from isthmus.core.errors import InputError, UnknownName
 from isthmus.loop.forecast import STEP_S
 from isthmus.loop.forecasting.samples import SLOWDOWN_MPS
 from isthmus.loop.measure import Better
@@ -242,11 +242,21 @@ SHIPPED: dict[str, MetricFactory] = {
 
 
 def metrics(names: Iterable[str] | None = None) -> dict[str, MetricFactory]:
-    """Load the metrics called `names`, or all that are installed. Raises UnknownName with the nearest name."""
+    """Load the metrics called `names`, or all that are installed. Raises UnknownName or InputError."""
     points = {point.name: point for point in entry_points(group=GROUP)}
     known = [*SHIPPED, *(name for name in sorted(points) if name not in SHIPPED)]
     chosen = known if names is None else list(names)
     for name in chosen:
         if name not in known:
             raise UnknownName.among("metric", name, known)
-    return {name: SHIPPED[name] if name in SHIPPED else points[name].load() for name in chosen}
+    return {name: SHIPPED[name] if name in SHIPPED else _loaded(points[name]) for name in chosen}
+
+
+def _loaded(point: EntryPoint) -> MetricFactory:
+    try:
+        factory: MetricFactory = point.load()
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"the metric {point.name!r} ({point.value}) cannot be loaded: {error}", "repair or remove its package"
+        ) from error
+    return factory
