@@ -1,0 +1,196 @@
+"""Whole runs on simulated traffic: released, kept, tuned, cancelled, killed and resumed."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from traffic import EASY, IMPOSSIBLE, write_day, write_site
+
+from isthmus.app.site import Site
+from isthmus.core.errors import Busy, UnknownName
+from isthmus.core.progress import Progress
+from isthmus.loop.release import folder as released
+from isthmus.loop.runs.ledger import Ask
+
+DAY = datetime.date(2026, 11, 20)
+NEXT = datetime.date(2026, 11, 21)
+TESTS = Path(__file__).resolve().parents[2]
+
+VICTIM = textwrap.dedent("""
+    import pathlib, sys
+    from isthmus.app.site import Site
+    from isthmus.loop.runs.ledger import Ask
+
+    def stop_at(progress):
+        if progress.stage == sys.argv[2] and progress.done == int(sys.argv[3]):
+            print("there", flush=True)
+            sys.stdin.read()
+
+    if __name__ == "__main__":
+        site = Site.open(pathlib.Path(sys.argv[1]), stop_at)
+        site.pipeline("forecast").fire("by hand", Ask())
+        print("not killed", flush=True)
+""")
+
+STEPS = (
+    ("select", 0),
+    ("run exporting", 1),
+    ("train", 1),
+    ("run evaluating", 1),
+    ("run simulating", 1),
+    ("run deciding", 1),
+    ("run releasing", 1),
+    ("release", 1),
+)
+
+
+def opened(path: Path, gate: str = EASY) -> Site:
+    site = Site.open(write_site(path, gate))
+    done = site.ingest()(site.source("cars"), DAY)
+    assert (done.scenes, done.rejects) == (14 * 4, 0)
+    return site
+
+
+def test_a_run_on_all_scenes_releases_a_champion_with_its_card_and_report(tmp_path: Path) -> None:
+    site = opened(tmp_path)
+    run = site.pipeline("forecast").run("by hand", Ask())
+    assert (run.state, run.notes["attempts"], run.notes["count"]) == ("released", ["full"], 56)
+    champion = site.registry.champion("forecast")
+    assert champion is not None
+    assert champion.model_id == run.notes["model"]
+    released.verify(champion.folder, champion.manifest)
+    assert (champion.card.id_count, champion.card.version) == (56, run.notes["version"])
+    assert {m.model for m in champion.card.measures} >= {"candidate", "constant velocity"}
+    page = site.run_folder(run.id).report.read_text()
+    assert champion.model_id in page
+    assert "drive-0" in page, "failure cases are named"
+
+
+def test_a_challenger_starts_from_the_champion_with_what_is_new_to_it(tmp_path: Path) -> None:
+    site = opened(tmp_path)
+    first = site.pipeline("forecast").run("by hand", Ask())
+    write_day(tmp_path, str(NEXT), range(20, 28))
+    site.ingest()(site.source("cars"), NEXT)
+    second = site.pipeline("forecast").run("by hand", Ask())
+    assert (second.notes["attempts"], second.notes["fresh"], second.notes["old"]) == (["incremental"], 32, 56)
+    champion = site.registry.champion("forecast")
+    assert champion is not None
+    assert champion.card.parent == first.notes["model"]
+    assert site.releases.rollback("forecast").model_id == first.notes["model"]
+
+
+def test_no_training_touches_a_leak_group_that_tests(tmp_path: Path) -> None:
+    site = opened(tmp_path)
+    run = site.pipeline("forecast").run("by hand", Ask("high_speed or not high_speed"))
+    from isthmus.loop.forecasting.shards import Shards
+    from isthmus.loop.runs.training import split_of
+
+    pipeline = site.pipeline("forecast")
+    shards = Shards.open(site.run_folder(run.id).shards("ids"))
+    split = split_of(pipeline.parts, run, shards)
+    test = site.run_folder(run.id).test_groups()
+    assert test
+    assert {group for group, part in split.items() if part == "test"} == test & set(shards.group_names)
+
+
+def test_a_model_that_does_not_hold_the_gate_climbs_the_ladder_and_is_kept_out(tmp_path: Path) -> None:
+    site = opened(tmp_path, IMPOSSIBLE)
+    run = site.pipeline("forecast").run("by hand", Ask())
+    assert (run.state, run.notes["attempts"]) == ("kept", ["full", "tune"])
+    assert site.registry.champion("forecast") is None
+    assert [step.event for step in site.ledger.steps(run.id)][-2:] == ["simulated", "keep"]
+    assert "Nothing released" in site.run_folder(run.id).report.read_text()
+    assert set(run.notes["tuned"]["train"]) == {"learning_rate", "weight_decay", "dropout", "hidden", "pool"}
+
+
+def test_a_rule_that_nothing_holds_for_ends_the_run_and_says_so(tmp_path: Path) -> None:
+    site = opened(tmp_path)
+    run = site.pipeline("forecast").run("by hand", Ask("high_speed", {"speed": "99"}))
+    steps = site.ledger.steps(run.id)
+    assert (run.state, steps[-1].why) == ("kept", "the rule 'high_speed' gives no scene among 56")
+
+
+def test_a_rule_that_does_not_exist_makes_no_run(tmp_path: Path) -> None:
+    site = opened(tmp_path)
+    with pytest.raises(UnknownName, match="did you mean 'cut_in'"):
+        site.pipeline("forecast").run("by hand", Ask("cut_inn"))
+    assert site.ledger.runs() == []
+
+
+def test_a_run_released_by_hand_waits_for_a_person(tmp_path: Path) -> None:
+    gate = EASY.replace("[[", "[[", 1)
+    path = write_site(tmp_path, gate)
+    path.write_text(
+        path.read_text().replace(
+            "[pipeline.forecast.train]", '[pipeline.forecast]\nrelease = "manual"\n[pipeline.forecast.train]'
+        )
+    )
+    site = Site.open(path)
+    site.ingest()(site.source("cars"), DAY)
+    run = site.pipeline("forecast").run("by hand", Ask())
+    assert (run.state, site.registry.champion("forecast")) == ("offered", None)
+    assert site.releases.promote(run.notes["model"], "looks good").state == "champion"
+
+
+def test_an_open_run_is_taken_on_by_the_next_trigger_and_can_be_cancelled(tmp_path: Path) -> None:
+    site = opened(tmp_path)
+    run = site.ledger.begin("forecast", "nightly", Ask())
+    with pytest.raises(Busy, match="is open"):
+        site.pipeline("forecast").run("by hand", Ask())
+    assert site.pipeline("forecast").cancel(run.id, "not now").state == "cancelled"
+    other = site.ledger.begin("forecast", "nightly", Ask("high_speed", {"speed": "99"}))
+    assert site.pipeline("forecast").fire("weekly", Ask()).id == other.id
+
+
+def test_a_run_killed_at_every_step_ends_with_the_model_of_one_that_was_not(tmp_path: Path) -> None:
+    quiet = opened(tmp_path / "quiet")
+    quiet.pipeline("forecast").run("by hand", Ask())
+    victim = opened(tmp_path / "victim")
+    script = tmp_path / "victim.py"
+    script.write_text(VICTIM)
+    for stage, done in STEPS:
+        child = subprocess.Popen(
+            [sys.executable, str(script), str(tmp_path / "victim" / "isthmus.toml"), stage, str(done)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(TESTS)},
+        )
+        assert child.stdout is not None
+        assert child.stdout.readline() == "there\n", stage
+        os.kill(child.pid, signal.SIGKILL)
+        child.communicate()
+    (run,) = victim.ledger.runs("forecast")
+    assert victim.pipeline("forecast").resume(run.id).state == "released"
+    assert len(victim.registry.list("forecast")) == 1
+    weights = []
+    for site in (quiet, victim):
+        champion = site.registry.champion("forecast")
+        assert champion is not None
+        weights.append(champion.card.digests["model.safetensors"])
+    assert weights[0] == weights[1]
+
+
+def test_progress_tells_every_state_of_a_run(tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    site = opened(tmp_path)
+    site.report = seen.append
+    site.pipeline("forecast").run("by hand", Ask())
+    stages = [progress.stage for progress in seen]
+    assert [s for s in stages if s.startswith("run ")] == [
+        "run exporting",
+        "run training",
+        "run evaluating",
+        "run simulating",
+        "run deciding",
+        "run releasing",
+        "run released",
+    ]
+    assert {"train", "evaluate", "samples"} <= set(stages)
