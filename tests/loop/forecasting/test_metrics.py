@@ -156,7 +156,7 @@ def test_a_metric_of_another_package_is_found_by_its_entry_point(monkeypatch: py
 def test_a_metric_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     point = importlib.metadata.EntryPoint("overshoot", "no_such_package:Overshoot", "isthmus.metrics")
     monkeypatch.setattr("isthmus.loop.forecasting.metrics.entry_points", lambda group: [point])
-    with pytest.raises(InputError, match="'overshoot' .*no_such_package"):
+    with pytest.raises(InputError, match=r"'overshoot' .*no_such_package"):
         metrics(["overshoot"])
 
 
