@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isthmus.loop.measure import Better, Measure
-from isthmus.loop.report.figures import by_slice, change, duration, figure, seconds, table
+from isthmus.loop.report.figures import by_slice, change, duration, figure, metrics, seconds, table
 
 
 def measure(value: float, model: str = "candidate", better: Better = "lower", slice: str = "overall") -> Measure:
@@ -73,12 +73,45 @@ def test_a_metric_that_only_the_champion_has_still_shows() -> None:
     assert (line.value, line.others[0].value, line.others[0].change) == ("–", "2.000", "")
 
 
-def test_slices_leave_overall_out_and_keep_a_metric_together() -> None:
-    parts = ["rule:b", "overall", "rule:a"]
-    assert [line.slice for line in by_slice([measure(1.0, slice=part) for part in parts]).lines] == [
-        "rule:a",
-        "rule:b",
+def test_slices_leave_overall_out_and_have_a_table_for_each_metric() -> None:
+    parts = ["tag:a", "rule:b", "overall", "source:c", "rule:a"]
+    measures = [
+        Measure(metric, part, "candidate", float(place), 10, "m", "lower")
+        for place, part in enumerate(parts)
+        for metric in ("FDE", "ADE")
     ]
+    tables = by_slice(measures)
+    assert [found.lines[0].metric for found in tables] == ["ADE", "FDE"]
+    for found in tables:
+        assert [line.slices for line in found.lines] == [("rule:a",), ("rule:b",), ("source:c",), ("tag:a",)]
+
+
+def test_slices_with_the_same_samples_share_a_line() -> None:
+    values = {"tag:merge": 1.0, "source:highway": 1.0, "tag:urban": 2.0, "rule:other": 1.0}
+    measures = [
+        Measure("ADE", part, model, value + (part == "rule:other" and model == "champion"), 7, "m", "lower")
+        for part, value in values.items()
+        for model in ("candidate", "champion")
+    ]
+    lines = by_slice(measures)[0].lines
+    assert [line.slices for line in lines] == [("rule:other",), ("source:highway", "tag:merge"), ("tag:urban",)]
+
+
+def test_a_slice_without_samples_of_a_metric_is_left_out_of_its_table_alone() -> None:
+    measures = [
+        Measure("ADE", "tag:a", "candidate", 1.0, 5, "m", "lower"),
+        Measure("ADE", "tag:b", "candidate", 2.0, 5, "m", "lower"),
+        Measure("slowdown_precision", "tag:a", "candidate", math.nan, 0, "", "higher"),
+        Measure("slowdown_precision", "tag:b", "candidate", 0.5, 2, "", "higher"),
+    ]
+    found = {part.lines[0].metric: [line.slices for line in part.lines] for part in by_slice(measures)}
+    assert found == {"ADE": [("tag:a",), ("tag:b",)], "slowdown_precision": [("tag:b",)]}
+
+
+def test_metrics_come_in_the_order_in_which_a_reader_wants_them() -> None:
+    given = ["comfort", "slowdown_recall", "minFDE", "miss_rate", "another", "FDE", "minADE", "ADE"]
+    found = metrics([Measure(name, "overall", "candidate", 1.0, 1, "", "lower") for name in given])
+    assert found == ("ADE", "FDE", "minADE", "minFDE", "miss_rate", "slowdown_recall", "comfort", "another")
 
 
 @given(st.floats(), st.floats(), st.sampled_from(["lower", "higher"]))

@@ -156,6 +156,65 @@ def test_the_banner_says_how_it_ended(verdict: str, rung: str | None, headline: 
     assert headline in found.text
 
 
+@pytest.mark.parametrize(
+    ("state", "decided", "headline", "note"),
+    [
+        ("released", True, "Promoted: m-2 is the champion", None),
+        ("offered", True, "Offered: m-2 is ready to be released", "m-2 waits for: isthmus loop release m-2"),
+        ("kept", False, "Kept: m-1 stays", "no scene fits"),
+        ("cancelled", False, "Cancelled: m-1 stays", "asked for"),
+    ],
+)
+def test_the_banner_follows_the_state_in_which_the_run_ended(
+    state: str, decided: bool, headline: str, note: str | None
+) -> None:
+    decision = Decision("promote", None, (), "All held.") if decided else None
+    states = (facts.StatePassed("selecting", START), facts.StatePassed(state, START, note or "it is the champion"))
+    report = RunReport("r", "forecast", states=states, decision=decision, model_id="m-2", champion_id="m-1")
+    text = Page(render(report)).text
+    assert headline in text
+    if note:  # in the banner, and among the states passed
+        assert text.count(note) == 2
+
+
+def test_the_first_tile_is_the_leading_error_and_the_last_one_counts_scenes_and_samples() -> None:
+    measures = tuple(
+        Measure(metric, "overall", "candidate", 0.5, 40, "m", "lower") for metric in ("minADE", "FDE", "ADE")
+    )
+    scores = (
+        Measure("few.score", "overall", "candidate", 0.1, 2, "", "higher"),
+        Measure("many.score", "overall", "candidate", 0.9, 40, "", "higher"),
+        Measure("many.score", "tag:a", "candidate", 0.8, 41, "", "higher"),
+    )
+    tiles = page._tiles(dataclasses.replace(whole(), measures=measures, simulation=scores))
+    assert [tile.label for tile in tiles] == ["ADE", "FDE", "minADE", "many.score", "scenes chosen"]
+    assert tiles[3].value == "0.900"
+    assert tiles[-1].remarks == (("train samples", "900", ""),)
+
+
+def test_the_slices_fold_by_metric_and_only_the_leading_one_is_open() -> None:
+    measures = tuple(
+        Measure(metric, part, "candidate", 0.5, 40, "m", "lower")
+        for metric in ("minADE", "ADE")
+        for part in ("overall", "tag:a", "source:b")
+    )
+    found = Page(render(RunReport("r", "forecast", measures=measures, simulation=measures)))
+    assert ["open" in attributes for tag, attributes in found.tags if tag == "details"] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert "source:b = tag:a" in found.under("Slices")
+    assert "source:b = tag:a" in found.under("Simulation")
+
+
+def test_copies_of_a_failure_are_named_below_it() -> None:
+    case = facts.FailureCase("a.1", "3 m off", PNG, ("b.1", "c.1"))
+    told = Page(render(RunReport("r", "forecast", failures=(case,)))).under("Failure cases")
+    assert told == "3 m off a.1 the same in 2 more: b.1, c.1"
+
+
 def outside(seen: Page) -> list[str]:
     """List everything that would make a browser leave the file or run something."""
     found = [

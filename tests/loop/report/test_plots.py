@@ -64,7 +64,9 @@ def test_bars_are_as_long_as_their_values_overall_first_and_then_the_worst() -> 
         for part, values in {"rule:mild": (0.5, 0.6), "overall": (1.0, 1.5), "rule:hard": (2.0, 3.0)}.items()
         for model, value in zip(("candidate", "constant velocity"), values, strict=True)
     ]
-    root = drawn(slice_bars(measures, "minADE"))
+    plot, hidden = slice_bars(measures, "minADE")
+    root = drawn(plot)
+    assert hidden == 0
     widths = [float(bar.get("width") or 0) for bar in root.iter("rect")]
     assert [width / widths[0] for width in widths] == pytest.approx([1.0, 2.0, 0.5], abs=0.01)
     names = [text.text for text in root.iter("text") if text.text and (":" in text.text or text.text == "overall")]
@@ -74,7 +76,51 @@ def test_bars_are_as_long_as_their_values_overall_first_and_then_the_worst() -> 
 @given(st.lists(st.tuples(st.text(max_size=40), st.sampled_from(["candidate", "champion"]), floats), max_size=25))
 def test_any_measures_can_be_drawn(values: list[tuple[str, str, float]]) -> None:
     measures = [Measure("m", part, model, value, 1, "", "lower") for part, model, value in values]
-    svg = slice_bars(measures, "m")
+    svg, _ = slice_bars(measures, "m")
     if svg:
-        assert svg.count("<rect") <= 2 * 16
+        assert svg.count("<rect") <= 2 * 14
         assert "nan" not in re.sub(r">[^<]*<", "><", svg)
+
+
+def labels(svg: str) -> list[tuple[str, str]]:
+    """List the labels of the slices, each with what a pointer that rests there shows."""
+    return [
+        (text.text or "", text.find("title").text or "")  # type: ignore[union-attr]
+        for text in drawn(svg).iter("text")
+        if text.find("title") is not None
+    ]
+
+
+def test_the_worst_slices_are_drawn_and_the_rest_is_counted() -> None:
+    measures = [
+        Measure("ADE", f"tag:{number:02d}", "candidate", 1.0 + number, 5, "m", "lower") for number in range(20)
+    ]
+    measures += [
+        Measure("ADE", "overall", "candidate", 0.5, 100, "m", "lower"),
+        Measure("ADE", "tag:like-00", "candidate", 1.0, 5, "m", "lower"),
+    ]
+    plot, hidden = slice_bars(measures, "ADE")
+    assert [text for text, _ in labels(plot)] == ["overall", *(f"tag:{number:02d}" for number in range(19, 6, -1))]
+    assert hidden == 8
+
+
+def test_slices_with_the_same_samples_share_a_bar_that_names_them_all() -> None:
+    measures = [
+        Measure("ADE", part, "candidate", value, 5, "m", "lower")
+        for part, value in {"overall": 1.0, "tag:merge": 1.0, "source:highway": 1.0, "tag:urban": 0.5}.items()
+    ]
+    plot, _ = slice_bars(measures, "ADE")
+    assert labels(plot) == [
+        ("overall", "overall"),
+        ("source:highway +1", "source:highway, tag:merge"),
+        ("tag:urban", "tag:urban"),
+    ]
+
+
+def test_a_long_name_is_cut_and_shown_whole_on_rest() -> None:
+    name = "rule:" + " or ".join(["hard_brake"] * 9)
+    plot, _ = slice_bars([Measure("ADE", name, "candidate", 1.0, 5, "m", "lower")], "ADE")
+    ((text, title),) = labels(plot)
+    assert len(text) <= 34
+    assert text.endswith("…")
+    assert title == name

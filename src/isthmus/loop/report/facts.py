@@ -22,7 +22,10 @@ class StatePassed:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The scenes that the run read: from which table and version, how many, and the list of their ids."""
+    """The scenes that the run read: from which table and version, how many, and the list of their ids.
+
+    `by_source`, `by_day` and `by_tag` count scenes; `splits` counts the samples that were cut from them.
+    """
 
     table: str
     version: int
@@ -71,16 +74,21 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class FailureCase:
-    """A scene that the candidate got wrong; `png` is its picture."""
+    """A scene that the candidate got wrong; `png` is its picture, `also` names scenes that show the same."""
 
     scene_id: str
     caption: str
     png: bytes = b""
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """Everything that the page of one run shows. `measures` and `simulation` hold all models side by side."""
+    """Everything that the page of one run shows. `measures` and `simulation` hold all models side by side.
+
+    Where the run has ended, the last of `states` is released, offered, kept or cancelled. `folder` holds what the
+    run left.
+    """
 
     run_id: str
     pipeline: str
@@ -98,6 +106,7 @@ class RunReport:
     model_id: str = ""
     champion_id: str = ""
     seed: int | None = None
+    folder: str = ""
     commands: tuple[str, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
     software: Mapping[str, str] = field(default_factory=dict)

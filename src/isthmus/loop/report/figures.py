@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from isthmus.loop.measure import OVERALL, Measure
+from isthmus.loop.report.slices import groups
 
 CANDIDATE, CHAMPION, BASELINE = "candidate", "champion", "constant velocity"
 NONE = "–"
 _MINUS = "−"
+_FIRST = ("ADE", "FDE", "minADE", "minFDE", "miss_rate")
+"""Metrics in the order in which a reader wants them; the first that was measured is drawn slice by slice."""
+_THEN = "slowdown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +29,13 @@ class Other:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One metric on one slice, with the other models beside in the order of the table's columns."""
+    """One metric on one slice, with the other models beside in the order of the table's columns.
+
+    `slices` names it, and after it those that hold the same samples.
+    """
 
     metric: str
-    slice: str
+    slices: tuple[str, ...]
     unit: str
     better: str
     value: str
@@ -74,28 +81,38 @@ def change(own: Measure, other: Measure | None) -> Other:
     return Other(shown, f"{sign}{text} %", tone if text != "0.0" else "same")
 
 
-def table(measures: Sequence[Measure], slices: Sequence[str] | None = None) -> Table:
-    """Arrange measures with one line a metric and slice; `slices` keeps only these."""
-    kept = [found for found in measures if slices is None or found.slice in slices]
-    models = sorted({found.model for found in kept} - {CANDIDATE}, key=_model_order)
-    cells: dict[tuple[str, str], dict[str, Measure]] = {}
+def rank(metric: str) -> int:
+    """Say how early a metric is shown: the errors of the way first, then slow-downs, then whatever else."""
+    if metric in _FIRST:
+        return _FIRST.index(metric)
+    return len(_FIRST) + (not metric.startswith(_THEN))
+
+
+def metrics(measures: Sequence[Measure]) -> tuple[str, ...]:
+    """List the metrics in the order in which they are shown."""
+    return tuple(sorted(dict.fromkeys(found.metric for found in measures), key=rank))
+
+
+def table(measures: Sequence[Measure]) -> Table:
+    """Arrange the measures of one metric a line, over all samples."""
+    kept = [found for found in measures if found.slice == OVERALL]
+    models = _models(kept)
+    cells: dict[str, dict[str, Measure]] = {}
     for found in kept:
-        cells.setdefault((found.metric, found.slice), {}).setdefault(found.model, found)
-    lines = []
-    for (metric, part), of in cells.items():
-        any_one = next(iter(of.values()))
-        own = of.get(CANDIDATE) or Measure(metric, part, CANDIDATE, math.nan, 0, any_one.unit, any_one.better)
-        others = tuple(change(own, of.get(model)) for model in models)
-        count = f"{max(found.count for found in of.values()):,}"
-        lines.append(Line(metric, part, any_one.unit, own.better, figure(own.value), count, others))
-    return Table(tuple(models), tuple(lines))
+        cells.setdefault(found.metric, {}).setdefault(found.model, found)
+    return Table(models, tuple(_line((OVERALL,), cells[metric], models) for metric in metrics(kept)))
 
 
-def by_slice(measures: Sequence[Measure]) -> Table:
-    """Arrange all slices but overall, those of one metric together."""
-    found = table([measure for measure in measures if measure.slice != OVERALL])
-    order = {metric: place for place, metric in enumerate(dict.fromkeys(line.metric for line in found.lines))}
-    return Table(found.models, tuple(sorted(found.lines, key=lambda line: (order[line.metric], line.slice))))
+def by_slice(measures: Sequence[Measure]) -> tuple[Table, ...]:
+    """Arrange all slices but overall, one table a metric; what holds the same samples shares a line."""
+    kept = [found for found in measures if found.slice != OVERALL]
+    models, together = _models(kept), groups(kept)
+    tables = []
+    for metric in metrics(kept):
+        lines = tuple(_line(group.names, of, models) for group in together if (of := group.metric(metric)))
+        if lines:
+            tables.append(Table(models, lines))
+    return tuple(tables)
 
 
 def duration(start: datetime.datetime | None, end: datetime.datetime | None) -> str:
@@ -115,6 +132,18 @@ def seconds(amount: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _line(names: tuple[str, ...], of: Mapping[str, Measure], models: Sequence[str]) -> Line:
+    known = next(iter(of.values()))
+    own = of.get(CANDIDATE) or replace(known, model=CANDIDATE, value=math.nan, count=0)
+    others = tuple(change(own, of.get(model)) for model in models)
+    count = f"{max(found.count for found in of.values()):,}"
+    return Line(known.metric, names, known.unit, known.better, figure(own.value), count, others)
+
+
+def _models(measures: Sequence[Measure]) -> tuple[str, ...]:
+    return tuple(sorted({found.model for found in measures} - {CANDIDATE}, key=_model_order))
 
 
 def _model_order(name: str) -> tuple[int, str]:

@@ -21,8 +21,6 @@ from isthmus.state.files import replacing
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
-_FIRST = ("ADE", "FDE", "miss_rate", "minADE", "minFDE")
-"""Metrics that the summary prefers; the first that was measured is drawn slice by slice."""
 NONE = "none"
 _FEW = 12
 """Counts of a kind shown one by one; the rest is summed up."""
@@ -38,25 +36,41 @@ class Tile:
     remarks: tuple[tuple[str, str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The banner: its tone, its headline, and what is to be added to it."""
+
+    tone: str
+    headline: str
+    note: str = ""
+
+
 def render(report: RunReport) -> str:
     """Make the page: self-contained HTML without scripts. Raises MissingExtra where jinja2 is not installed."""
     try:
         template = _template()
     except ImportError as error:
         raise MissingExtra.named("jinja2, which reports are made with,", "loop") from error
+    from markupsafe import Markup
+
     from isthmus.loop.report import plots
 
-    metric = next(iter(_leading(report.measures)), None)
+    leading = next(iter(_leading(report.measures)), None)
+    plot, hidden = Markup(""), 0
+    if leading and any(found.slice != OVERALL for found in report.measures):
+        plot, hidden = plots.slice_bars(report.measures, leading.metric)
     page = template.render(
         report=report,
         verdict=_verdict(report),
         tiles=_tiles(report),
         took=figures.duration(report.started, report.ended),
-        overall=figures.table(report.measures, (OVERALL,)),
+        overall=figures.table(report.measures),
         slices=figures.by_slice(report.measures),
         simulation=figures.table(report.simulation),
-        slice_metric=metric,
-        slice_plot=plots.slice_bars(report.measures, metric.metric) if metric and _has_slices(report) else "",
+        driving=figures.by_slice(report.simulation),
+        leading=leading,
+        slice_plot=plot,
+        hidden=hidden,
         curves=[plots.loss_curves(attempt.train_loss, attempt.validation_loss) for attempt in report.attempts],
     )
     return _UNPRINTABLE.sub("\ufffd", page)  # neither browsers nor UTF-8 take these
@@ -69,36 +83,45 @@ def write(report: RunReport, path: Path) -> None:
         file.write(page)
 
 
-def _verdict(report: RunReport) -> tuple[str, str]:
-    """Return the banner's tone and headline."""
+def _verdict(report: RunReport) -> Verdict:
+    """Say how the run ended: where it has ended, its last state tells; else what was decided."""
+    last = report.states[-1] if report.states else None
+    model, champion = report.model_id or "the candidate", report.champion_id or "the champion"
+    kept = f"Kept: {champion} stays" if report.champion_id else "Nothing released"
+    if last and last.state == "offered":
+        return Verdict("open", f"Offered: {model} is ready to be released", last.why)
+    if last and last.state == "cancelled":
+        return Verdict("keep", "Cancelled" + (f": {champion} stays" if report.champion_id else ""), last.why)
     if report.decision is None:
-        return "open", "No decision was taken"
-    model = report.model_id or "the candidate"
-    champion = report.champion_id or "the champion"
-    return {
-        "promote": ("promote", f"Promoted: {model} is the champion"),
-        "continue": (
-            "open",
-            f"Not yet: {'a full retraining' if report.decision.next == 'full' else 'tuning'} is next",
-        ),
-        "keep": ("keep", f"Kept: {champion} stays" if report.champion_id else "Nothing released"),
-    }[report.decision.verdict]
+        if last and last.state == "kept":
+            return Verdict("keep", kept, last.why)
+        return Verdict("open", "No decision was taken")
+    if report.decision.verdict == "promote":
+        return Verdict("promote", f"Promoted: {model} is the champion")
+    if report.decision.verdict == "keep":
+        return Verdict("keep", kept)
+    return Verdict(
+        "open", f"Not yet: {'a full retraining' if report.decision.next == 'full' else 'tuning'} is next"
+    )
 
 
 def _tiles(report: RunReport) -> list[Tile]:
-    """Choose what a reader wants first: how much it was trained on, how good it is, how it drives."""
-    tiles = []
-    if report.selection:
-        splits = tuple((name, f"{count:,}", "") for name, count in list(report.selection.splits.items())[:3])
-        tiles.append(Tile("scenes", f"{report.selection.count:,}", "", splits))
-    leading = [found for found in report.measures if found.slice == OVERALL and found.model == figures.CANDIDATE][
-        :3
-    ]
-    driving = [found for found in report.simulation if found.model == figures.CANDIDATE]
+    """Choose what a reader wants first: how good it is, how it drives, and how much it was trained on."""
+    driving = [found for found in report.simulation if found.model == figures.CANDIDATE and found.slice == OVERALL]
     scores = [found for found in driving if "score" in found.metric] or driving
-    for found in [*leading, *scores[:1]]:
-        beside = report.simulation if found in scores else report.measures
-        tiles.append(Tile(found.metric, figures.figure(found.value), found.unit, _remarks(found, beside)))
+    best_known = max(scores, key=lambda found: found.count, default=None)
+    tiles = [
+        Tile(found.metric, figures.figure(found.value), found.unit, _remarks(found, report.measures))
+        for found in _leading(report.measures)[:3]
+    ]
+    if best_known:
+        remarks = (("episodes", f"{best_known.count:,}", ""), *_remarks(best_known, report.simulation))
+        tiles.append(Tile(best_known.metric, figures.figure(best_known.value), best_known.unit, remarks))
+    if report.selection:
+        splits = tuple(
+            (f"{name} samples", f"{count:,}", "") for name, count in list(report.selection.splits.items())[:3]
+        )
+        tiles.append(Tile("scenes chosen", f"{report.selection.count:,}", "", splits))
     return tiles
 
 
@@ -115,13 +138,9 @@ def _remarks(found: Measure, beside: tuple[Measure, ...]) -> tuple[tuple[str, st
 
 
 def _leading(measures: Sequence[Measure]) -> list[Measure]:
-    """Put the candidate's figures in the order in which a reader wants them."""
-    own = [found for found in measures if found.model == figures.CANDIDATE]
-    return sorted(own, key=lambda found: _FIRST.index(found.metric) if found.metric in _FIRST else len(_FIRST))
-
-
-def _has_slices(report: RunReport) -> bool:
-    return any(found.slice != OVERALL for found in report.measures)
+    """Put the candidate's figures over all samples in the order in which a reader wants them."""
+    own = [found for found in measures if found.model == figures.CANDIDATE and found.slice == OVERALL]
+    return sorted(own, key=lambda found: figures.rank(found.metric))
 
 
 def _counts(counts: Mapping[str, int], ranked: bool = True) -> list[tuple[str, int, float | None]]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from markupsafe import Markup
 
 from isthmus.loop.measure import OVERALL, Measure
 from isthmus.loop.report.figures import BASELINE, CANDIDATE, CHAMPION, change, figure
+from isthmus.loop.report.slices import groups
 
-_MOST_BARS = 16
+_MOST_BARS = 14
 _TOO_FAR = 1e12  # a loss beyond it says "diverged", and would only flatten the rest of the curve
 _TOO_NEAR = 1e-12
 
@@ -72,31 +73,36 @@ def loss_curves(train: Sequence[float], validation: Sequence[float]) -> Markup:
     return Markup("\n").join(parts)
 
 
-def slice_bars(measures: Sequence[Measure], metric: str) -> Markup:
+def slice_bars(measures: Sequence[Measure], metric: str) -> tuple[Markup, int]:
     """Draw one metric over the slices: the candidate as a bar, the champion below, constant velocity as a mark.
 
-    Overall comes first, then the slices from the worst to the best for the candidate, at most 16. Empty where
-    the candidate has no finite figure, or all figures are 0.
+    Overall comes first, then the slices from the worst to the best for the candidate, at most 14; slices that
+    hold the same samples share a bar. Returns the plot and how many slices it leaves out for room. The plot is
+    empty where the candidate has no finite figure, or all figures are 0.
     """
-    of = [m for m in measures if m.metric == metric and _drawable(m.value) and m.value >= 0]
-    cells = {(m.slice, m.model): m for m in of}
-    own = [m for m in of if m.model == CANDIDATE]
-    if not own:
-        return Markup("")
-    worst_first = -1.0 if own[0].better == "lower" else 1.0
-    own = sorted(own, key=lambda m: (m.slice != OVERALL, worst_first * m.value, m.slice))[:_MOST_BARS]
-    shown = {m.slice for m in own}
-    most = max(m.value for m in of if m.slice in shown)
+    rows = []
+    for group in groups(measures):
+        of = {model: found for model, found in group.metric(metric).items() if _fits(found.value)}
+        if CANDIDATE in of:
+            rows.append((group.names, of))
+    if not rows:
+        return Markup(""), 0
+    worst_first = -1.0 if rows[0][1][CANDIDATE].better == "lower" else 1.0
+    rows.sort(key=lambda row: (row[0][0] != OVERALL, worst_first * row[1][CANDIDATE].value))
+    rows, rest = rows[:_MOST_BARS], rows[_MOST_BARS:]
+    most = max(found.value for _, of in rows for found in of.values())
     if most < _TOO_NEAR:
-        return Markup("")
+        return Markup(""), 0
     marks = [mark for mark in ticks(0.0, most, 6) if mark <= most]
-    row, top, left, right, width = 34, 6, 220, 150, 980
-    height = top + row * len(own) + 26
+    row, top, left, right, width = 34, 24, 240, 220, 980
+    height = top + row * len(rows) + 26
 
     def x(value: float) -> float:
         return left + (width - left - right) * value / most
 
     parts = [_open(width, height, f"{metric} of each slice")]
+    heads = ((68, "candidate"), (146, "change"), (216, "samples"))
+    parts += [_text(width - right + place, top - 12, head, "end") for place, head in heads]
     for mark in marks:
         parts.append(
             Markup('<line class="grid" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>').format(
@@ -104,25 +110,39 @@ def slice_bars(measures: Sequence[Measure], metric: str) -> Markup:
             )
         )
         parts.append(_text(x(mark), height - 8, _tick(mark, marks), "middle"))
-    for number, found in enumerate(own):
-        y = top + row * number + row / 2
-        champion, baseline = cells.get((found.slice, CHAMPION)), cells.get((found.slice, BASELINE))
-        parts.append(_text(left - 12, y + 4, _short(found.slice), "end", "name" if found.slice == OVERALL else ""))
-        parts.append(_bar("candidate", left, y - 9, x(found.value) - left, 10))
-        if champion:
-            parts.append(_bar("champion", left, y + 3, x(champion.value) - left, 5))
-        if baseline:
-            place = x(baseline.value)
-            parts.append(
-                Markup('<line class="baseline" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>').format(
-                    place, y - 12, y + 11
-                )
-            )
-        parts.append(_text(width - right + 62, y + 4, figure(found.value), "end", "name"))
-        against = change(found, champion or baseline)
-        parts.append(_text(width - 4, y + 4, against.change, "end", against.tone))
+    for number, (names, of) in enumerate(rows):
+        found, y = of[CANDIDATE], top + row * number + row / 2
+        parts.append(_label(left - 12, y + 4, names))
+        parts += _marks_of(of, left, y, x)
+        parts.append(_text(width - right + 68, y + 4, figure(found.value), "end", "name"))
+        against = change(found, of.get(CHAMPION) or of.get(BASELINE))
+        parts.append(_text(width - right + 146, y + 4, against.change, "end", against.tone))
+        parts.append(_text(width - right + 216, y + 4, f"{found.count:,}", "end"))
     parts.append(Markup("</svg>"))
-    return Markup("\n").join(parts)
+    return Markup("\n").join(parts), sum(len(names) for names, _ in rest)
+
+
+def _marks_of(of: Mapping[str, Measure], left: int, y: float, x: Callable[[float], float]) -> list[Markup]:
+    """Draw the bars and the mark of one slice."""
+    parts = [_bar("candidate", left, y - 9, x(of[CANDIDATE].value) - left, 10)]
+    if champion := of.get(CHAMPION):
+        parts.append(_bar("champion", left, y + 3, x(champion.value) - left, 5))
+    if baseline := of.get(BASELINE):
+        parts.append(
+            Markup('<line class="baseline" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>').format(
+                x(baseline.value), y - 12, y + 11
+            )
+        )
+    return parts
+
+
+def _label(x: float, y: float, names: Sequence[str]) -> Markup:
+    """Write the first of the names and how many more there are; a pointer that rests there shows all."""
+    more = f" +{len(names) - 1}" if len(names) > 1 else ""
+    kind = "name" if names[0] == OVERALL else ""
+    return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="end" class="{}">{}{}<title>{}</title></text>').format(
+        x, y, kind, _short(names[0], 34 - len(more)), more, ", ".join(names)
+    )
 
 
 def _open(width: int, height: int, label: str) -> Markup:
@@ -171,6 +191,11 @@ def _runs(points: Sequence[tuple[int, float]]) -> list[list[tuple[int, float]]]:
 
 def _drawable(value: float) -> bool:
     return math.isfinite(value) and abs(value) < _TOO_FAR
+
+
+def _fits(value: float) -> bool:
+    """Whether a bar can show it."""
+    return _drawable(value) and value >= 0
 
 
 def _short(text: str, most: int = 30) -> str:
