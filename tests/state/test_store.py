@@ -49,7 +49,10 @@ def kill(child: subprocess.Popen[str]) -> None:
 
 
 def test_each_migration_is_applied_once(tmp_path: Path) -> None:
-    for steps in (["CREATE TABLE note (text TEXT)"], ["CREATE TABLE note (text TEXT)", "ALTER TABLE note ADD n INT"]):
+    for steps in (
+        ["CREATE TABLE note (text TEXT)"],
+        ["CREATE TABLE note (text TEXT)", "ALTER TABLE note ADD n INT"],
+    ):
         with Store(tmp_path / "s") as store:
             store.migrate("room", steps)
             store.migrate("room", steps)
@@ -98,7 +101,10 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
 
 def test_a_lock_is_held_by_one_process_and_freed_by_its_death(tmp_path: Path) -> None:
     child = process(HOLD, tmp_path / "lock")
-    with pytest.raises(Busy, match=f"already under way by process {child.pid}"), held(tmp_path / "lock", "the work"):
+    with (
+        pytest.raises(Busy, match=f"already under way by process {child.pid}"),
+        held(tmp_path / "lock", "the work"),
+    ):
         pass
     kill(child)
     with held(tmp_path / "lock", "the work"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 import uuid
 from typing import Literal
 
@@ -71,9 +72,10 @@ def from_json(text: str) -> Schema:
 
 
 def difference(stored: Schema, asked: Schema) -> str | None:
-    """Say in a few words how two schemas differ, or None where they are equal."""
-    if stored == asked:
-        return None
+    """Say in a few words how two schemas differ, or None where they hold the same.
+
+    What the fields are said to be about may differ: a later release may say it better.
+    """
     if stored.key != asked.key:
         return f"its key is {stored.key!r}, not {asked.key!r}"
     for name in asked.names:
@@ -83,12 +85,12 @@ def difference(stored: Schema, asked: Schema) -> str | None:
         if name not in asked.names:
             return f"it has a field {name!r} that is not asked for"
     for item in asked.fields:
-        if stored[item.name] != item:
+        if replace(stored[item.name], about=item.about) != item:
             return f"its field {item.name!r} is {_shown(stored[item.name])}, not {_shown(item)}"
-    return "its fields stand in another order"
+    return None if stored.names == asked.names else "its fields stand in another order"
 
 
 def _shown(item: Field) -> str:
     size = f"[{item.size}]" if item.size else ""
     null = "" if item.nullable else " not null"
-    return f"({item.type.value}{size}{null}, unit {item.unit!r}, {item.about!r})"
+    return f"({item.type.value}{size}{null}, unit {item.unit!r})"

@@ -10,6 +10,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+
 from loop.ingest.scripted import record
 from loop.ingest.test_run import DAY, Bench
 

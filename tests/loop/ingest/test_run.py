@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loop.ingest.scripted import ScriptedJob, record
 
 from isthmus.app.clock import SystemClock
 from isthmus.core.errors import Busy, Corrupt
@@ -22,6 +21,7 @@ from isthmus.state.lock import held
 from isthmus.state.store import Store
 from isthmus.warehouse.catalog import Catalog
 from isthmus.warehouse.olap import Olap
+from loop.ingest.scripted import ScriptedJob, record
 
 DAY = datetime.date(2026, 11, 20)
 NEXT = datetime.date(2026, 11, 21)

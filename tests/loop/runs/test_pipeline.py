@@ -11,13 +11,13 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from traffic import EASY, IMPOSSIBLE, write_day, write_site
 
 from isthmus.app.site import Site
 from isthmus.core.errors import Busy, UnknownName
 from isthmus.core.progress import Progress
 from isthmus.loop.release import folder as released
 from isthmus.loop.runs.ledger import Ask
+from traffic import EASY, IMPOSSIBLE, write_day, write_site
 
 DAY = datetime.date(2026, 11, 20)
 NEXT = datetime.date(2026, 11, 21)

@@ -35,7 +35,9 @@ def test_a_schedule_seen_for_the_first_time_counts_from_now(tmp_path: Path) -> N
     assert scheduler(tmp_path, Set("2026-11-20 03:00")).due() == []
 
 
-@pytest.mark.parametrize(("restart", "due"), [("2026-11-21 01:59", 0), ("2026-11-21 02:00", 1), ("2026-12-24 18:00", 1)])
+@pytest.mark.parametrize(
+    ("restart", "due"), [("2026-11-21 01:59", 0), ("2026-11-21 02:00", 1), ("2026-12-24 18:00", 1)]
+)
 def test_a_schedule_missed_once_or_many_times_is_due_once_at_start(tmp_path: Path, restart: str, due: int) -> None:
     clock = Set("2026-11-20 03:00")
     scheduler(tmp_path, clock).due()

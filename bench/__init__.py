@@ -1,0 +1,1 @@
+"""Benchmarks: figures with their peers in the same run."""
