@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 import uuid
+from dataclasses import replace
 from typing import Literal
 
 import pyarrow as pa
