@@ -86,7 +86,7 @@ def test_slices_leave_overall_out_and_have_a_table_for_each_metric() -> None:
         assert [line.slices for line in found.lines] == [("rule:a",), ("rule:b",), ("source:c",), ("tag:a",)]
 
 
-def test_slices_with_the_same_samples_share_a_line() -> None:
+def test_slices_with_the_same_figures_share_a_line() -> None:
     values = {"tag:merge": 1.0, "source:highway": 1.0, "tag:urban": 2.0, "rule:other": 1.0}
     measures = [
         Measure("ADE", part, model, value + (part == "rule:other" and model == "champion"), 7, "m", "lower")

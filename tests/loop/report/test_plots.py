@@ -104,7 +104,7 @@ def test_the_worst_slices_are_drawn_and_the_rest_is_counted() -> None:
     assert hidden == 8
 
 
-def test_slices_with_the_same_samples_share_a_bar_that_names_them_all() -> None:
+def test_slices_with_the_same_figures_share_a_bar_that_names_them_all() -> None:
     measures = [
         Measure("ADE", part, "candidate", value, 5, "m", "lower")
         for part, value in {"overall": 1.0, "tag:merge": 1.0, "source:highway": 1.0, "tag:urban": 0.5}.items()

@@ -31,7 +31,7 @@ class Other:
 class Line:
     """One metric on one slice, with the other models beside in the order of the table's columns.
 
-    `slices` names it, and after it those that hold the same samples.
+    `slices` names it, and after it those with the same figures throughout.
     """
 
     metric: str
@@ -104,7 +104,7 @@ def table(measures: Sequence[Measure]) -> Table:
 
 
 def by_slice(measures: Sequence[Measure]) -> tuple[Table, ...]:
-    """Arrange all slices but overall, one table a metric; what holds the same samples shares a line."""
+    """Arrange all slices but overall, one table a metric; slices with the same figures share a line."""
     kept = [found for found in measures if found.slice != OVERALL]
     models, together = _models(kept), groups(kept)
     tables = []

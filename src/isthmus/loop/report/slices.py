@@ -1,4 +1,4 @@
-"""Puts the slices of an evaluation in order, and together those that hold the same samples.
+"""Puts the slices of an evaluation in order, and together those with the same figures throughout.
 
 Tags often come in company: whatever is simulated may also be merging traffic, and driven by one policy. Such
 slices have the same figures throughout, and a reader wants them once, under all their names.
