@@ -77,8 +77,8 @@ def slice_bars(measures: Sequence[Measure], metric: str) -> tuple[Markup, int]:
     """Draw one metric over the slices: the candidate as a bar, the champion below, constant velocity as a mark.
 
     Overall comes first, then the slices from the worst to the best for the candidate, at most 14; slices with
-    the same figures throughout share a bar. Returns the plot and how many slices it leaves out for room. The plot is
-    empty where the candidate has no finite figure, or all figures are 0.
+    the same figures throughout share a bar. Returns the plot and how many slices it leaves out for room. The plot
+    is empty where the candidate has no finite figure, or all figures are 0.
     """
     rows = []
     for group in groups(measures):
