@@ -76,4 +76,4 @@ def test_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
 
     peak(8)  # what is imported and cached once
     grown = peak(160) - peak(16)
-    assert grown < 0.02 * (on_disk(160) - on_disk(16)), "small blocks that NumPy keeps are all that may grow"
+    assert grown < 0.05 * (on_disk(160) - on_disk(16)), "small blocks that NumPy keeps are all that may grow"
