@@ -12,12 +12,12 @@ import pytest
 
 from isthmus.core.errors import Busy, Corrupt, InputError
 from isthmus.state.files import replacing
-from isthmus.state.lock import held
+from isthmus.state.lock import held, patiently
 from isthmus.state.store import Store
 
 HOLD = textwrap.dedent("""
     import sys, pathlib
-    from isthmus.state.lock import held
+    from isthmus.state.lock import held, patiently
     with held(pathlib.Path(sys.argv[1]), "the work"):
         print("held", flush=True)
         sys.stdin.read()
@@ -120,3 +120,54 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
         raise RuntimeError
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["f"]
+
+
+def test_a_full_disk_is_said_as_such_and_the_next_transaction_goes_through(tmp_path: Path) -> None:
+    with Store(tmp_path / "s") as store:
+        store.migrate("room", ["CREATE TABLE note (text TEXT)"])
+        pages = store.rows("PRAGMA page_count")[0][0]
+        store.rows(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(OSError, match="No space left"), store.transaction() as sql:
+            sql.execute("INSERT INTO note VALUES (?)", ("x" * 100_000,))
+        store.rows("PRAGMA max_page_count = 10000")
+        with store.transaction() as sql:
+            sql.execute("INSERT INTO note VALUES ('after')")
+        assert [row["text"] for row in store.rows("SELECT * FROM note")] == ["after"]
+
+
+def test_a_read_only_file_is_not_called_busy(tmp_path: Path) -> None:
+    with Store(tmp_path / "s") as store:
+        store.migrate("room", ["CREATE TABLE note (text TEXT)"])
+        store.rows("PRAGMA query_only = 1")
+        with pytest.raises(OSError, match="Read-only file system"), store.transaction() as sql:
+            sql.execute("INSERT INTO note VALUES ('x')")
+
+
+def test_a_place_that_cannot_hold_a_file_is_not_called_corrupt(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    with pytest.raises(OSError, match="Permission denied"):
+        Store(tmp_path / "s")
+
+
+def test_patience_ends_when_the_lock_is_free_and_waits_no_longer_than_it_may(tmp_path: Path) -> None:
+    tries: list[int] = []
+    told: list[str] = []
+    pauses: list[float] = []
+
+    def third_time() -> str:
+        tries.append(1)
+        if len(tries) < 3:
+            raise Busy("the table is being written")
+        return "done"
+
+    assert patiently(third_time, lambda busy: told.append(str(busy)), pause=pauses.append) == "done"
+    assert (told, len(pauses)) == (["the table is being written"], 2)
+    tries.clear()
+
+    def never() -> None:
+        raise Busy("for ever")
+
+    pauses.clear()
+    with pytest.raises(Busy, match="for ever"):
+        patiently(never, for_s=60, pause=pauses.append)
+    assert 60 <= sum(pauses) < 63

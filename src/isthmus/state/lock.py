@@ -5,10 +5,18 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from isthmus.core.errors import Busy
+
+T = TypeVar("T")
+
+PATIENCE_S = 600.0
+"""How long work that is nearly done waits for a lock that others hold for seconds."""
+_LONGEST_PAUSE_S = 2.0
 
 
 @contextlib.contextmanager
@@ -22,7 +30,7 @@ def held(path: Path, what: str) -> Iterator[None]:
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip()
             by = f" by process {holder}" if holder else ""
             raise Busy(f"{what} is already under way{by}", "wait for it to finish, then try again") from error
@@ -31,3 +39,29 @@ def held(path: Path, what: str) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def patiently(
+    action: Callable[[], T],
+    waiting: Callable[[Busy], None] = lambda busy: None,
+    *,
+    for_s: float = PATIENCE_S,
+    pause: Callable[[float], None] = time.sleep,
+) -> T:
+    """Do `action`, and while it raises Busy do it again, for about `for_s` seconds; then raise its Busy.
+
+    For work that must not be thrown away because another process is at the same table for a moment. `waiting`
+    is told the first Busy.
+    """
+    waited, step = 0.0, 0.05
+    while True:
+        try:
+            return action()
+        except Busy as busy:
+            if waited >= for_s:
+                raise
+            if not waited:
+                waiting(busy)
+        pause(step)
+        waited += step
+        step = min(2 * step, _LONGEST_PAUSE_S)

@@ -6,6 +6,8 @@ Each room declares its own tables as a list of migrations; a migration that was 
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,7 +21,7 @@ class Store:
     """Durable state shared by processes. A Store belongs to the thread that opened it."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create the file. Raises Corrupt where it is no SQLite file."""
+        """Open or create the file. Raises Corrupt where it is no SQLite file, OSError where it cannot be written."""
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -32,7 +34,8 @@ class Store:
                 "CREATE TABLE IF NOT EXISTS migration (room TEXT PRIMARY KEY, done INTEGER NOT NULL)"
             )
         except sqlite3.DatabaseError as error:
-            raise Corrupt(f"{path} is no state file: {error}", "restore it from a backup") from error
+            known = _known(error, path)
+            raise known or Corrupt(f"{path} is no state file: {error}", "restore it from a backup") from error
 
     def migrate(self, room: str, steps: Sequence[str]) -> None:
         """Apply the migrations of `room` that this file has not seen yet, all or none.
@@ -55,22 +58,30 @@ class Store:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Run a block in one immediate transaction: committed at its end, rolled back on any error.
 
-        Raises Busy where another process held the file for too long.
+        Raises Busy where another process held the file for too long, OSError where the disk does not take it.
         """
+        connection = self._connection
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            raise Busy(f"{self.path} is held by another process", "try again when it has finished") from error
-        try:
-            yield self._connection
-        except BaseException:
-            self._connection.execute("ROLLBACK")
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException as error:
+            if connection.in_transaction:  # a full disk has rolled it back already
+                connection.execute("ROLLBACK")
+            known = _known(error, self.path)
+            if known is not None:
+                raise known from error
             raise
-        self._connection.execute("COMMIT")
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
-        """Read rows outside of a transaction."""
-        return self._connection.execute(sql, parameters).fetchall()
+        """Read rows outside of a transaction. Raises Busy, OSError, Corrupt."""
+        try:
+            return self._connection.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            known = _known(error, self.path)
+            if known is not None:
+                raise known from error
+            raise
 
     def close(self) -> None:
         """Close the file."""
@@ -81,3 +92,26 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+_OF_THE_DISK = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+    sqlite3.SQLITE_IOERR: errno.EIO,
+    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
+}
+
+
+def _known(error: BaseException, path: Path) -> Exception | None:
+    """Say what an error of SQLite means for the site; None for what only a mistake in the program explains."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the upper bits only tell finer kinds apart
+    if not isinstance(error, sqlite3.Error):
+        return None
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return Busy(f"{path} is held by another process", "try again when it has finished")
+    if code in _OF_THE_DISK:
+        number = _OF_THE_DISK[code]
+        return OSError(number, os.strerror(number), str(path))
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return Corrupt(f"{path} is no state file: {error}", "restore it from a backup")
+    return None
