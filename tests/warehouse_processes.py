@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.warehouse.catalog import Catalog
-from isthmus.warehouse.lock import exclusive
 from isthmus.warehouse.olap import Olap
 from warehouse_rows import NAME
 
 
 def hold(lock: str, held: Any) -> None:
     """Hold a lock until killed."""
-    with exclusive(Path(lock), "it"):
+    with held(Path(lock), "it"):
         held.set()
         multiprocessing.Event().wait()
 

@@ -97,9 +97,10 @@ def test_flipped_bytes_are_corrupt_or_another_value_of_no_greater_size(
 def test_any_bytes_behind_the_magic_are_corrupt_or_decode(content: bytes) -> None:
     for hostile in (content, MAGIC + content, MAGIC + struct.pack("<I", len(content)) + content):
         try:
-            decode(hostile)
+            found = decode(hostile)
         except Corrupt:
             continue
+        assert isinstance(found, dict)
 
 
 def test_a_shape_that_promises_more_than_the_buffer_holds_is_refused_before_anything_is_allocated() -> None:

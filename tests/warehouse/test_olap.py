@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from isthmus.core.errors import Busy, Corrupt, InputError, IsthmusError, QueryRefused, UnknownName
+from isthmus.state.lock import held
 from isthmus.warehouse.catalog import Catalog
-from isthmus.warehouse.lock import exclusive
 from isthmus.warehouse.olap import STEPS, Followed, Olap
 from isthmus.warehouse.table import Table
 from warehouse_processes import follow_until, killed_at
@@ -199,7 +199,7 @@ def test_an_open_reader_keeps_its_rows_while_a_follow_publishes_and_the_next_rea
 
 def test_a_second_writer_is_told_that_the_olap_is_busy(tmp_path: Path) -> None:
     table, olap = small(tmp_path, 5), Olap(tmp_path / "olap.duckdb")
-    with exclusive(tmp_path / ".olap.duckdb.lock", "it"), pytest.raises(Busy):
+    with held(tmp_path / ".olap.duckdb.lock", "it"), pytest.raises(Busy):
         olap.follow(table, "small")
 
 

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from isthmus.core.errors import Busy, InputError, IsthmusError, UnknownName
+from isthmus.state.lock import held
 from isthmus.warehouse.catalog import Catalog
-from isthmus.warehouse.lock import exclusive
 from isthmus.warehouse.name import TableName
 from isthmus.warehouse.schema import Field, FieldType, Schema
 from isthmus.warehouse.table import Table
@@ -214,7 +214,7 @@ def test_delete_counts_and_makes_no_version_for_nothing(tmp_path: Path) -> None:
 
 def test_a_second_writer_is_told_that_the_table_is_busy(tmp_path: Path) -> None:
     table = small(tmp_path, 2)
-    with exclusive(tmp_path / "loop/drive/.small.lock", "it"):
+    with held(tmp_path / "loop/drive/.small.lock", "it"):
         for write in (lambda: table.append([]), lambda: table.delete("slot = 1"), table.compact):
             with pytest.raises(Busy):
                 write()
@@ -223,7 +223,7 @@ def test_a_second_writer_is_told_that_the_table_is_busy(tmp_path: Path) -> None:
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     assert killed_at(hold, str(tmp_path / "l")) == -9
-    with exclusive(tmp_path / "l", "it"), pytest.raises(Busy), exclusive(tmp_path / "l", "it"):
+    with held(tmp_path / "l", "it"), pytest.raises(Busy), held(tmp_path / "l", "it"):
         pass
 
 

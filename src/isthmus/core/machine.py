@@ -59,11 +59,11 @@ class Machine:
         return "\n".join(lines) + "\n"
 
     def _reachable(self) -> set[str]:
-        seen, todo = {self.initial}, [self.initial]
-        while todo:
-            state = todo.pop()
+        seen, waiting = {self.initial}, [self.initial]
+        while waiting:
+            state = waiting.pop()
             for row in self.rows:
                 if row.source == state and row.target not in seen:
                     seen.add(row.target)
-                    todo.append(row.target)
+                    waiting.append(row.target)
         return seen

@@ -24,9 +24,9 @@ import duckdb
 import pyarrow as pa
 
 from isthmus.core.errors import InputError, IsthmusError, UnknownName
+from isthmus.state.lock import held
 from isthmus.warehouse import declared, position
 from isthmus.warehouse.digest import sync
-from isthmus.warehouse.lock import exclusive
 from isthmus.warehouse.position import Position
 from isthmus.warehouse.query import MEMORY_LIMIT, Parameters, Reading, one_line, quoted
 from isthmus.warehouse.schema import FieldType
@@ -110,7 +110,7 @@ class Olap:
             yield from reading.stream(sql, parameters, batch_rows)
 
     def _writing(self) -> Any:
-        return exclusive(self.path.with_name(f".{self.path.name}.lock"), f"the OLAP {self.path.name}")
+        return held(self.path.with_name(f".{self.path.name}.lock"), f"an update of the OLAP {self.path.name}")
 
     def _publish(
         self, tables: Mapping[str, Wanted], goals: Mapping[str, Position], copy: bool

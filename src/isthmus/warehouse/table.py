@@ -14,10 +14,10 @@ import pyarrow as pa
 from lance.fragment import write_fragments
 
 from isthmus.core.errors import InputError, UnknownName
+from isthmus.state.lock import held
 from isthmus.warehouse import declared
 from isthmus.warehouse.buffers import keep_freed_memory
 from isthmus.warehouse.incoming import Incoming
-from isthmus.warehouse.lock import exclusive
 from isthmus.warehouse.place import local_path
 from isthmus.warehouse.schema import Schema
 
@@ -194,7 +194,7 @@ class Table:
             self.refresh()
             yield
             return
-        with exclusive(place.with_name(f".{place.stem}.lock"), f"table {place.stem}"):
+        with held(place.with_name(f".{place.stem}.lock"), f"a write to the table {place.stem}"):
             self.refresh()
             yield
 

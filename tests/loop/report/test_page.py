@@ -138,7 +138,8 @@ def test_a_run_with_nothing_in_it_says_none_everywhere() -> None:
 )
 def test_any_one_part_may_be_missing(part: str) -> None:
     empty = RunReport("run-1", "forecast")
-    Page(render(dataclasses.replace(whole(), **{part: getattr(empty, part)})))
+    page = Page(render(dataclasses.replace(whole(), **{part: getattr(empty, part)})))
+    assert whole().pipeline in page.text
 
 
 @pytest.mark.parametrize(

@@ -118,9 +118,9 @@ def _knots(xy: Float64s) -> NDArray[np.int64]:
 
 def _corners(knots: Float64s) -> NDArray[np.int64]:
     """Choose the knots that the shape of the path needs (Ramer 1972; Douglas and Peucker 1973)."""
-    kept, todo = {0, len(knots) - 1}, [(0, len(knots) - 1)]
-    while todo:
-        first, last = todo.pop()
+    kept, waiting = {0, len(knots) - 1}, [(0, len(knots) - 1)]
+    while waiting:
+        first, last = waiting.pop()
         if last - first < 2:
             continue
         chord = knots[last] - knots[first]
@@ -134,5 +134,5 @@ def _corners(knots: Float64s) -> NDArray[np.int64]:
         if off[worst] > _OFF_M:
             middle = first + 1 + worst
             kept.add(middle)
-            todo += [(first, middle), (middle, last)]
+            waiting += [(first, middle), (middle, last)]
     return np.array(sorted(kept), np.int64)

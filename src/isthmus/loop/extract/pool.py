@@ -77,14 +77,14 @@ def run_units(task: Callable[[Unit], R], units: Iterable[Unit], *, workers: int)
     survive either is raised here: IsthmusError, and OSError of a full or read-only disk. Closing the iterator,
     or ctrl-C, ends the workers.
     """
-    todo = iter(units)
+    left = iter(units)
     if workers <= 0:
-        for unit in todo:
+        for unit in left:
             yield _settled(unit, _attempt(task, unit))
         return
     crew: list[_Worker] = []
     try:
-        while len(crew) < workers and (unit := next(todo, None)) is not None:  # type: ignore[assignment]
+        while len(crew) < workers and (unit := next(left, None)) is not None:  # type: ignore[assignment]
             crew.append(_hire(task, unit, 1))
         while crew:
             ready = wait([worker.pipe for worker in crew])
@@ -92,7 +92,7 @@ def run_units(task: Callable[[Unit], R], units: Iterable[Unit], *, workers: int)
                 result = _take(worker, crew, task)
                 if result is None:
                     continue
-                following = next(todo, None)
+                following = next(left, None)
                 if worker not in crew:
                     if following is not None:
                         crew.append(_hire(task, following, 1))

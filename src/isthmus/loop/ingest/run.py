@@ -85,10 +85,10 @@ class Ingest:
         self.journal.keep_only(source.name, day, [unit.key for unit in units])
         done = self.journal.units(source.name, day)
         ready = {u.key for u in units if self._is_ready(done.get(u.key), u.fingerprint, folder)}
-        todo = [unit for unit in units if unit.key not in ready]
+        unread = [unit for unit in units if unit.key not in ready]
         count = len(ready)
         self.report(Progress(f"ingest {source.name}", count, len(units), "units"))
-        for result in run_units(UnitTask(source, day, self.extract, folder), todo, workers=self.workers):
+        for result in run_units(UnitTask(source, day, self.extract, folder), unread, workers=self.workers):
             unit = result.value or UnitDone(
                 result.unit.key,
                 result.unit.fingerprint,
