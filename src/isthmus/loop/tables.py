@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, TypeVar
 
+from isthmus.core.errors import Busy
 from isthmus.core.progress import Progress, Report, silent
 from isthmus.loop.fields import REJECTS, SCENES
+from isthmus.state.lock import PATIENCE_S, patiently
 from isthmus.warehouse.catalog import Catalog
 from isthmus.warehouse.name import TableName
 from isthmus.warehouse.olap import Olap
 from isthmus.warehouse.table import Table
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class LoopTables:
     """The tables `scenes` and `rejects` of one database and schema; made when first used.
 
-    `core_fields` are the simple fields of scenes that the OLAP holds; empty means all of them.
+    `core_fields` are the simple fields of scenes that the OLAP holds; empty means all of them. `patience_s` is
+    how long a write waits for one of another process, `pause` how it does so.
     """
 
     catalog: Catalog
@@ -28,6 +34,8 @@ class LoopTables:
     schema: str = "loop"
     compression: Literal["zstd", "none"] = "zstd"
     core_fields: Sequence[str] = ()
+    patience_s: float = PATIENCE_S
+    pause: Callable[[float], None] = time.sleep
 
     @cached_property
     def scenes(self) -> Table:
@@ -42,11 +50,32 @@ class LoopTables:
     def level(self, report: Report = silent) -> int:
         """Bring the OLAP to the warehouse's version; quick where it is there already.
 
-        Returns the version of the scenes that the OLAP stands at now.
+        Returns the version of the scenes that the OLAP stands at now. Waits while another process is at it;
+        raises Busy where that takes too long.
         """
         report(Progress("level the OLAP", 0, None))
-        self.olap.follow(self.rejects, "rejects")
-        return self.olap.follow(self.scenes, "scenes", self.core_fields or None).to_version
+        return self.waiting(self._follow, report)
+
+    def level_unless_busy(self, report: Report = silent) -> None:
+        """Bring the OLAP level for one who only reads; where another process is at it, its last state is read."""
+        try:
+            self._follow()
+        except Busy:
+            if not self.olap.path.exists():
+                self.level(report)
+
+    def waiting(self, write: Callable[[], T], report: Report = silent) -> T:
+        """Do a write that can be done again; while another process writes, wait and say so. Raises Busy."""
+        return patiently(
+            write,
+            lambda busy: report(Progress("wait", 0, note=busy.what)),
+            for_s=self.patience_s,
+            pause=self.pause,
+        )
+
+    def _follow(self) -> int:
+        wanted = {"rejects": (self.rejects, None), "scenes": (self.scenes, self.core_fields or None)}
+        return self.olap.follow_all(wanted)["scenes"].to_version
 
     def rebuild(self) -> None:
         """Make the OLAP anew from the warehouse alone."""

@@ -21,7 +21,7 @@ class Store:
     """Durable state shared by processes. A Store belongs to the thread that opened it."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create the file. Raises Corrupt where it is no SQLite file, OSError where it cannot be written."""
+        """Open or create the file. Raises Corrupt where it is no SQLite file, OSError where the disk refuses."""
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

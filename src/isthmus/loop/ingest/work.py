@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,15 @@ class Source:
     name: str
     job_type: str
     job: JobType
+
+
+def recipe(source: Source, extract: ExtractSettings) -> str:
+    """Digest all besides the input that decides what a unit's part file holds.
+
+    A killed ingest that goes on with other settings, or after an upgrade, must not mix two kinds of scenes.
+    """
+    told = (source.job_type, pickle.dumps(source.job), repr(extract), repr(SCENES))
+    return hashlib.blake2b(repr(told).encode(), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
