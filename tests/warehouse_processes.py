@@ -6,15 +6,16 @@ import multiprocessing
 from pathlib import Path
 from typing import Any
 
+from isthmus.state.lock import held
 from isthmus.warehouse.catalog import Catalog
 from isthmus.warehouse.olap import Olap
 from warehouse_rows import NAME
 
 
-def hold(lock: str, held: Any) -> None:
+def hold(lock: str, taken: Any) -> None:
     """Hold a lock until killed."""
     with held(Path(lock), "it"):
-        held.set()
+        taken.set()
         multiprocessing.Event().wait()
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from isthmus.core.errors import InputError
 from isthmus.warehouse.idlist import IdList
 from isthmus.warehouse.place import local_path
-from isthmus.warehouse.plan import Plan, choose
+from isthmus.warehouse.plan import JOINED_BYTES, Plan, choose
 from isthmus.warehouse.table import ROW_ID, Table
 
 TAKE_ROWS = 4096
@@ -123,7 +123,10 @@ class _Asked:
 
 def _read(table: Table, asked: _Asked, wanted: list[str], batch_rows: int, plan: Plan) -> Iterator[pa.RecordBatch]:
     read = [*wanted, ROW_ID]
-    come = _taken(table, asked, read, batch_rows) if plan is Plan.TAKE else table.scan(read, batch_rows=batch_rows)
+    if plan is Plan.SCAN:
+        come = table.scan(read, batch_rows=batch_rows)
+    else:
+        come = _taken(table.joining(JOINED_BYTES) if plan is Plan.JOINED else table, asked, read, batch_rows)
     for batch in come:
         kept = asked.keep(batch)
         if kept.num_rows:

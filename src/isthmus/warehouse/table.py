@@ -37,13 +37,19 @@ class Table:
         *,
         version: int | str | None = None,
         rows_per_fragment: int = ROWS_PER_FRAGMENT,
+        block_bytes: int | None = None,
     ) -> None:
-        """Open the dataset at `uri`. Catalog.open is the usual way in."""
+        """Open the dataset at `uri`. Catalog.open is the usual way in.
+
+        Reads that lie less than `block_bytes` apart are joined into one; None leaves it to Lance.
+        """
         keep_freed_memory()
         self.uri = uri
         self.rows_per_fragment = rows_per_fragment
         self._options = dict(storage_options or {})
-        self._dataset = lance.dataset(uri, version=version, storage_options=self._options or None)
+        self._dataset = lance.dataset(
+            uri, version=version, storage_options=self._options or None, block_size=block_bytes
+        )
 
     @property
     def dataset(self) -> Any:
@@ -84,6 +90,16 @@ class Table:
             raise InputError(
                 f"{self.uri} has no version {version!r}", "it was cleaned up or never was; read the latest"
             ) from error
+
+    def joining(self, block_bytes: int) -> Table:
+        """Return the table at this version, reading what is less than `block_bytes` apart in one go."""
+        return Table(
+            self.uri,
+            self._options,
+            version=self.version,
+            rows_per_fragment=self.rows_per_fragment,
+            block_bytes=block_bytes,
+        )
 
     def count(self, where: str | None = None) -> int:
         """Count the rows, or those that a condition holds for. Raises InputError on a bad condition."""
