@@ -30,6 +30,8 @@ def write_rows(found: pa.Table, form: str, out: Path | None) -> None:
     """Write a result as csv, jsonl or parquet, to a file or else to the standard output."""
     if form == "parquet" and out is None:
         raise InputError("Parquet is not for a terminal", "name a file with --out")
+    if form == "jsonl" and len(set(found.column_names)) < found.num_columns:
+        raise InputError("two columns bear the same name", "name them apart with AS, or choose --format csv")
     if out is None:
         sys.stdout.flush()
         _write(found, form, sys.stdout.buffer)
@@ -40,6 +42,14 @@ def write_rows(found: pa.Table, form: str, out: Path | None) -> None:
 
 
 def _write(found: pa.Table, form: str, file: Any) -> None:
+    """Write one form. Raises InputError for a type that the form has no words for."""
+    try:
+        _put(found, form, file)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(f"{form} cannot hold this result: {error}", "cast the column in the SQL") from error
+
+
+def _put(found: pa.Table, form: str, file: Any) -> None:
     if form == "parquet":
         pyarrow.parquet.write_table(found, file)
     elif form == "csv":
@@ -59,6 +69,11 @@ def _flat(found: pa.Table) -> pa.Table:
     return found
 
 
+def count(site: Site, table: str = "scenes") -> int:
+    """Count the rows of one of the OLAP's tables."""
+    return int(site.tables.olap.query(f"SELECT count(*) AS n FROM {table}")["n"][0].as_py())
+
+
 def fetch(site: Site, scene_id: str) -> dict[str, Any]:
     """Fetch one scene with its complex field. Raises UnknownName with the nearest ids."""
     site.tables.level()
@@ -69,7 +84,17 @@ def fetch(site: Site, scene_id: str) -> dict[str, Any]:
     near = site.tables.olap.query(
         "SELECT scene_id FROM scenes ORDER BY jaro_winkler_similarity(scene_id, ?) DESC LIMIT 3", [scene_id]
     )
+    if not near.num_rows:
+        raise UnknownName(f"unknown scene {scene_id!r}", empty_hint(site))
     raise UnknownName.among("scene", scene_id, near["scene_id"].to_pylist())
+
+
+def empty_hint(site: Site) -> str:
+    """Say what to do on a site without scenes."""
+    names = list(site.config.sources)
+    if not names:
+        return "the site declares no source yet: add [source.NAME] to its TOML"
+    return f"the site holds no scenes yet: isthmus ingest --source {names[0]} --day YYYY-MM-DD"
 
 
 def draw(site: Site, scene_id: str, path: Path, step: int | None = None) -> dict[str, Any]:

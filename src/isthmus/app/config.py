@@ -94,10 +94,14 @@ def read_config(path: Path) -> SiteConfig:
     Raises ConfigError with every mistake and its line, InputError where the file cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise InputError(f"cannot read {path}: {reason}", "make a site with: isthmus init FOLDER") from error
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(
+            f"there is no site at {path}: {error.strerror}",
+            "name one with --site or ISTHMUS_SITE, or make one: isthmus init FOLDER",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no UTF-8 text (byte {error.start})", "save it as UTF-8") from error
     reader = Reader(text, str(path), str(path.resolve().parent))
     root = reader.root
     for key in root:
@@ -138,7 +142,10 @@ def _named(reader: Reader, part: str, cls: type[Any]) -> dict[str, Any]:
 def _sources(reader: Reader) -> dict[str, Source]:
     found: dict[str, Source] = {}
     tables = reader.root.get("source", {})
-    for name, table in tables.items() if isinstance(tables, dict) else ():
+    if not isinstance(tables, dict):
+        reader.mistake(("source",), "write [source.NAME]")
+        return found
+    for name, table in tables.items():
         where = ("source", name)
         if not isinstance(table, dict) or not isinstance(table.get("job_type"), str):
             reader.mistake(where, f'source {name} lacks job_type = "…"')

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from isthmus.app.mining import MineAsk, mine_site, plain
 from isthmus.app.site import Site
 from isthmus.app.starter import write_site
 from isthmus.core.progress import Report
@@ -15,6 +16,13 @@ from isthmus.loop.runs.ledger import Ask, Run
 
 DAY = datetime.date(2026, 11, 20)
 _NEAR = (Path("../shared/data"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """What the demonstration does next."""
+
+    title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,41 +42,58 @@ def find_samples() -> Path | None:
     return None
 
 
-def demonstrate(folder: Path, report: Report) -> Iterator[Happened]:
+def demonstrate(folder: Path, report: Report) -> Iterator[Chapter | Happened]:
     """Run the loop twice: all scenes to a first champion, then a mined list to its challenger.
 
-    Yields what happened as it happens. The folder is made by the first demonstration and taken up by a later one.
+    Yields what comes and what happened, as it happens. The folder is made by the first demonstration and taken
+    up by a later one.
     """
     samples = find_samples()
     path = folder / "isthmus.toml"
     if not path.exists():
         write_site(folder, samples, small=True)
     site = Site.open(path, report)
+    yield Chapter("Bring driving records in")
     yield Happened("samples", str(samples) if samples else "none found: the simulator alone")
+    yield from _ingested(site)
+    rule = "hard_brake or hard_slowdown" if samples else "hard_brake or close_following"
+    yield Chapter("Mine scenes")
+    for asked in ("cut_in", rule):
+        out = folder / f"{'cut_ins' if asked == 'cut_in' else 'braking'}.parquet"
+        found = mine_site(site, MineAsk(asked, out=str(out)))
+        yield Happened(f"mine {asked}", f"{found.rows.num_rows} of {found.considered} scenes, listed in {out}")
+    pipeline = site.pipeline("forecast")
+    yield Chapter("Train on all scenes, evaluate, decide")
+    yield from _told("first run", "all scenes", pipeline.fire("demo", Ask(mode="full")))
+    yield Chapter("Train on the mined scenes, compare with the champion, decide")
+    yield from _told("second run", rule, pipeline.fire("demo", Ask(rule=rule)))
+    champion = site.registry.champion("forecast")
+    yield Happened("champion", plain(champion.folder) if champion else "none")
+    for run in site.ledger.runs("forecast")[:1]:
+        yield Happened("report", str(site.run_folder(run.id).report))
+
+
+def _ingested(site: Site) -> Iterator[Happened]:
     for source in site.config.sources.values():
         done = site.ingest()(source, DAY)
         reasons = ", ".join(f"{count} {reason}" for reason, count in done.reasons)
         yield Happened(
-            f"ingest {source.name} ({source.job_type})",
-            f"{done.scenes} scenes" + (f", {done.rejects} set aside ({reasons})" if done.rejects else ""),
+            f"ingest {source.name}",
+            f"{done.scenes} scenes ({source.job_type})"
+            + (f", {done.rejects} records set aside: {reasons}" if done.rejects else ""),
         )
     counts = site.tables.olap.query(
         "SELECT count(*) AS scenes, sum(distance_m) / 1000 AS km, sum(cut_ins) AS cut_ins FROM scenes"
     ).to_pylist()[0]
-    yield Happened("warehouse", f"{counts['scenes']} scenes, {counts['km']:.0f} km, {counts['cut_ins']} cut-ins")
-    pipeline = site.pipeline("forecast")
-    yield from _told("first run, all scenes", pipeline.fire("demo", Ask(mode="full")))
-    rule = "hard_brake or hard_slowdown" if samples else "hard_brake or close_following"
-    yield from _told(f"second run, {rule}", pipeline.fire("demo", Ask(rule=rule)))
-    champion = site.registry.champion("forecast")
-    yield Happened("champion", champion.folder if champion else "none")
-    for run in site.ledger.runs("forecast")[:2]:
-        yield Happened(f"report of {run.id}", str(site.run_folder(run.id).report))
-
-
-def _told(what: str, run: Run) -> Iterator[Happened]:
-    decision = (run.notes.get("decision") or {}).get("sentence", "")
-    trained = " → ".join(run.notes.get("attempts", ()))
     yield Happened(
-        what, f"{run.notes.get('count', 0)} scenes, trained {trained or 'nothing'}: {run.state}. {decision}"
+        "warehouse", f"{counts['scenes']} scenes, {counts['km'] or 0:.0f} km, {counts['cut_ins'] or 0} cut-ins"
+    )
+
+
+def _told(what: str, scenes: str, run: Run) -> Iterator[Happened]:
+    decision = (run.notes.get("decision") or {}).get("sentence", "")
+    trained = ", then ".join(run.notes.get("attempts", ()))
+    yield Happened(
+        f"{what}, {scenes}",
+        f"{run.notes.get('count', 0)} scenes, training: {trained or 'none'}; {run.state}. {decision}".strip(),
     )

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
+from isthmus.app.asking import count
 from isthmus.app.site import Site
 from isthmus.core.errors import InputError
 from isthmus.core.progress import Progress
+from isthmus.loop.mining.held import KEY, columns, fields_of, quoted
 from isthmus.loop.mining.mine import mine
 from isthmus.loop.mining.similar import similar
 from isthmus.warehouse.export import ExportManifest, export, write_export
 from isthmus.warehouse.idlist import IdList
+from isthmus.warehouse.place import as_uri, file_system, local_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,31 +40,38 @@ class MineAsk:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was mined. `rows` has the columns id, _rowid, and distance where scenes like one were asked for."""
+    """What was mined. `rows` has the columns id, _rowid, and distance where scenes like one were asked for.
+
+    `fields` are the simple fields that the rule and the filter speak of; `out` and `exported_to` are places, a
+    local one as a plain path, empty where nothing was written.
+    """
 
     rows: pa.Table
     considered: int
     matched: int
     suppressed: int
     explanation: str
-    out: str
-    exported: ExportManifest | None
+    fields: tuple[str, ...]
+    out: str = ""
+    exported: ExportManifest | None = None
+    exported_to: str = ""
 
 
 def mine_site(site: Site, ask: MineAsk) -> Found:
     """Mine the site's scenes. Raises UnknownName, InputError and ConditionError for what cannot be asked."""
     if bool(ask.rule) + bool(ask.like) == 0 and not ask.where:
         raise InputError("there is nothing to mine by", "name a rule, --where or --like")
-    if ask.rule and ask.like:
-        raise InputError("a rule and --like exclude each other", "put the rule into --where, or leave --like out")
+    _refuse_contrary(ask)
     bound = site.catalogue.bind(ask.rule, dict(ask.settings or {})) if ask.rule else None
     where = site.catalogue.where(ask.where) if ask.where else None
     version = site.tables.level()
     table, olap = site.tables.scenes.at(version), site.tables.olap
     site.report(Progress("mine", 0))
+    spoken = tuple(sorted(fields_of(bound.expression if bound else None, where) - {KEY}))
     if ask.like:
-        rows = similar(olap, "scenes", ask.like, ask.count, where)
-        found = Found(rows, rows.num_rows, rows.num_rows, 0, f"the scenes most like {ask.like}", "", None)
+        rows = similar(olap, "scenes", ask.like, min(ask.count, ask.limit or ask.count), where)
+        others = max(count(site) - 1, 0)
+        found = Found(rows, others, rows.num_rows, 0, f"the scenes most like {ask.like}", spoken)
         said = {"rule": f"like {ask.like}", "parameters": {"count": ask.count}}
     else:
         mined = mine(
@@ -75,7 +85,7 @@ def mine_site(site: Site, ask: MineAsk) -> Found:
             suppress=ask.suppress,
         )
         explanation = bound.explanation if bound else f"where {where}"
-        found = Found(mined.ids, mined.considered, mined.matched, mined.suppressed, explanation, "", None)
+        found = Found(mined.ids, mined.considered, mined.matched, mined.suppressed, explanation, spoken)
         said = {"rule": mined.rule, "parameters": dict(mined.parameters)}
     ids = IdList.of(
         found.rows.select(["id", "_rowid"]),
@@ -89,4 +99,44 @@ def mine_site(site: Site, ask: MineAsk) -> Found:
     out = ids.write(ask.out) if ask.out else ""
     exported = write_export(export(table, ids), ask.export) if ask.export else None
     site.report(Progress("mine", ids.count, ids.count, "scenes"))
-    return Found(found.rows, found.considered, found.matched, found.suppressed, found.explanation, out, exported)
+    return replace(found, out=plain(out), exported=exported, exported_to=plain(exported.uri) if exported else "")
+
+
+def with_fields(site: Site, found: Found, most: int) -> pa.Table:
+    """Return the first `most` of what was found, with source, day and the fields that were asked about."""
+    rows = found.rows.slice(0, most).drop_columns(["_rowid"])
+    held = columns(site.tables.olap, "scenes")
+    wanted = [name for name in dict.fromkeys(("source", "day", *found.fields)) if name in held]
+    if not wanted or not rows.num_rows:
+        return rows
+    listed = ", ".join(quoted(name) for name in wanted)
+    ids = rows["id"].to_pylist()
+    marks = ", ".join("?" * len(ids))
+    known = site.tables.olap.query(f"SELECT {KEY} AS id, {listed} FROM scenes WHERE {KEY} IN ({marks})", ids)
+    by_id = {row["id"]: row for row in known.to_pylist()}
+    for name in wanted:
+        rows = rows.append_column(name, pa.array([by_id[key][name] for key in ids], known.schema.field(name).type))
+    return rows
+
+
+def plain(place: str) -> str:
+    """Write a place for a person: a local one as its path."""
+    local = local_path(place) if place else None
+    return str(local) if local else place
+
+
+def _refuse_contrary(ask: MineAsk) -> None:
+    """Refuse what excludes each other, and places that nothing can write, before anything is asked."""
+    if ask.rule and ask.like:
+        raise InputError("a rule and --like exclude each other", "put the rule into --where, or leave --like out")
+    if ask.settings and not ask.rule:
+        raise InputError("--set is for the parameters of a rule", "name the rule, or leave --set out")
+    if ask.suppress is not None and ask.like:
+        raise InputError("--suppress and --like exclude each other", "leave one of them out")
+    for place in filter(None, (ask.out, ask.export)):
+        try:
+            file_system(as_uri(place))
+        except (ValueError, ImportError) as error:
+            raise InputError(
+                f"{place} cannot be written: {error}", "name a path, or a URI that fsspec reaches"
+            ) from error

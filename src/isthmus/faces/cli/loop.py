@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import datetime
-import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from isthmus.core.errors import IsthmusError
+from isthmus.core.errors import InputError, IsthmusError
 from isthmus.core.progress import Progress
 from isthmus.faces.cli.root import Commands, isthmus, open_site, pairs
-from isthmus.faces.cli.screen import Screen, say, table
+from isthmus.faces.cli.screen import Screen, say
+from isthmus.faces.cli.tables import table
+
+if TYPE_CHECKING:
+    from isthmus.app.site import Site
+    from isthmus.loop.runs.ledger import Run
 
 MODES = click.Choice(["auto", "full", "incremental", "tune"])
 
 
 @isthmus.group(cls=Commands)
 def loop() -> None:
-    """Train, evaluate, decide, release: the runs of a pipeline and its models."""
+    """Train, evaluate, decide, release: runs and models."""
 
 
 @loop.command("run")
@@ -30,7 +37,10 @@ def loop() -> None:
 def run_now(
     ctx: click.Context, pipeline: str | None, rule: str, settings: tuple[str, ...], where: str, mode: str
 ) -> None:
-    """Start a run by hand and take it to its end. PIPELINE may be left out where the site has one."""
+    """Start a run by hand and take it to its end.
+
+    PIPELINE may be left out where the site has one. Without a rule or filter it takes all scenes.
+    """
     from isthmus.loop.runs.ledger import Ask
 
     with Screen() as screen:
@@ -44,7 +54,7 @@ def run_now(
 @click.argument("run_id")
 @click.pass_context
 def resume(ctx: click.Context, run_id: str) -> None:
-    """Take a run that was killed or failed on from the step where it stopped."""
+    """Take on a run that was killed or failed."""
     with Screen() as screen:
         site = open_site(ctx, screen)
         site.pipeline(site.ledger.get(run_id).pipeline).resume(run_id)
@@ -71,18 +81,27 @@ def list_runs(ctx: click.Context, pipeline: str | None) -> None:
     with Screen() as screen:
         site = open_site(ctx, screen)
         runs = site.ledger.runs(pipeline)
-    rows = [
-        (r.id, r.trigger, r.ask.rule or "all scenes", r.state, r.notes.get("model", ""), r.started[:19], r.error)
+    rows: list[tuple[str, ...]] = [
+        (r.id, r.trigger, r.ask.rule or r.ask.where or "all scenes", r.state, _minute(r.started), r.error)
         for r in runs
     ]
-    table(("run", "trigger", "scenes", "state", "model", "started", "error"), rows)
+    if not rows:
+        say("no run yet; start one: isthmus loop run")
+        return
+    columns: tuple[str, ...] = ("run", "trigger", "scenes", "state", "started", "error")
+    if not any(run.error for run in runs):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    table(columns, rows)
 
 
 @loop.command("show")
 @click.argument("run_id")
 @click.pass_context
 def show_run(ctx: click.Context, run_id: str) -> None:
-    """Show the steps of a run, why each happened, and where its report lies."""
+    """Show what a run did and why, and where its report lies.
+
+    Its steps, the parameters that were tuned, the reasons of the decision.
+    """
     _tell(ctx, run_id)
 
 
@@ -90,7 +109,11 @@ def show_run(ctx: click.Context, run_id: str) -> None:
 @click.option("--once", is_flag=True, help="Fire what is due and end.")
 @click.pass_context
 def serve(ctx: click.Context, once: bool) -> None:
-    """Wait for the times of the triggers and run their pipelines; what was missed runs once at start."""
+    """Run pipelines at the times of their triggers.
+
+    What was missed while no process served runs once at start. Ctrl-C ends it.
+    """
+    from isthmus.app.schedules import timetable
     from isthmus.app.serving import fire
     from isthmus.loop.runs.schedule import Schedule
 
@@ -105,12 +128,45 @@ def serve(ctx: click.Context, once: bool) -> None:
                 say(f"trigger {schedule.name}: {error}")
                 screen(Progress(f"trigger {schedule.name}", 0, note="failed"))
 
+        if not site.config.triggers:
+            raise InputError(
+                "the site has no trigger", "add [trigger.NAME] to its TOML; see: isthmus keys trigger"
+            )
         scheduler = site.scheduler()
         if once:
-            scheduler.serve_due(serve_one)
+            fired: list[str] = []
+
+            def serve_and_count(schedule: Schedule) -> None:
+                fired.append(schedule.name)
+                serve_one(schedule)
+
+            scheduler.serve_due(serve_and_count)
+            if not fired:
+                say("nothing was due; the times: isthmus loop triggers")
         else:
-            say(f"serving {len(site.config.triggers)} triggers; ctrl-C ends it")
+            for one in timetable(site):
+                say(f"trigger {one.name}: next at {_moment(one.after)}")
+            say("serving; ctrl-C ends it")
             scheduler.serve(serve_one)
+
+
+@loop.command()
+@click.pass_context
+def triggers(ctx: click.Context) -> None:
+    """List the triggers and when each fires next."""
+    from isthmus.app.schedules import timetable
+
+    with Screen() as screen:
+        site = open_site(ctx, screen)
+        rows = [
+            (one.name, one.cron, one.pipeline, ", ".join(one.ingest), _moment(one.last), _moment(one.after))
+            for one in timetable(site)
+        ]
+    if not rows:
+        say("the site has no trigger: add [trigger.NAME] to its TOML")
+        return
+    table(("trigger", "cron", "pipeline", "ingests first", "last run", "next"), rows)
+    say(f"times in {site.config.site.timezone}; isthmus loop serve waits for them")
 
 
 @loop.command()
@@ -118,11 +174,29 @@ def serve(ctx: click.Context, once: bool) -> None:
 @click.pass_context
 def models(ctx: click.Context, pipeline: str | None) -> None:
     """List the models, newest first."""
+    from isthmus.app.mining import plain
+
     with Screen() as screen:
         site = open_site(ctx, screen)
         found = site.registry.list(site.one_pipeline(pipeline))
-    rows = [(m.model_id, m.state, m.card.mode, m.card.id_count, m.created_at[:19], m.folder) for m in found]
-    table(("model", "state", "training", "scenes", "created", "folder"), rows)
+    rows = [
+        (
+            m.model_id,
+            m.state,
+            m.card.mode,
+            m.card.id_count,
+            ", ".join(used.name for used in m.card.rules) or "-",
+            _minute(m.created_at),
+        )
+        for m in found
+    ]
+    if not rows:
+        say("no model yet; train one: isthmus loop run")
+        return
+    table(("model", "state", "training", "scenes", "rule", "created"), rows)
+    for model in found:
+        if model.state == "champion":
+            say(f"the champion lies in {plain(model.folder)}")
 
 
 @loop.command()
@@ -130,11 +204,16 @@ def models(ctx: click.Context, pipeline: str | None) -> None:
 @click.option("--why", default="released by hand", show_default=True)
 @click.pass_context
 def release(ctx: click.Context, model_id: str, why: str) -> None:
-    """Make a model the champion; the present one retires. Its folder is verified byte by byte first."""
+    """Make a model the champion; the present one retires.
+
+    Its folder is verified byte by byte first.
+    """
+    from isthmus.app.mining import plain
+
     with Screen() as screen:
         site = open_site(ctx, screen)
         model = site.releases.promote(model_id, why)
-    say(f"{model.model_id} is the champion of {model.pipeline}; it lies in {model.folder}")
+    say(f"{model.model_id} is the champion of {model.pipeline}; it lies in {plain(model.folder)}")
 
 
 @loop.command()
@@ -155,11 +234,45 @@ def _tell(ctx: click.Context, run_id: str) -> None:
         run = site.ledger.get(run_id)
         steps = site.ledger.steps(run_id)
         report = site.run_folder(run_id).report
-    table(("step", "state", "at", "why"), [(s.event, s.state, s.at[:19], s.why) for s in steps])
-    say(f"run {run.id}: {run.state}" + (f" ({run.error})" if run.error else ""))
-    for reason in (run.notes.get("decision") or {}).get("reasons", ()):
-        say(f"  {reason['status']}: {reason['sentence']}")
+    table(("step", "state", "at", "why"), [(s.event, s.state, _minute(s.at, seconds=True), s.why) for s in steps])
+    reasons = (run.notes.get("decision") or {}).get("reasons", ())
+    if reasons:
+        table(("gate", "reason"), [(reason["status"], reason["sentence"]) for reason in reasons])
+    for line in _facts(site, run, report):
+        say(line)
+
+
+def _facts(site: Site, run: Run, report: Path) -> Iterator[str]:
+    """What is worth telling of a run beside its steps."""
+    from isthmus.app.asking import empty_hint
+
+    yield f"run {run.id}: {run.state}" + (f" ({run.error})" if run.error else "")
+    set_to = ", ".join(f"{name}={value}" for name, value in (run.ask.settings or {}).items())
+    scenes = " where ".join(filter(None, (run.ask.rule or "all scenes", run.ask.where)))
+    yield f"trigger: {run.trigger}; scenes: {scenes}" + (f" with {set_to}" if set_to else "")
+    if attempts := run.notes.get("attempts"):
+        yield f"training: {', then '.join(attempts)}"
+    for part, values in (run.notes.get("tuned") or {}).items():
+        if values:
+            yield f"tuned {part}: " + ", ".join(f"{name} = {_figure(value)}" for name, value in values.items())
     if report.is_file():
-        say(f"report: {report}")
+        yield f"report: {report}"
     if not run.is_open and "model" in run.notes:
-        say(f"model: {json.dumps(run.notes['model'])}")
+        yield f"model: {run.notes['model']}"
+    if run.is_open:
+        yield f"go on with: isthmus loop resume {run.id}, or end it: isthmus loop cancel {run.id}"
+    if not run.is_open and not run.notes.get("considered", 1):
+        yield empty_hint(site)
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _minute(moment: str, *, seconds: bool = False) -> str:
+    """Write the ledger's moment for a person: to the minute, or the second."""
+    return moment[: 19 if seconds else 16].replace("T", " ")
+
+
+def _moment(moment: datetime.datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}" if moment else "-"

@@ -6,7 +6,7 @@ set aside; 4 something else holds what is needed; 5 bytes are corrupt; 130 inter
 
 from __future__ import annotations
 
-import os
+import io
 import sys
 from collections.abc import Sequence
 
@@ -20,10 +20,16 @@ from isthmus.faces.cli.screen import say
 COMMANDS = (setup, scenes, mining, loop)
 """The modules whose import adds commands to the root."""
 
+ORDER = ("demo", "init", "check", "keys", "sources", "ingest", "query", "scenes", "rules", "mine", "loop", "olap")
+"""In which help lists them: as one comes to need them."""
+
+isthmus.commands = {name: isthmus.commands[name] for name in (*ORDER, *isthmus.commands)}
+
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; never raises."""
     debug = "--debug" in arguments
+    _bear_any_text()
     try:
         code = isthmus.main(list(arguments), prog_name="isthmus", standalone_mode=False)
     except ConfigError as error:
@@ -33,21 +39,34 @@ def run(arguments: Sequence[str]) -> int:
     except IsthmusError as error:
         say(f"isthmus: {error}")
         return _end(error, error.exit_code, debug)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
     except click.ClickException as error:
         say(f"isthmus: {_usage(error)}")
         return _end(error, 2, debug)
     except (click.Abort, KeyboardInterrupt) as error:
         say("isthmus: interrupted; the same command goes on from here")
         return _end(error, 130, debug)
-    except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - else the interpreter complains at its end
+    except SystemExit:  # click's and rich's answer to a reader that went away, such as head
         return 0
     except (OSError, MemoryError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or "out of memory"
         where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
         say(f"isthmus: {reason}{where}; nothing that was reported as done is lost: mend it and run the same again")
         return _end(error, 1, debug)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: told in one line, never hidden
+        text = " ".join(str(error).split()) or type(error).__name__
+        say(f"isthmus: unexpected {type(error).__name__}: {text}; isthmus --debug with the same words shows where")
+        return _end(error, 1, debug)
     return code if isinstance(code, int) else 0
+
+
+def _bear_any_text() -> None:
+    """Let a terminal or pipe that knows few signs show a ? instead of ending the work."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _usage(error: click.ClickException) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from isthmus.faces.cli.root import Commands, isthmus, open_site, pairs
-from isthmus.faces.cli.screen import Screen, say, table
+from isthmus.faces.cli.screen import Screen, say
+from isthmus.faces.cli.tables import table
 
 
 @isthmus.group(cls=Commands)
 def rules() -> None:
-    """The catalogue of rules that mining and evaluation speak of."""
+    """List the rules, and the fields that they speak of."""
 
 
 @rules.command("list")
@@ -32,7 +33,7 @@ def list_rules(ctx: click.Context) -> None:
 
 @rules.command("fields")
 def fields() -> None:
-    """List the simple fields of scenes that conditions and queries speak of."""
+    """List the simple fields of scenes."""
     from isthmus.loop.fields import SCENES
 
     table(("field", "type", "unit", "meaning"), [(f.name, f.type.value, f.unit, f.about) for f in SCENES.simple])
@@ -65,18 +66,28 @@ def mine(
     export_to: str,
     show: int,
 ) -> None:
-    """Find the scenes for which RULE holds: a rule, or a combination such as "cut_in and not dense_traffic"."""
-    from isthmus.app.mining import MineAsk, mine_site
+    """Find scenes by a rule, or scenes like one.
+
+    RULE is a rule of the catalogue (isthmus rules list) or a combination, such as "cut_in and not dense_traffic".
+    """
+    from isthmus.app.asking import count as count_rows
+    from isthmus.app.asking import empty_hint
+    from isthmus.app.mining import MineAsk, mine_site, with_fields
 
     ask = MineAsk(rule, pairs(settings, "--set"), where, like, count, limit, suppress, out, export_to)
     with Screen() as screen:
-        found = mine_site(open_site(ctx, screen), ask)
-    rows = found.rows.slice(0, show).drop_columns(["_rowid"])
-    table(rows.column_names, list(zip(*(column.to_pylist() for column in rows.columns), strict=True)))
+        site = open_site(ctx, screen)
+        found = mine_site(site, ask)
+        rows = with_fields(site, found, show)
+        hint = "" if count_rows(site) else f"; {empty_hint(site)}"
+    if rows.num_rows:
+        table(rows.column_names, list(zip(*(column.to_pylist() for column in rows.columns), strict=True)))
     say(found.explanation)
     hidden = f", {found.suppressed} near-duplicates left out" if found.suppressed else ""
-    say(f"{found.rows.num_rows} scenes of {found.considered} considered{hidden}")
+    listed = f"; {rows.num_rows} shown" if rows.num_rows < found.rows.num_rows else ""
+    say(f"{found.rows.num_rows} scenes of {found.considered} considered{hidden}{listed}{hint}")
     if found.out:
         say(f"ID list: {found.out}")
     if found.exported:
-        say(f"exported {found.exported.rows} scenes in {len(found.exported.parts)} files to {found.exported.uri}")
+        files = "1 file" if len(found.exported.parts) == 1 else f"{len(found.exported.parts)} files"
+        say(f"exported {found.exported.rows} scenes in {files} to {found.exported_to}")

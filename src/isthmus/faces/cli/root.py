@@ -19,7 +19,11 @@ SITE_FILE = "isthmus.toml"
 
 
 class Commands(click.Group):
-    """A group that names the nearest command for an unknown one."""
+    """A group that lists its commands in the order of use, and names the nearest one for an unknown one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the commands as they were declared."""
+        return list(self.commands)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -61,5 +65,7 @@ def pairs(values: Sequence[str], option: str) -> dict[str, str]:
         name, equals, text = value.partition("=")
         if not equals or not name:
             raise InputError(f"{option} {value!r} is not NAME=VALUE", f"write for example {option} gap_m=15")
+        if name.strip() in found:
+            raise InputError(f"{option} sets {name.strip()} twice", "say it once")
         found[name.strip()] = text.strip()
     return found

@@ -10,18 +10,20 @@ import click
 
 from isthmus.core.errors import InputError
 from isthmus.faces.cli.root import Commands, isthmus, open_site
-from isthmus.faces.cli.screen import Screen, cell, say, table
+from isthmus.faces.cli.screen import Screen, say
+from isthmus.faces.cli.tables import table
 
 if TYPE_CHECKING:
     from isthmus.loop.mining.statistics import By
 
 DAY = click.DateTime(["%Y-%m-%d"])
+FORMS = ["table", "csv", "jsonl", "parquet"]
 
 
 @isthmus.command()
 @click.pass_context
 def sources(ctx: click.Context) -> None:
-    """List the sources of the site and what each last brought."""
+    """List the sources and what each last brought."""
     with Screen() as screen:
         site = open_site(ctx, screen)
         last = {}
@@ -31,8 +33,11 @@ def sources(ctx: click.Context) -> None:
     for name, source in site.config.sources.items():
         seen = last.get(name)
         rows.append(
-            (name, source.job_type, *((seen.day, seen.state, seen.scenes, seen.rejects) if seen else "----"))
+            (name, source.job_type, *((seen.day, seen.state, seen.scenes, seen.rejects) if seen else [None] * 4))
         )
+    if not rows:
+        say("the site declares no source yet: add [source.NAME] to its TOML")
+        return
     table(("source", "job type", "last day", "state", "scenes", "rejects"), rows)
 
 
@@ -42,14 +47,20 @@ def sources(ctx: click.Context) -> None:
 @click.option("--workers", type=click.IntRange(1, 256), help="Worker processes; default as the site says.")
 @click.pass_context
 def ingest(ctx: click.Context, names: tuple[str, ...], day: datetime.datetime, workers: int | None) -> int:
-    """Bring one day of a source in; the same day again replaces it, a killed ingest goes on.
+    """Bring one day of a source in.
+
+    The same day again replaces it; an ingest that was killed goes on.
 
     Ends with code 3 where records were set aside: see them with
     isthmus query "SELECT * FROM rejects".
     """
     with Screen() as screen:
         site = open_site(ctx, screen)
-        chosen = [site.source(name) for name in names or site.config.sources]
+        chosen = [site.source(name) for name in dict.fromkeys(names or site.config.sources)]
+        if not chosen:
+            raise InputError(
+                "the site declares no source", "add [source.NAME] to its TOML; see: isthmus keys source"
+            )
         results = [site.ingest(workers)(source, day.date()) for source in chosen]
     rows = []
     for done in results:
@@ -62,32 +73,47 @@ def ingest(ctx: click.Context, names: tuple[str, ...], day: datetime.datetime, w
 
 @isthmus.command()
 @click.argument("sql")
-@click.option("--format", "form", type=click.Choice(["table", "csv", "jsonl", "parquet"]), default="table")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
+@click.option(
+    "--format", "form", type=click.Choice(FORMS), help="Default: what --out ends in, else a table on the screen."
+)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file, in its place.")
 @click.option("--limit", type=click.IntRange(1), help="Rows at most.")
 @click.pass_context
-def query(ctx: click.Context, sql: str, form: str, out: Path | None, limit: int | None) -> None:
-    """Ask the OLAP in SQL, read-only. Its tables are scenes and rejects.
+def query(ctx: click.Context, sql: str, form: str | None, out: Path | None, limit: int | None) -> None:
+    """Ask the OLAP in SQL, read-only.
 
-    For example: isthmus query "SELECT source, day, count(*) FROM scenes GROUP BY ALL"
+    Its tables are scenes and rejects; their fields: DESCRIBE scenes. For example:
+
+    isthmus query "SELECT source, day, count(*) FROM scenes GROUP BY ALL"
     """
-    from isthmus.app.asking import rows, write_rows
+    from isthmus.app.asking import count, empty_hint, rows, write_rows
+
+    form = form or (out.suffix.removeprefix(".") if out else "table")
+    if form not in FORMS or (form == "table" and out):
+        raise InputError(f"{out} names no form", "choose --format csv, jsonl or parquet")
 
     with Screen() as screen:
         site = open_site(ctx, screen)
         site.tables.level()
         found = rows(site, sql, limit)
-    if form == "table" and out is None:
-        table(found.column_names, _rows(found))
-    elif form == "table":
-        raise InputError("a table is for the screen", "choose --format csv, jsonl or parquet for a file")
-    else:
+        hint = empty_hint(site) if not found.num_rows and not count(site) else ""
+    if form != "table":
         write_rows(found, form, out)
+        if out:
+            say(f"{found.num_rows} rows in {out}")
+        return
+    shown = table(found.column_names, _rows(found), cut=limit is None)
+    if hint:
+        say(hint)
+    elif not found.num_rows:
+        say("no row")
+    elif shown < found.num_rows:
+        say(f"{shown} of {found.num_rows} rows shown; all of them: --format csv, or --limit {found.num_rows}")
 
 
 @isthmus.group(cls=Commands)
 def scenes() -> None:
-    """Look at scenes: draw one, count them."""
+    """Draw a scene, count scenes."""
 
 
 @scenes.command("show")
@@ -96,10 +122,15 @@ def scenes() -> None:
 @click.option("--step", type=click.IntRange(0), help="The step to draw; default: the middle.")
 @click.pass_context
 def show(ctx: click.Context, scene_id: str, out: Path | None, step: int | None) -> None:
-    """Draw a scene from above as PNG, and print its simple fields and the rules that hold."""
+    """Draw a scene from above, and print its fields.
+
+    The picture is a PNG; the simple fields come with their units, and the rules that hold.
+    """
     from isthmus.app.asking import draw, facts
 
     path = out or Path(f"{scene_id}.png")
+    if path.suffix.lower() != ".png":
+        raise InputError(f"{path} is no place for a PNG", "let it end in .png")
     with Screen() as screen:
         site = open_site(ctx, screen)
         row = draw(site, scene_id, path, step)
@@ -110,17 +141,27 @@ def show(ctx: click.Context, scene_id: str, out: Path | None, step: int | None) 
 
 @scenes.command("stats")
 @click.option("--by", type=click.Choice(["day", "source", "tag"]), default="source", show_default=True)
+@click.option("--where", default="", help="A filter on simple fields, such as day >= '2026-11-01'.")
 @click.pass_context
-def stats(ctx: click.Context, by: By) -> None:
-    """Count scenes, hours, kilometres and how often each rule holds, by day, source or tag."""
+def stats(ctx: click.Context, by: By, where: str) -> None:
+    """Count scenes by day, source or tag.
+
+    With their hours, kilometres and mean speed, and the share of scenes for which each rule holds.
+    """
+    from isthmus.app.asking import count, empty_hint
     from isthmus.loop.mining.statistics import statistics
 
     with Screen() as screen:
         site = open_site(ctx, screen)
         site.tables.level()
         bound = [site.catalogue.bind(name) for name in site.catalogue.names()]
-        found = statistics(site.tables.olap, "scenes", by, bound)
-    table(found.column_names, _rows(found))
+        condition = site.catalogue.where(where) if where else None
+        found = statistics(site.tables.olap, "scenes", by, bound, condition)
+        hint = "no scene" if count(site) else empty_hint(site)
+    if found.num_rows:
+        table(found.column_names, _rows(found))
+    else:
+        say(hint)
 
 
 @isthmus.group(cls=Commands)
@@ -131,12 +172,14 @@ def olap() -> None:
 @olap.command("rebuild")
 @click.pass_context
 def rebuild(ctx: click.Context) -> None:
-    """Make the OLAP anew from the warehouse, whatever state it is in."""
+    """Make the OLAP anew from the warehouse."""
+    from isthmus.app.asking import count
+
     with Screen() as screen:
         site = open_site(ctx, screen)
         site.tables.rebuild()
-        count = site.tables.olap.query("SELECT count(*) AS n FROM scenes")["n"][0].as_py()
-    say(f"rebuilt from the warehouse: {cell(count)} scenes")
+        scenes_now = count(site)
+    say(f"rebuilt from the warehouse: {scenes_now} scenes")
 
 
 @olap.command("level")

@@ -52,9 +52,13 @@ def load_rules(paths: Sequence[Path]) -> tuple[dict[str, Rule], tuple[str, ...]]
     loading.add(BUILTIN, resources.files("isthmus.loop.rules").joinpath(BUILTIN).read_text("utf-8"))
     for path in paths:
         try:
-            loading.add(str(path), path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            loading.mistakes.append(Mistake(str(path), None, f"cannot be read: {error}"))
+            loading.add(str(path), path.read_text("utf-8-sig"))
+        except OSError as error:
+            what = f"cannot be read: {error.strerror}; correct [rules] files in the site's TOML"
+            loading.mistakes.append(Mistake(str(path), None, what))
+        except UnicodeDecodeError as error:
+            what = f"is no UTF-8 text (byte {error.start}); save it as UTF-8"
+            loading.mistakes.append(Mistake(str(path), None, what))
     return loading.rules()
 
 
