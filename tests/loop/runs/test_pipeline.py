@@ -145,8 +145,12 @@ def test_an_open_run_is_taken_on_by_the_next_trigger_and_can_be_cancelled(tmp_pa
     with pytest.raises(Busy, match="is open"):
         site.pipeline("forecast").run("by hand", Ask())
     assert site.pipeline("forecast").cancel(run.id, "not now").state == "cancelled"
-    other = site.ledger.begin("forecast", "nightly", Ask("high_speed", {"speed": "99"}))
-    assert site.pipeline("forecast").fire("weekly", Ask()).id == other.id
+    none = Ask("high_speed", {"speed": "99"})
+    other = site.ledger.begin("forecast", "nightly", none)
+    assert site.pipeline("forecast").fire("nightly", none).id == other.id
+    third = site.ledger.begin("forecast", "nightly", none)
+    own = site.pipeline("forecast").fire("weekly", Ask("high_speed", {"speed": "98"}))
+    assert (site.ledger.get(third.id).state, own.trigger, own.state) == ("kept", "weekly", "kept")
 
 
 def test_a_run_killed_at_every_step_ends_with_the_model_of_one_that_was_not(tmp_path: Path) -> None:

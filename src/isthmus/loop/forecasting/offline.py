@@ -19,6 +19,7 @@ from isthmus.loop.forecasting.metrics import metrics as installed
 from isthmus.loop.forecasting.samples import Samples, joined, samples_of
 from isthmus.loop.forecasting.shards import scenes_in
 from isthmus.loop.measure import OVERALL, Measure
+from isthmus.loop.plugin import blamed
 from isthmus.loop.scene import HEADING, Scene, V, X, Y
 
 CANDIDATE, CHAMPION = "candidate", "champion"
@@ -112,10 +113,11 @@ class _Tally:
         for slice_name in (OVERALL, *rows):
             key = (slice_name, model)
             if key not in self.found:
-                self.found[key] = [make() for make in self.metrics.values()]
+                self.found[key] = [_made(name, make) for name, make in self.metrics.items()]
             part = seen if slice_name == OVERALL else seen.rows(rows[slice_name])
-            for metric in self.found[key]:
-                metric.update(part)
+            for name, metric in zip(self.metrics, self.found[key], strict=True):
+                with blamed("metric", name):
+                    metric.update(part)
 
     def fail(self, seen: Evaluated, scene_ids: Sequence[str], steps: np.ndarray) -> None:
         """Keep the worst moment of each of the worst scenes."""
@@ -130,12 +132,22 @@ class _Tally:
         """Return the measures, overall first, then the slices by name."""
         order = sorted(self.found, key=lambda key: (key[0] != OVERALL, key[0]))
         measures = [
-            Measure(metric.name, slice_name, model, metric.value(), metric.count, metric.unit, metric.better)
+            _measure(name, metric, slice_name, model)
             for slice_name, model in order
-            for metric in self.found[slice_name, model]
+            for name, metric in zip(self.metrics, self.found[slice_name, model], strict=True)
         ]
         failures = tuple(Failure(scene_id, step, error) for error, scene_id, step in self.worst)
         return Evaluation(tuple(measures), failures, self.samples)
+
+
+def _made(name: str, make: MetricFactory) -> Metric:
+    with blamed("metric", name):
+        return make()
+
+
+def _measure(name: str, metric: Metric, slice_name: str, model: str) -> Measure:
+    with blamed("metric", name):
+        return Measure(metric.name, slice_name, model, metric.value(), metric.count, metric.unit, metric.better)
 
 
 def _rows_by_slice(

@@ -16,6 +16,7 @@ from isthmus.loop.ingest.commit import parts, reject_rows, slice_of
 from isthmus.loop.ingest.journal import Journal, UnitDone
 from isthmus.loop.ingest.states import COMMITTED, EXTRACTING, STAGED
 from isthmus.loop.ingest.work import Source, UnitTask, recipe
+from isthmus.loop.plugin import one_line
 from isthmus.loop.record import Reject, Unit
 from isthmus.loop.tables import LoopTables
 from isthmus.state.lock import held
@@ -144,9 +145,8 @@ class Ingest:
         except IsthmusError:
             raise
         except Exception as error:  # a job type may raise anything, and is named for it
-            said = " ".join(f"{type(error).__name__}: {error}".split())
             raise SourceError(
-                f"source {source.name!r} (job type {source.job_type!r}) cannot list {day}: {said}",
+                f"source {source.name!r} (job type {source.job_type!r}) cannot list {day}: {one_line(error)}",
                 "correct its settings, or the job type",
             ) from error
         twice = [key for key, count in Counter(unit.key for unit in units).items() if count > 1]

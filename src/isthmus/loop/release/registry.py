@@ -171,6 +171,11 @@ class Registry:
             self._reached("new champion set")
             return self._get(connection, model_id)
 
+    def relocate(self, model_id: str, folder_uri: str) -> None:
+        """Note that the very same folder of a model lies elsewhere now: its site was moved."""
+        with self.store.transaction() as connection:
+            connection.execute("UPDATE model SET folder = ? WHERE model_id = ?", (folder_uri, model_id))
+
     def rollback(self, pipeline: str, why: str = "") -> Model:
         """Retire the champion and bring back the one before it, in one transaction; returns the restored one.
 

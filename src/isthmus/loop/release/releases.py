@@ -42,7 +42,8 @@ class Reconciled:
 
     `adopted` are models whose folder stood complete without a row; `removed` half-written folders; `missing`
     models whose folder is gone; `damaged` folders that nobody entered and that do not verify (left as they
-    are, with the reason); `repointed` pipelines whose pointer lagged.
+    are, with the reason); `repointed` pipelines whose pointer lagged; `moved` models that came along when the
+    site was moved.
     """
 
     adopted: tuple[str, ...] = ()
@@ -50,6 +51,7 @@ class Reconciled:
     missing: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
     repointed: tuple[str, ...] = ()
+    moved: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:
@@ -94,6 +96,7 @@ class Releases:
 
         Raises Corrupt where a byte of the folder changed, and what `Registry.promote` raises.
         """
+        self._came_along(self.registry.get(model_id))
         model = self.registry.get(model_id)
         folders.verify(model.folder, model.manifest)
         promoted = self.registry.promote(model_id, why, compared_with)
@@ -117,11 +120,12 @@ class Releases:
             for pipeline in self._root.folders():
                 for inner in self._root.within(pipeline).folders():
                     self._settle(pipeline, inner, adopted, removed, damaged)
+            moved = tuple(model.model_id for model in self.registry.list() if self._came_along(model))
             models = self.registry.list()
             missing = [m.model_id for m in models if not Place.of(m.folder).exists(folders.MANIFEST)]
             champions = [model.pipeline for model in models if model.state == CHAMPION]
             repointed = [pipeline for pipeline in champions if self._point(pipeline)]
-        return Reconciled(tuple(adopted), tuple(removed), tuple(missing), tuple(damaged), tuple(repointed))
+        return Reconciled(tuple(adopted), tuple(removed), tuple(missing), tuple(damaged), tuple(repointed), moved)
 
     def _settle(
         self, pipeline: str, inner: str, adopted: list[str], removed: list[str], damaged: list[str]
@@ -147,6 +151,23 @@ class Releases:
             adopted.append(inner)
         except (Corrupt, InputError) as error:
             damaged.append(f"{place.uri}: {error}")
+
+    def _came_along(self, model: Model) -> bool:
+        """Find a model's folder below the releases where its row names another place; returns whether it did.
+
+        That is so after the site was moved or copied. Only the folder with the very manifest is taken.
+        """
+        place = self._place(ModelId.parse(model.model_id))
+        if place.uri == model.folder or not place.exists(folders.MANIFEST):
+            return False
+        try:
+            _, digest = folders.read_manifest(place.uri)
+        except Corrupt:
+            return False  # left to those who look for damage
+        if digest != model.manifest:
+            return False
+        self.registry.relocate(model.model_id, place.uri)
+        return True
 
     def _adopt(self, place: Place, name: ModelId) -> None:
         """Enter a complete folder whose process died before its row. Raises Corrupt, InputError."""

@@ -34,15 +34,15 @@ from isthmus.loop.report.facts import (
     StatePassed,
 )
 from isthmus.loop.report.page import write as write_report
-from isthmus.loop.runs.folder import read_json, read_measures
+from isthmus.loop.runs.folder import ATTEMPT, read_json, read_measures
 from isthmus.loop.runs.judging import FAILURES, OFFLINE, SIMULATION, attempt_folder
 from isthmus.loop.runs.ledger import Run
 from isthmus.loop.runs.ledger import Step as Passed
 from isthmus.loop.runs.parts import Outcome, Parts
 from isthmus.loop.runs.selecting import tag_of
 from isthmus.loop.runs.states import OFFERED, RUN
-from isthmus.loop.runs.training import ATTEMPT
 from isthmus.loop.scene import Scene
+from isthmus.warehouse.export import export
 from isthmus.warehouse.idlist import IdList
 
 _SOFTWARE = ("isthmus", "torch", "numpy", "pylance", "duckdb", "onnx", "onnxruntime", "safetensors", "highway-env")
@@ -62,7 +62,8 @@ def release(parts: Parts, run: Run) -> Outcome:
 
     model_id = found.model_id if found else registry.allot(parts.name)
     if found is None:
-        parts.releases.publish(model_id, fill, _card(parts, run, model_id))
+        card = _card(parts, run, model_id)
+        parts.tables.waiting(lambda: parts.releases.publish(model_id, fill, card), parts.report)
     if parts.settings.release == "manual":
         why = f"{model_id} waits for: isthmus loop release {model_id}"
         return Outcome("offered", why, {"model": model_id})
@@ -76,13 +77,12 @@ def release(parts: Parts, run: Run) -> Outcome:
 
 
 def close(parts: Parts, run: Run, passed: Sequence[Passed], outcome: Outcome) -> None:
-    """Write the report of a run that ends now with `outcome`, and let its warehouse version go."""
+    """Write the report of a run that ends now with `outcome`."""
     now = parts.clock.now().isoformat()
     last = Passed(outcome.event, RUN.next(run.state, outcome.event), now, outcome.why)
     ended = dataclasses.replace(run, notes={**run.notes, **outcome.notes}, state=last.state, changed=now)
     if "version" in ended.notes:
         write_report(_report(parts, ended, (*passed, last)), parts.place(run).report)
-        unpin(parts, run)
 
 
 def unpin(parts: Parts, run: Run) -> None:
@@ -95,13 +95,8 @@ def _card(parts: Parts, run: Run, model_id: str) -> Card:
     notes, place = run.notes, parts.place(run)
     folder = attempt_folder(parts, run)
     attempt = read_json(folder / ATTEMPT)
-    champion, bound = parts.champion(run), parts.bound(run)
+    champion = parts.champion(run)
     incremental = notes["attempts"][-1] == "incremental"
-    rules = (
-        (RuleUsed(bound.text, str(bound.expression), {p.name: p.value for p in bound.parameters}),)
-        if bound
-        else ()
-    )
     settings: dict[str, Any] = {**attempt["settings"], "policy": attempt["policy"]}
     if tuned := parts.tuned(run):
         settings["tuned"] = tuned
@@ -118,7 +113,7 @@ def _card(parts: Parts, run: Run, model_id: str) -> Card:
         id_list_digest=notes["digest"],
         id_count=notes["count"],
         parent=champion.model_id if champion and incremental else None,
-        rules=rules,
+        rules=tuple(RuleUsed(**rule) for rule in notes.get("rules", ())),
         settings=settings,
         measures=(*read_measures(folder / OFFLINE), *read_measures(folder / SIMULATION)),
         decision=notes["decision"]["sentence"],
@@ -150,7 +145,7 @@ def _report(parts: Parts, run: Run, passed: Sequence[Passed]) -> RunReport:
         decision=_decision(notes["decision"]) if judged else None,
         model_id=notes.get("model", ""),
         champion_id=notes["champion"],
-        seed=parts.settings.train.seed,
+        seed=read_json(folder / ATTEMPT)["settings"]["seed"] if folder else parts.settings.train.seed,
         folder=str(place.path),
         commands=_commands(parts, run),
         digests={"ID list": notes["digest"], **_model_digests(parts, notes.get("model", ""))},
@@ -181,9 +176,12 @@ def _model_digests(parts: Parts, model_id: str) -> dict[str, str]:
 
 def _selection(parts: Parts, run: Run) -> Selection:
     notes, place = run.notes, parts.place(run)
-    ids = IdList.read(place.ids).ids.to_pylist()
-    sql = "FROM scenes WHERE scene_id IN (SELECT unnest(?::VARCHAR[]))"
-    rows = parts.tables.olap.query(f"SELECT source, day, tags {sql}", [ids]).to_pylist()
+    sources, days, tags = Counter[str](), Counter[str](), Counter[str]()
+    table = parts.tables.scenes.at(notes["version"])
+    for batch in export(table, IdList.read(place.ids), ("source", "day", "tags")):
+        sources.update(batch["source"].to_pylist())
+        days.update(str(day) for day in batch["day"].to_pylist())
+        tags.update(tag for found in batch["tags"].to_pylist() for tag in found or ())
     return Selection(
         table=str(parts.tables.name("scenes")),
         version=notes["version"],
@@ -191,9 +189,9 @@ def _selection(parts: Parts, run: Run) -> Selection:
         id_list_digest=notes["digest"],
         count=notes["count"],
         where=run.ask.where,
-        by_source=Counter(row["source"] for row in rows),
-        by_day=Counter(str(row["day"]) for row in rows),
-        by_tag=Counter(tag for row in rows for tag in row["tags"]),
+        by_source=sources,
+        by_day=days,
+        by_tag=tags,
         splits=notes.get("samples", {}),
     )
 

@@ -14,6 +14,9 @@ from isthmus.core.errors import Corrupt
 from isthmus.loop.measure import Measure
 from isthmus.state.files import replacing
 
+ATTEMPT = "attempt.json"
+"""What the report and the card say of one training."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:

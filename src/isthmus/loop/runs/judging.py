@@ -15,8 +15,10 @@ from isthmus.loop.forecasting.metrics import metrics
 from isthmus.loop.forecasting.offline import evaluate
 from isthmus.loop.forecasting.release import load_forecaster
 from isthmus.loop.forecasting.shards import COLUMNS, scenes_in
+from isthmus.loop.mining.pinned import Pinned
 from isthmus.loop.mining.slices import slices
-from isthmus.loop.runs.folder import read_measures, write_json, write_measures
+from isthmus.loop.plugin import blamed
+from isthmus.loop.runs.folder import ATTEMPT, read_json, read_measures, write_json, write_measures
 from isthmus.loop.runs.ledger import Run
 from isthmus.loop.runs.parts import Outcome, Parts
 from isthmus.loop.scene import Scene
@@ -46,7 +48,7 @@ def evaluate_offline(parts: Parts, run: Run) -> Outcome:
     found = evaluate(
         export(table, test, COLUMNS),
         _forecasters(parts, run, folder) | {ConstantVelocity.name: ConstantVelocity()},
-        slices(parts.tables.olap, ids, parts.catalogue, rules),
+        slices(Pinned(table, test), ids, parts.catalogue, rules),
         metrics(chosen.metrics or None),
         failures=chosen.failures,
         report=parts.report,
@@ -61,8 +63,12 @@ def simulate(parts: Parts, run: Run) -> Outcome:
     folder, chosen = attempt_folder(parts, run), parts.settings.simulation
     scenes = list(islice(_replayed(parts, run), chosen.scenes))
     rules = [*parts.settings.evaluation.rules, *([run.ask.rule] if run.ask.rule else [])]
-    named = slices(parts.tables.olap, [s.scene_id for s in scenes], parts.catalogue, list(dict.fromkeys(rules)))
-    _, settings = parts.parameters(run)
+    ids = [scene.scene_id for scene in scenes]
+    rows = Pinned(parts.tables.scenes.at(run.notes["version"]), ids)
+    named = slices(rows, ids, parts.catalogue, list(dict.fromkeys(rules)))
+    settings = PolicySettings(
+        **read_json(folder / ATTEMPT)["policy"]
+    )  # that of the card, whatever the TOML says now
     measures, poor = [], []
     for model, forecaster in _forecasters(parts, run, folder).items():
         episodes = list(drive(parts, scenes, settings, forecaster))
@@ -84,10 +90,11 @@ def drive(
     """Let the policy under test drive in the simulators named, or in all of the pipeline."""
     chosen = parts.settings.simulation
     for name in chosen.simulators if simulators is None else simulators:
-        kind = simulator(name)
-        own: dict[str, Any] = dict(chosen.settings.get(name, {}))
-        under_test = policy(chosen.policy, settings, forecaster)
-        yield from kind(kind.Settings(**own)).episodes(scenes, under_test, parts.report)
+        with blamed("simulator", name):
+            kind = simulator(name)
+            own: dict[str, Any] = dict(chosen.settings.get(name, {}))
+            under_test = policy(chosen.policy, settings, forecaster)
+            yield from kind(kind.Settings(**own)).episodes(scenes, under_test, parts.report)
 
 
 def make_decision(parts: Parts, run: Run) -> Outcome:

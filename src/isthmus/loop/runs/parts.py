@@ -11,6 +11,7 @@ from isthmus.core.errors import InputError
 from isthmus.core.ports import Clock
 from isthmus.core.progress import Report
 from isthmus.loop.forecasting.settings import TrainSettings
+from isthmus.loop.forecasting.split import SplitSettings
 from isthmus.loop.release.place import Place
 from isthmus.loop.release.registry import Model
 from isthmus.loop.release.releases import Releases
@@ -79,6 +80,14 @@ class Parts:
         found = run.notes.get("tuned") or (champion.card.settings.get("tuned") if champion else None) or {}
         train = replace(self.settings.train, **found.get("train", {}))
         return train, replace(self.settings.policy, **found.get("policy", {}))
+
+    def split(self, run: Run) -> SplitSettings:
+        """Return how scenes are parted: as the site said when the run began, whatever it says by now.
+
+        Another split in the middle of a run would train on what an earlier step validated on.
+        """
+        begun = run.notes.get("split")
+        return SplitSettings(**begun) if begun else self.settings.split
 
     def tuned(self, run: Run) -> Mapping[str, Any]:
         """Return what tuning found, in this run or for the champion; empty where nothing was tuned."""

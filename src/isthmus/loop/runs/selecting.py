@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pyarrow as pa
@@ -12,8 +13,10 @@ from isthmus.core.progress import Progress
 from isthmus.loop.forecasting.split import parts_of
 from isthmus.loop.mining.lists import listed, without_rule
 from isthmus.loop.mining.mine import Mined, mine
+from isthmus.loop.release.card import RuleUsed
 from isthmus.loop.release.registry import Model
-from isthmus.loop.runs.folder import write_json
+from isthmus.loop.rules.bind import BoundRule
+from isthmus.loop.runs.folder import RunFolder, write_json
 from isthmus.loop.runs.ledger import Run
 from isthmus.loop.runs.parts import Outcome, Parts
 from isthmus.warehouse.idlist import IdList, stored_digest
@@ -29,15 +32,18 @@ def select(parts: Parts, run: Run) -> Outcome:
     bound = parts.bound(run)
     where = parts.catalogue.where(run.ask.where) if run.ask.where else None
     warehouse = str(tables.name("scenes"))
-    mined = mine(tables.olap, "scenes", bound, where, warehouse=warehouse, version=version)
+    with tables.olap.read() as view:  # one reader: an ingest may publish other rows meanwhile
+        mined = mine(view, "scenes", bound, where, warehouse=warehouse, version=version)
+        everything = view.query(_ALL)
     if not mined.count:
         asked = f"the rule {run.ask.rule!r}" if run.ask.rule else "the table"
         return Outcome("nothing", f"{asked} gives no scene among {mined.considered}")
     tables.scenes.at(mined.version).pin(tag_of(run))
     listed(mined, parts.clock.now()).write(place.ids)
-    everything = tables.olap.query(_ALL)
     champion = parts.releases.registry.champion(parts.name)
     notes: dict[str, Any] = {"version": mined.version, "count": mined.count, "considered": mined.considered}
+    notes["split"] = dataclasses.asdict(parts.settings.split)
+    notes["rules"] = [dataclasses.asdict(_used(bound))] if bound else []
     notes["digest"] = stored_digest(place.ids)
     notes["champion"] = champion.model_id if champion else ""
     notes |= _against_champion(parts, run, champion, mined, everything)
@@ -53,6 +59,10 @@ def select(parts: Parts, run: Run) -> Outcome:
 def _write_list(parts: Parts, place: str, rows: pa.Table, version: int, why: str) -> None:
     table, name = parts.tables.scenes, str(parts.tables.name("scenes"))
     without_rule(rows, why, name, version, parts.clock.now(), table.identity).write(place)
+
+
+def _used(bound: BoundRule) -> RuleUsed:
+    return RuleUsed(bound.text, str(bound.expression), {p.name: p.value for p in bound.parameters})
 
 
 def tag_of(run: Run) -> str:
@@ -75,12 +85,12 @@ def _against_champion(
     if champion is None:
         return {"fresh": 0, "old": 0}
     try:
-        seen = IdList.read(champion.card.id_list).ids
+        seen = _seen_by(parts, champion)
     except (IsthmusError, OSError) as error:
         return {"fresh": 0, "old": 0, "unknown": f"the champion's ID list cannot be read: {error}"}
     place, ids = parts.place(run), mined.ids
-    fresh = ids.filter(pc.invert(pc.is_in(ids["id"], value_set=seen.combine_chunks())))
-    seen_now = everything.filter(pc.is_in(everything["id"], value_set=seen.combine_chunks()))
+    fresh = ids.filter(pc.invert(pc.is_in(ids["id"], value_set=seen)))
+    seen_now = everything.filter(pc.is_in(everything["id"], value_set=seen))
     old = seen_now.filter(pc.invert(pc.is_in(seen_now["id"], value_set=ids["id"].combine_chunks())))
     if not fresh.num_rows or fresh.num_rows == ids.num_rows:
         fresh = fresh.slice(0, 0)  # all or nothing is new: the whole list is what is learned from
@@ -90,6 +100,26 @@ def _against_champion(
         if table.num_rows:
             _write_list(parts, getattr(place, name), table, mined.version, f"{name} to the champion")
     return {"fresh": fresh.num_rows, "old": old.num_rows}
+
+
+def _seen_by(parts: Parts, champion: Model) -> pa.Array:
+    """Return the ids that a model was trained on: those of its list, and of the models that it started from.
+
+    The list is looked for in the folder of the model's run first: the place on the card is that of the site
+    before it was moved.
+    """
+    ids: list[pa.ChunkedArray] = []
+    model: Model | None = champion
+    while model is not None:
+        card = model.card
+        own = RunFolder(parts.folder / card.run_id).ids
+        try:
+            known = own if stored_digest(own) == card.id_list_digest else card.id_list
+        except (IsthmusError, OSError):
+            known = card.id_list
+        ids.append(IdList.read(known).ids)
+        model = parts.releases.registry.get(card.parent) if card.parent else None
+    return pc.unique(pa.chunked_array([chunk for found in ids for chunk in found.chunks], pa.string()))
 
 
 def _test_groups(parts: Parts, everything: pa.Table) -> list[str]:

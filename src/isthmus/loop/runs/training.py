@@ -15,13 +15,11 @@ from isthmus.loop.forecasting.job import Trained, TrainJob
 from isthmus.loop.forecasting.settings import TrainSettings
 from isthmus.loop.forecasting.shards import COLUMNS, Shards, write_shards
 from isthmus.loop.forecasting.split import parts_of
-from isthmus.loop.runs.folder import write_json
+from isthmus.loop.runs.folder import ATTEMPT, write_json
 from isthmus.loop.runs.ledger import Run
 from isthmus.loop.runs.parts import Outcome, Parts
 from isthmus.warehouse.export import export
 from isthmus.warehouse.idlist import IdList, stored_digest
-
-ATTEMPT = "attempt.json"
 
 
 def export_samples(parts: Parts, run: Run) -> Outcome:
@@ -139,5 +137,5 @@ def split_of(parts: Parts, run: Run, *cut: Shards) -> dict[str, str]:
     for shards in cut:
         sizes.update(shards.group_counts)
     rest = {group: size for group, size in sizes.items() if group not in test}
-    split = parts_of(rest, dataclasses.replace(parts.settings.split, test=0.0))
+    split = parts_of(rest, dataclasses.replace(parts.split(run), test=0.0))
     return {**split, **dict.fromkeys(sizes.keys() & test, "test")}
