@@ -14,6 +14,7 @@ import click
 
 from isthmus.core.errors import ConfigError, IsthmusError
 from isthmus.faces.cli import loop, mining, scenes, setup
+from isthmus.faces.cli.extras import missing_extra
 from isthmus.faces.cli.root import isthmus
 from isthmus.faces.cli.screen import say
 
@@ -50,6 +51,9 @@ def run(arguments: Sequence[str]) -> int:
         return _end(error, 130, debug)
     except SystemExit:  # click's and rich's answer to a reader that went away, such as head
         return 0
+    except ModuleNotFoundError as error:
+        say(f"isthmus: {missing_extra(error)}")
+        return _end(error, 2, debug)
     except (OSError, MemoryError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or "out of memory"
         where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""

@@ -8,19 +8,24 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from apscheduler.schedulers.blocking import BlockingScheduler
-from apscheduler.triggers.cron import CronTrigger
-
-from isthmus.core.errors import InputError
+from isthmus.core.errors import InputError, MissingExtra
 from isthmus.core.ports import Clock
 from isthmus.state.store import Store
+
+if TYPE_CHECKING:
+    from apscheduler.triggers.cron import CronTrigger
 
 _MIGRATIONS = ("CREATE TABLE schedule (trigger TEXT PRIMARY KEY, cron TEXT NOT NULL, seen TEXT NOT NULL)",)
 
 
 def cron(text: str, timezone: str = "UTC") -> CronTrigger:
-    """Parse a five-field cron expression. Raises InputError saying which field is wrong."""
+    """Parse a five-field cron expression. Raises InputError saying which field is wrong, MissingExtra."""
+    try:
+        from apscheduler.triggers.cron import CronTrigger
+    except ImportError as error:
+        raise MissingExtra.named("APScheduler, which triggers by time need,", "loop") from error
     try:
         return CronTrigger.from_crontab(text, timezone=timezone)
     except (ValueError, LookupError) as error:
@@ -77,6 +82,8 @@ class Scheduler:
     def serve(self, fire: Callable[[Schedule], None]) -> None:
         """Fire what was missed, then wait and fire until interrupted. One fires at a time; late ones fire once."""
         self.serve_due(fire)
+        from apscheduler.schedulers.blocking import BlockingScheduler
+
         waiting = BlockingScheduler(
             timezone=datetime.UTC, executors={"default": {"type": "threadpool", "max_workers": 1}}
         )
