@@ -6,7 +6,7 @@ from isthmus.core.errors import MissingExtra
 
 _BROUGHT_BY = {
     "warehouse": ("blake3", "duckdb", "fsspec", "lance", "numpy", "pyarrow", "sqlglot"),
-    "loop": ("apscheduler", "gymnasium", "highway_env", "jinja2", "matplotlib", "rosbags", "scipy"),
+    "loop": ("apscheduler", "gymnasium", "highway_env", "jinja2", "matplotlib", "rosbags"),
     "train": ("onnx", "onnxruntime", "optuna", "safetensors", "torch"),
 }
 
