@@ -76,7 +76,7 @@ def count(site: Site, table: str = "scenes") -> int:
 
 def fetch(site: Site, scene_id: str) -> dict[str, Any]:
     """Fetch one scene with its complex field. Raises UnknownName with the nearest ids."""
-    site.tables.level()
+    site.tables.level_unless_busy()
     quoted = scene_id.replace("'", "''")
     for batch in site.tables.scenes.scan(where=f"scene_id = '{quoted}'"):
         for row in batch.to_pylist():

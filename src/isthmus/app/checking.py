@@ -52,4 +52,4 @@ def _unheld(site: Site, config: SiteConfig) -> Iterator[str]:
     for name in site.catalogue.names():
         lacking = sorted(fields_of(site.catalogue.bind(name).expression) - held)
         if lacking:
-            yield f"rule {name} cannot be mined: core_fields lacks {', '.join(lacking)}"
+            yield f"rule {name} can be neither mined nor judged as a slice: core_fields lacks {', '.join(lacking)}"

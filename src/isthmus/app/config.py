@@ -17,6 +17,9 @@ from isthmus.loop.runs.schedule import cron
 from isthmus.loop.runs.settings import PipelineSettings
 from isthmus.loop.sources.port import job_type
 
+ALWAYS = ("scene_id", "day", "source", "leak_group", "tags", "duration_s", "distance_m", "speed_mean")
+"""The simple fields that the OLAP always holds: runs, slices and statistics ask for them."""
+
 
 @dataclass(frozen=True, slots=True)
 class SitePart:
@@ -46,7 +49,13 @@ class WarehousePart:
     compression: Literal["zstd", "none"] = setting(
         "compression of the complex field: zstd is half the size, none loads faster", default="zstd"
     )
-    core_fields: tuple[str, ...] = setting("simple fields that the OLAP holds; empty means all", default=())
+    core_fields: tuple[str, ...] = setting(
+        f"simple fields that the OLAP holds, beside {', '.join(ALWAYS)}; empty means all", default=()
+    )
+
+    def __post_init__(self) -> None:
+        if self.core_fields:
+            object.__setattr__(self, "core_fields", tuple(dict.fromkeys((*ALWAYS, *self.core_fields))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,16 +61,22 @@ def demonstrate(folder: Path, report: Report) -> Iterator[Chapter | Happened]:
     for asked in ("cut_in", rule):
         out = folder / f"{'cut_ins' if asked == 'cut_in' else 'braking'}.parquet"
         found = mine_site(site, MineAsk(asked, out=str(out)))
-        yield Happened(f"mine {asked}", f"{found.rows.num_rows} of {found.considered} scenes, listed in {out}")
+        yield Happened("mine", f"{asked}: {found.rows.num_rows} of {found.considered} scenes, listed in {out}")
     pipeline = site.pipeline("forecast")
     yield Chapter("Train on all scenes, evaluate, decide")
-    yield from _told("first run", "all scenes", pipeline.fire("demo", Ask(mode="full")))
+    yield from _told("first run", pipeline.fire("demo", Ask(mode="full")))
     yield Chapter("Train on the mined scenes, compare with the champion, decide")
-    yield from _told("second run", rule, pipeline.fire("demo", Ask(rule=rule)))
+    yield from _told("second run", pipeline.fire("demo", Ask(rule=rule)))
     champion = site.registry.champion("forecast")
-    yield Happened("champion", plain(champion.folder) if champion else "none")
+    yield Happened("champion", _near(plain(champion.folder)) if champion else "none")
     for run in site.ledger.runs("forecast")[:1]:
-        yield Happened("report", str(site.run_folder(run.id).report))
+        yield Happened("report", _near(str(site.run_folder(run.id).report)))
+
+
+def _near(place: str) -> str:
+    """Write a path from the present folder where it lies within."""
+    path = Path(place)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else place
 
 
 def _ingested(site: Site) -> Iterator[Happened]:
@@ -90,10 +96,10 @@ def _ingested(site: Site) -> Iterator[Happened]:
     )
 
 
-def _told(what: str, scenes: str, run: Run) -> Iterator[Happened]:
+def _told(what: str, run: Run) -> Iterator[Happened]:
     decision = (run.notes.get("decision") or {}).get("sentence", "")
     trained = ", then ".join(run.notes.get("attempts", ()))
     yield Happened(
-        f"{what}, {scenes}",
+        what,
         f"{run.notes.get('count', 0)} scenes, training: {trained or 'none'}; {run.state}. {decision}".strip(),
     )

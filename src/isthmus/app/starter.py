@@ -159,11 +159,15 @@ def write_site(folder: Path, samples: Path | None = None, *, small: bool = False
     """Write a site's TOML and a rule catalogue into `folder`; returns the TOML.
 
     With `samples` it declares sources over the real samples. `small` keeps everything quick, for a first look.
-    Raises InputError where a site is there already.
+    Raises InputError where a site is there already, or no samples are.
     """
     path = folder / "isthmus.toml"
     if path.exists():
         raise InputError(f"{path} is there already", "choose another folder, or edit that file")
+    if samples and not (samples / "driving").is_dir():
+        raise InputError(
+            f"{samples} holds no samples", "name a folder that has driving/ in it, or leave --samples out"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     text = _SITE.format(
         name=_plain_name(folder),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from isthmus.core.errors import InputError, IsthmusError
+from isthmus.core.errors import Busy, InputError, IsthmusError
 from isthmus.core.progress import Progress
 from isthmus.faces.cli.root import Commands, isthmus, open_site, pairs
 from isthmus.faces.cli.screen import Screen, say
@@ -124,7 +124,10 @@ def serve(ctx: click.Context, once: bool) -> None:
             say(f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S} trigger {schedule.name}")
             try:
                 say(fire(ctx.obj, schedule.name, screen))
-            except IsthmusError as error:  # one trigger that fails must not end the others
+            except Busy as error:
+                say(f"trigger {schedule.name}: {error}; it fires as soon as that is free")
+                raise
+            except (IsthmusError, OSError) as error:  # one trigger that fails must not end the others
                 say(f"trigger {schedule.name}: {error}")
                 screen(Progress(f"trigger {schedule.name}", 0, note="failed"))
 
@@ -244,7 +247,7 @@ def _tell(ctx: click.Context, run_id: str) -> None:
 
 def _facts(site: Site, run: Run, report: Path) -> Iterator[str]:
     """What is worth telling of a run beside its steps."""
-    from isthmus.app.asking import empty_hint
+    from isthmus.app.asking import count, empty_hint
 
     yield f"run {run.id}: {run.state}" + (f" ({run.error})" if run.error else "")
     set_to = ", ".join(f"{name}={value}" for name, value in (run.ask.settings or {}).items())
@@ -261,7 +264,7 @@ def _facts(site: Site, run: Run, report: Path) -> Iterator[str]:
         yield f"model: {run.notes['model']}"
     if run.is_open:
         yield f"go on with: isthmus loop resume {run.id}, or end it: isthmus loop cancel {run.id}"
-    if not run.is_open and not run.notes.get("considered", 1):
+    if not run.is_open and not run.notes.get("attempts") and not count(site):
         yield empty_hint(site)
 
 

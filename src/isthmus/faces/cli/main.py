@@ -13,12 +13,12 @@ from collections.abc import Sequence
 import click
 
 from isthmus.core.errors import ConfigError, IsthmusError
-from isthmus.faces.cli import loop, mining, scenes, setup
+from isthmus.faces.cli import loop, mining, scenes, setup, warehouse
 from isthmus.faces.cli.extras import missing_extra
 from isthmus.faces.cli.root import isthmus
 from isthmus.faces.cli.screen import say
 
-COMMANDS = (setup, scenes, mining, loop)
+COMMANDS = (setup, scenes, mining, loop, warehouse)
 """The modules whose import adds commands to the root."""
 
 ORDER = ("demo", "init", "check", "keys", "sources", "ingest", "query", "scenes", "rules", "mine", "loop", "olap")

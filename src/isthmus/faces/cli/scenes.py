@@ -94,13 +94,13 @@ def query(ctx: click.Context, sql: str, form: str | None, out: Path | None, limi
 
     with Screen() as screen:
         site = open_site(ctx, screen)
-        site.tables.level()
+        site.tables.level_unless_busy()
         found = rows(site, sql, limit)
         hint = empty_hint(site) if not found.num_rows and not count(site) else ""
     if form != "table":
         write_rows(found, form, out)
         if out:
-            say(f"{found.num_rows} rows in {out}")
+            say(f"{found.num_rows} {'row' if found.num_rows == 1 else 'rows'} in {out}")
         return
     shown = table(found.column_names, _rows(found), cut=limit is None)
     if hint:
@@ -153,7 +153,7 @@ def stats(ctx: click.Context, by: By, where: str) -> None:
 
     with Screen() as screen:
         site = open_site(ctx, screen)
-        site.tables.level()
+        site.tables.level_unless_busy()
         bound = [site.catalogue.bind(name) for name in site.catalogue.names()]
         condition = site.catalogue.where(where) if where else None
         found = statistics(site.tables.olap, "scenes", by, bound, condition)

@@ -68,5 +68,5 @@ def require(olap: Asked, table: str, names: Iterable[str]) -> None:
         if name not in held:
             raise UnknownName(
                 f"field {name!r} is not in the OLAP's table {table!r}",
-                "add it to the fields that the OLAP holds and rebuild it",
+                "add it to core_fields under [warehouse]: the OLAP loads it by itself",
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from isthmus.loop.mining.held import KEY, TABLE, Asked, fields_of, one_moment, quoted, require
+from isthmus.loop.mining.held import KEY, TABLE, Asked, columns, fields_of, one_moment, quoted, require
 from isthmus.loop.rules.bind import BoundRule
 from isthmus.loop.rules.catalogue import Catalogue
 from isthmus.loop.rules.compile import compiled
@@ -16,15 +16,19 @@ def slices(
     """Say for each scene which slices it belongs to: its rules in the order asked, its tags, its source.
 
     A rule given by its text has its default parameters. A rule that is null for a scene does not hold. Scenes
-    that are not in the OLAP are not in the answer. Raises UnknownName, ConditionError for a rule.
+    that are not in the OLAP are not in the answer, nor are rules whose fields it does not hold. Raises
+    UnknownName, ConditionError for a rule.
     """
     bound = [rule if isinstance(rule, BoundRule) else catalogue.bind(rule) for rule in rules]
-    conditions = [compiled(rule.expression) for rule in bound]
-    columns = [f"coalesce({made.sql}, FALSE) AS rule_{number}" for number, made in enumerate(conditions)]
     with one_moment(olap) as view:
-        require(view, table, {KEY, "source", "tags", *fields_of(*(rule.expression for rule in bound))})
+        there = columns(view, table)
+        if not {KEY, "source", "tags"} <= there:
+            require(view, table, {KEY, "source", "tags"})
+        bound = [rule for rule in bound if fields_of(rule.expression) <= there]
+        conditions = [compiled(rule.expression) for rule in bound]
+        truths = [f"coalesce({made.sql}, FALSE) AS rule_{number}" for number, made in enumerate(conditions)]
         found = view.query(
-            f"SELECT {', '.join([KEY, 'source', 'tags', *columns])} FROM {quoted(table)} "
+            f"SELECT {', '.join([KEY, 'source', 'tags', *truths])} FROM {quoted(table)} "
             f"WHERE {KEY} IN (SELECT unnest(?::VARCHAR[]))",
             [*(value for made in conditions for value in made.parameters), list(ids)],
         )
