@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 
 from isthmus.app.asking import count
 from isthmus.app.site import Site
 from isthmus.core.errors import InputError
+from isthmus.core.expression import Expression
 from isthmus.core.progress import Progress
 from isthmus.loop.mining.held import KEY, columns, fields_of, quoted
 from isthmus.loop.mining.mine import mine
 from isthmus.loop.mining.similar import similar
+from isthmus.loop.rules.bind import BoundRule
 from isthmus.warehouse.export import ExportManifest, export, write_export
 from isthmus.warehouse.idlist import IdList
+from isthmus.warehouse.olap import positions_of
 from isthmus.warehouse.place import as_uri, file_system, local_path
+from isthmus.warehouse.query import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,29 +69,13 @@ def mine_site(site: Site, ask: MineAsk) -> Found:
     _refuse_contrary(ask)
     bound = site.catalogue.bind(ask.rule, dict(ask.settings or {})) if ask.rule else None
     where = site.catalogue.where(ask.where) if ask.where else None
-    version = site.tables.level()
-    table, olap = site.tables.scenes.at(version), site.tables.olap
+    site.tables.level()
     site.report(Progress("mine", 0))
     spoken = tuple(sorted(fields_of(bound.expression if bound else None, where) - {KEY}))
-    if ask.like:
-        rows = similar(olap, "scenes", ask.like, min(ask.count, ask.limit or ask.count), where)
-        others = max(count(site) - 1, 0)
-        found = Found(rows, others, rows.num_rows, 0, f"the scenes most like {ask.like}", spoken)
-        said = {"rule": f"like {ask.like}", "parameters": {"count": ask.count}}
-    else:
-        mined = mine(
-            olap,
-            "scenes",
-            bound,
-            where,
-            warehouse=str(site.tables.name("scenes")),
-            version=version,
-            limit=ask.limit,
-            suppress=ask.suppress,
-        )
-        explanation = bound.explanation if bound else f"where {where}"
-        found = Found(mined.ids, mined.considered, mined.matched, mined.suppressed, explanation, spoken)
-        said = {"rule": mined.rule, "parameters": dict(mined.parameters)}
+    with site.tables.olap.read() as view:  # one reader: an ingest may publish other rows meanwhile
+        version = positions_of(view)["scenes"].version
+        found, said = _found(site, ask, view, bound, where, version, spoken)
+    table = site.tables.scenes.at(version)
     ids = IdList.of(
         found.rows.select(["id", "_rowid"]),
         table.uri,
@@ -100,6 +89,36 @@ def mine_site(site: Site, ask: MineAsk) -> Found:
     exported = write_export(export(table, ids), ask.export) if ask.export else None
     site.report(Progress("mine", ids.count, ids.count, "scenes"))
     return replace(found, out=plain(out), exported=exported, exported_to=plain(exported.uri) if exported else "")
+
+
+def _found(
+    site: Site,
+    ask: MineAsk,
+    view: Reading,
+    bound: BoundRule | None,
+    where: Expression | None,
+    version: int,
+    spoken: tuple[str, ...],
+) -> tuple[Found, dict[str, Any]]:
+    """Find the rows, and say for the ID list how they were found."""
+    if ask.like:
+        rows = similar(view, "scenes", ask.like, min(ask.count, ask.limit or ask.count), where)
+        others = max(count(site) - 1, 0)
+        found = Found(rows, others, rows.num_rows, 0, f"the scenes most like {ask.like}", spoken)
+        return found, {"rule": f"like {ask.like}", "parameters": {"count": ask.count}}
+    mined = mine(
+        view,
+        "scenes",
+        bound,
+        where,
+        warehouse=str(site.tables.name("scenes")),
+        version=version,
+        limit=ask.limit,
+        suppress=ask.suppress,
+    )
+    explanation = bound.explanation if bound else f"where {where}"
+    found = Found(mined.ids, mined.considered, mined.matched, mined.suppressed, explanation, spoken)
+    return found, {"rule": mined.rule, "parameters": dict(mined.parameters)}
 
 
 def with_fields(site: Site, found: Found, most: int) -> pa.Table:

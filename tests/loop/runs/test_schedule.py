@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isthmus.core.errors import InputError
+from isthmus.core.errors import Busy, InputError
 from isthmus.loop.runs.schedule import Schedule, Scheduler, cron, missed
 from isthmus.state.store import Store
 
@@ -89,3 +89,65 @@ def test_what_fires_is_marked_as_served_only_after_it_ran(tmp_path: Path) -> Non
 
 def _interrupt(schedule: Schedule) -> None:
     raise KeyboardInterrupt
+
+
+def test_what_meets_a_busy_pipeline_stays_due_and_fires_when_that_is_free(tmp_path: Path) -> None:
+    clock = Set("2026-11-20 03:00")
+    waiting = scheduler(tmp_path, clock)
+    waiting.due()
+    clock.set("2026-11-21 02:00")
+    tries: list[str] = []
+
+    def fire(schedule: Schedule) -> None:
+        tries.append(schedule.name)
+        if len(tries) == 1:
+            raise Busy("a run of forecast is already under way")
+
+    waiting.serve_due(fire)
+    assert waiting.due() == [NIGHTLY]
+    waiting.serve_due(fire)
+    waiting.serve_due(fire)
+    assert (tries, waiting.due()) == (["nightly"] * 2, [])
+
+
+def test_a_site_is_served_by_one_process_at_a_time(tmp_path: Path) -> None:
+    clock = Set("2026-11-20 03:00")
+    scheduler(tmp_path, clock).due()
+    clock.set("2026-11-21 02:00")
+
+    def fire(schedule: Schedule) -> None:
+        with pytest.raises(Busy, match="serving the triggers is already under way"):
+            scheduler(tmp_path, clock).serve_due(_interrupt)
+
+    one = scheduler(tmp_path, clock)
+    one.serve_due(fire)
+    assert one.due() == []
+
+
+def test_serving_looks_again_whatever_the_clock_does(tmp_path: Path) -> None:
+    clock = Set("2026-11-20 01:59")
+    fired: list[str] = []
+    script = iter(["2026-11-20 02:00", "2026-11-20 01:58", "2026-11-20 02:00", "2026-11-23 12:00", ""])
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        now = next(script)
+        if not now:
+            raise KeyboardInterrupt
+        clock.set(now)
+
+    with pytest.raises(KeyboardInterrupt):
+        scheduler(tmp_path, clock).serve(lambda schedule: fired.append(f"{clock.at:%d %H:%M}"), wait)
+    assert fired == ["20 02:00", "23 12:00"], "once for each time, though the clock went back; once for all missed"
+    assert all(0 < seconds <= 30 for seconds in waits)
+
+
+def test_a_clock_that_was_a_year_ahead_does_not_silence_a_schedule_for_a_year(tmp_path: Path) -> None:
+    clock = Set("2027-11-20 03:00")
+    ahead = scheduler(tmp_path, clock)
+    ahead.due()
+    clock.set("2026-11-20 03:00")
+    assert ahead.due() == []
+    clock.set("2026-11-21 02:00")
+    assert ahead.due() == [NIGHTLY]

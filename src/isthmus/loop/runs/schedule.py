@@ -1,4 +1,4 @@
-"""Triggers by time. What fires when is decided here without a clock; APScheduler only waits.
+"""Triggers by time: APScheduler's cron triggers say when, the site's state what was served already.
 
 A schedule that was missed while the process was down, once or many times, fires once at start.
 """
@@ -6,16 +6,24 @@ A schedule that was missed while the process was down, once or many times, fires
 from __future__ import annotations
 
 import datetime
+import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from isthmus.core.errors import InputError, MissingExtra
+from isthmus.core.errors import Busy, InputError, MissingExtra
 from isthmus.core.ports import Clock
+from isthmus.state.lock import held
 from isthmus.state.store import Store
 
 if TYPE_CHECKING:
     from apscheduler.triggers.cron import CronTrigger
+
+LOOK_S = 30.0
+"""Seconds between two looks at what is due, at most."""
+_CLOCK_WAS_WRONG = datetime.timedelta(hours=1)
+"""Served later than now by more than this: the clock was ahead then, and the schedule counts from now."""
 
 _MIGRATIONS = ("CREATE TABLE schedule (trigger TEXT PRIMARY KEY, cron TEXT NOT NULL, seen TEXT NOT NULL)",)
 
@@ -62,7 +70,7 @@ class Scheduler:
         found = []
         for schedule in self._schedules.values():
             seen = self._seen(schedule)
-            if seen is None:
+            if seen is None or seen > now + _CLOCK_WAS_WRONG:
                 self.served(schedule)
             elif missed(cron(schedule.cron, schedule.timezone), seen, now):
                 found.append(schedule)
@@ -75,39 +83,46 @@ class Scheduler:
             sql.execute("REPLACE INTO schedule VALUES (?, ?, ?)", (schedule.name, schedule.cron, seen))
 
     def serve_due(self, fire: Callable[[Schedule], None]) -> None:
-        """Fire what was missed, once each, and return."""
+        """Fire what was missed, once each, and return. Raises Busy where another process serves the site.
+
+        What fires and raises Busy stays due; it is served once `fire` returns.
+        """
+        with self._alone():
+            self._look(fire)
+
+    def serve(self, fire: Callable[[Schedule], None], wait: Callable[[float], None] = time.sleep) -> None:
+        """Fire what was missed, then wait and fire until interrupted. One fires at a time; late ones fire once.
+
+        All happens in the calling thread, so that ctrl-C ends a run at once and not when it is done. What is due
+        is read anew from the state and the clock at each look: a clock that is set, or a machine that slept,
+        loses nothing. Raises Busy where another process serves the site.
+        """
+        with self._alone():
+            while True:
+                self._look(fire)
+                wait(self._until_next())
+
+    def _alone(self) -> AbstractContextManager[None]:
+        return held(self._store.path.with_name("schedule.lock"), "serving the triggers")
+
+    def _look(self, fire: Callable[[Schedule], None]) -> None:
         for schedule in self.due():
             self._fire(schedule, fire)
 
-    def serve(self, fire: Callable[[Schedule], None]) -> None:
-        """Fire what was missed, then wait and fire until interrupted. One fires at a time; late ones fire once."""
-        self.serve_due(fire)
-        from apscheduler.schedulers.blocking import BlockingScheduler
-
-        waiting = BlockingScheduler(
-            timezone=datetime.UTC, executors={"default": {"type": "threadpool", "max_workers": 1}}
-        )
-        for schedule in self._schedules.values():
-            waiting.add_job(
-                self._fire_own,
-                cron(schedule.cron, schedule.timezone),
-                args=(schedule, fire),
-                coalesce=True,
-                misfire_grace_time=None,
-                max_instances=1,
-                id=schedule.name,
-            )
-        waiting.start()
-
     def _fire(self, schedule: Schedule, fire: Callable[[Schedule], None]) -> None:
         at = self._clock.now()
-        fire(schedule)
+        try:
+            fire(schedule)
+        except Busy:
+            return  # still due at the next look
         self.served(schedule, at)  # after the run: a process killed in it finds the schedule due again
 
-    def _fire_own(self, schedule: Schedule, fire: Callable[[Schedule], None]) -> None:
-        """Fire from the scheduler's thread, with a connection that belongs to this thread."""
-        with Store(self._store.path) as store:
-            Scheduler(store, self._clock, self._schedules)._fire(schedule, fire)
+    def _until_next(self) -> float:
+        """Say how many seconds to wait until the next time of any schedule, LOOK_S at most."""
+        now = self._clock.now()
+        times = [cron(s.cron, s.timezone).get_next_fire_time(None, now) for s in self._schedules.values()]
+        left = [(time - now).total_seconds() for time in times if time is not None]
+        return min(max(0.5, min(left, default=LOOK_S)), LOOK_S)
 
     def _seen(self, schedule: Schedule) -> datetime.datetime | None:
         rows = self._store.rows(

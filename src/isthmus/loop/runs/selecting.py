@@ -21,6 +21,9 @@ from isthmus.loop.runs.ledger import Run
 from isthmus.loop.runs.parts import Outcome, Parts
 from isthmus.warehouse.idlist import IdList, stored_digest
 
+TAG = "run-"
+"""Begins the tags of the versions that runs read."""
+
 _ALL = "SELECT scene_id AS id, _rowid, leak_group FROM scenes"
 
 
@@ -67,7 +70,7 @@ def _used(bound: BoundRule) -> RuleUsed:
 
 def tag_of(run: Run) -> str:
     """Name the tag that keeps the run's warehouse version from being cleaned up."""
-    return f"run-{run.id}"
+    return f"{TAG}{run.id}"
 
 
 def _first_mode(asked: str, has_champion: bool) -> str:
