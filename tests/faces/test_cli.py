@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +53,16 @@ def said(capfd: pytest.CaptureFixture[str], site: Path, *words: str) -> tuple[in
         (["loop", "release", "forecast-20261120-9"], "forecast-20261120-9"),
         (["loop", "rollback"], "has no champion"),
         (["keys", "sitte"], "unknown table 'sitte'; did you mean 'site'?"),
+        (["mine", "cut_in", "--set", "gap_m=3", "--set", "gap_m=4"], "--set sets gap_m twice"),
+        (["mine", "--where", "speed_mean > 3", "--set", "gap_m=3"], "--set is for the parameters of a rule"),
+        (["mine", "cut_in", "--out", "nowhere://a/b.parquet"], "nowhere://a/b.parquet cannot be written"),
+        (["mine", "--like", "x", "--suppress", "0.1"], "--suppress and --like exclude each other"),
+        (["query", "SELECT 1", "--out", "result.xlsx"], "choose --format csv, jsonl or parquet"),
+        (["query", "SELECT 1 AS a, 2 AS a", "--format", "jsonl"], "two columns bear the same name"),
+        (["query", "SELECT INTERVAL 3 DAY", "--out", "result.parquet"], "parquet cannot hold this result"),
+        (["scenes", "show", "x", "--out", "x.jpg"], "let it end in .png"),
+        (["scenes", "stats", "--where", "sped_mean > 3"], "did you mean 'speed_mean'?"),
+        (["init", "new", "--samples", "."], "holds no samples"),
     ],
 )
 def test_a_wrong_command_ends_with_one_line_and_code_two(
@@ -132,3 +145,79 @@ def test_progress_in_a_pipe_is_json_lines(capfd: pytest.CaptureFixture[str], sit
     run(["--site", str(site), "ingest", "--source", "cars", "--day", "2026-11-20"])
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     assert {"stage": "ingest cars", "done": 1, "total": 1, "unit": "units"} in lines
+
+
+def test_a_group_without_a_command_shows_its_help(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["loop"]) == 2
+    said = capfd.readouterr().err
+    assert "Usage: isthmus loop" in said
+    assert len(said.splitlines()) > 10
+
+
+def test_no_line_of_the_help_is_cut_short(capfd: pytest.CaptureFixture[str]) -> None:
+    for words in ([], ["scenes"], ["rules"], ["loop"], ["olap"], ["warehouse"]):
+        assert run([*words, "--help"]) == 0
+        assert [line for line in capfd.readouterr().out.splitlines() if line[:2] == "  " and "..." in line] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["mine", "cut_in"], "isthmus ingest --source cars"),
+        (["scenes", "stats"], "isthmus ingest --source cars"),
+        (["query", "SELECT * FROM scenes"], "isthmus ingest --source cars"),
+        (["loop", "list"], "isthmus loop run"),
+        (["loop", "models"], "isthmus loop run"),
+        (["loop", "serve", "--once"], "isthmus loop triggers"),
+    ],
+)
+def test_an_empty_site_says_what_to_do(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, words: list[str], hint: str
+) -> None:
+    write_site(tmp_path)
+    code, lines = said(capfd, tmp_path, *words)
+    assert code == 0
+    assert hint in lines[-1]
+
+
+def test_an_error_that_nobody_foresaw_is_one_line_too(
+    capfd: pytest.CaptureFixture[str], site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setattr("isthmus.app.asking.rows", broken)
+    code, lines = said(capfd, site, "query", "SELECT 1")
+    assert (code, len(lines)) == (1, 1)
+    assert lines[0].startswith("isthmus: unexpected ZeroDivisionError: by nothing; isthmus --debug")
+    with pytest.raises(ZeroDivisionError):
+        run(["--debug", "--site", str(site), "query", "SELECT 1"])
+
+
+def piped(words: list[str], *, lines: int | None = None, **environment: str) -> tuple[int, bytes, bytes]:
+    """Run the program with pipes; with `lines`, its reader goes away after so many lines."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "isthmus", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **environment},
+    ) as program:
+        assert program.stdout is not None
+        assert program.stderr is not None
+        text = (
+            program.stdout.read() if lines is None else b"".join(program.stdout.readline() for _ in range(lines))
+        )
+        program.stdout.close()
+        errors = program.stderr.read()
+        return program.wait(), text, errors
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(site: Path) -> None:
+    sql = "SELECT scene_id FROM scenes, range(20000)"
+    code, text, errors = piped(["--site", str(site), "query", sql, "--format", "csv"], lines=1)
+    assert (code, text, errors) == (0, b'"scene_id"\n', b"")
+
+
+def test_a_terminal_that_knows_few_signs_gets_a_question_mark(site: Path) -> None:
+    code, text, errors = piped(["--site", str(site), "query", "SELECT 'é☃' AS a"], PYTHONIOENCODING="latin-1")
+    assert (code, text, errors) == (0, b"a\n\xe9?\n", b"")

@@ -21,7 +21,21 @@ from isthmus.faces.cli.screen import say
 COMMANDS = (setup, scenes, mining, loop, warehouse)
 """The modules whose import adds commands to the root."""
 
-ORDER = ("demo", "init", "check", "keys", "sources", "ingest", "query", "scenes", "rules", "mine", "loop", "olap")
+ORDER = (
+    "demo",
+    "init",
+    "check",
+    "keys",
+    "sources",
+    "ingest",
+    "query",
+    "scenes",
+    "rules",
+    "mine",
+    "loop",
+    "warehouse",
+    "olap",
+)
 """In which help lists them: as one comes to need them."""
 
 isthmus.commands = {name: isthmus.commands[name] for name in (*ORDER, *isthmus.commands)}

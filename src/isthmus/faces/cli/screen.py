@@ -86,7 +86,7 @@ class Screen:
                     self._close(name)
             task = self._running().add_task(progress.stage, total=progress.total, note="")
             self._stages[progress.stage] = _Stage(task, time.monotonic(), progress)
-        stage = self._stages[progress.stage]
+        stage = self._stages[progress.stage] = self._stages.pop(progress.stage)  # the latest comes last
         stage.last = progress
         self._running().update(
             stage.task,

@@ -11,7 +11,7 @@ from isthmus.faces.cli.tables import table
 
 @isthmus.group(cls=Commands)
 def warehouse() -> None:
-    """The warehouse, which holds the scenes with their complex fields."""
+    """Look after the tables of scenes."""
 
 
 @warehouse.command("tidy")
@@ -20,7 +20,9 @@ def warehouse() -> None:
 )
 @click.pass_context
 def tidy(ctx: click.Context, keep_days: int) -> None:
-    """Join small data files and remove old versions and sample shards that no open run reads.
+    """Join small files, remove old versions and shards.
+
+    Sample shards and versions that an open run reads stay.
 
     Every ingest leaves a version and files of its own; run this now and then, for example once a week.
     """
