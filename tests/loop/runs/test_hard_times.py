@@ -12,7 +12,7 @@ import pytest
 from isthmus.app.site import Site
 from isthmus.core.errors import InputError, RunFailed
 from isthmus.loop.forecasting.shards import Shards
-from isthmus.loop.runs import judging, pipeline, selecting
+from isthmus.loop.runs import finishing, judging, pipeline, selecting
 from isthmus.loop.runs.ledger import Ask, Run
 from isthmus.loop.runs.parts import Outcome, Parts
 from isthmus.loop.runs.states import DECIDING, EVALUATING, SELECTING, TRAINING
@@ -185,3 +185,40 @@ def test_a_model_is_released_right_after_its_site_was_moved(tmp_path: Path) -> N
     copied = Site.open(tmp_path / "copy" / "isthmus.toml")
     assert copied.releases.promote(run.notes["model"]).folder.startswith((tmp_path / "copy").as_uri())
     assert copied.releases.reconcile().clean
+
+
+def test_the_card_and_the_report_tell_the_rule_that_chose_though_the_catalogue_changed_since(
+    tmp_path: Path,
+) -> None:
+    site = opened(tmp_path)
+    (tmp_path / "rules.toml").write_text(RULE.format(condition="speed_max > least and day >= since"))
+    toml = tmp_path / "isthmus.toml"
+    toml.write_text(toml.read_text() + '[rules]\nfiles = ["rules.toml"]\n')
+    site = Site.open(toml)
+    run = site.ledger.begin("forecast", "by hand", Ask("brisk", {"least": "1"}))
+    outcome = selecting.select(site.pipeline("forecast").parts, run)
+    run = site.ledger.move(run.id, outcome.event, outcome.why, outcome.notes)
+    (rule,) = run.notes["rules"]
+    assert rule["parameters"] == {"brisk.least": 1.0, "brisk.since": "2026-01-01"}
+    (before,) = finishing._rules(site.pipeline("forecast").parts, run)
+    assert {(p.name, p.unit) for p in before.parameters} == {("least", "m/s"), ("since", "")}
+    for changed in (RULE.format(condition="speed_max > 2 * least and day >= since"), ""):
+        (tmp_path / "rules.toml").write_text(changed)
+        parts = Site.open(toml).pipeline("forecast").parts
+        (after,) = finishing._rules(parts, run)
+        assert (after.name, after.expression) == ("brisk", rule["expression"])
+        assert {p.name: p.value for p in after.parameters} == rule["parameters"]
+
+
+RULE = """
+[rule.brisk]
+about = "drives fast"
+when = "{condition}"
+[rule.brisk.parameters.least]
+default = 3.0
+unit = "m/s"
+about = "speed"
+[rule.brisk.parameters.since]
+default = 2026-01-01
+about = "first day"
+"""

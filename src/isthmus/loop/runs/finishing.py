@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.core.errors import IsthmusError, UnknownName
+from isthmus.core.errors import InputError, IsthmusError, UnknownName
 from isthmus.core.progress import Progress
 from isthmus.loop.decision import Bound, Decision, Reason
 from isthmus.loop.draw import png_bytes
@@ -39,7 +39,7 @@ from isthmus.loop.runs.judging import FAILURES, OFFLINE, SIMULATION, attempt_fol
 from isthmus.loop.runs.ledger import Run
 from isthmus.loop.runs.ledger import Step as Passed
 from isthmus.loop.runs.parts import Outcome, Parts
-from isthmus.loop.runs.selecting import tag_of
+from isthmus.loop.runs.selecting import tag_of, used
 from isthmus.loop.runs.states import OFFERED, RUN
 from isthmus.loop.scene import Scene
 from isthmus.warehouse.export import export
@@ -197,9 +197,21 @@ def _selection(parts: Parts, run: Run) -> Selection:
 
 
 def _rules(parts: Parts, run: Run) -> tuple[RuleShown, ...]:
-    bound = parts.bound(run)
-    if bound is None:
-        return ()
+    """Show the rule as it was when it chose the scenes; with its units and meaning where it still stands so."""
+    begun = tuple(RuleUsed(**rule) for rule in run.notes.get("rules", ()))
+    try:
+        bound = parts.bound(run)
+    except InputError:  # gone from the catalogue, or its parameters are
+        bound = None
+    if bound is None or begun != (used(bound),):
+        return tuple(
+            RuleShown(
+                rule.name,
+                rule.expression,
+                parameters=tuple(ParameterShown(name, value) for name, value in rule.parameters.items()),
+            )
+            for rule in begun
+        )
     shown = []
     for part in bound.parts:
         own = [p for p in bound.parameters if p.name.split(".")[0] == part.name]

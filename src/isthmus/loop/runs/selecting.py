@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -46,7 +47,7 @@ def select(parts: Parts, run: Run) -> Outcome:
     champion = parts.releases.registry.champion(parts.name)
     notes: dict[str, Any] = {"version": mined.version, "count": mined.count, "considered": mined.considered}
     notes["split"] = dataclasses.asdict(parts.settings.split)
-    notes["rules"] = [dataclasses.asdict(_used(bound))] if bound else []
+    notes["rules"] = [dataclasses.asdict(used(bound))] if bound else []
     notes["digest"] = stored_digest(place.ids)
     notes["champion"] = champion.model_id if champion else ""
     notes |= _against_champion(parts, run, champion, mined, everything)
@@ -64,8 +65,12 @@ def _write_list(parts: Parts, place: str, rows: pa.Table, version: int, why: str
     without_rule(rows, why, name, version, parts.clock.now(), table.identity).write(place)
 
 
-def _used(bound: BoundRule) -> RuleUsed:
-    return RuleUsed(bound.text, str(bound.expression), {p.name: p.value for p in bound.parameters})
+def used(bound: BoundRule) -> RuleUsed:
+    """Say in plain values, as the ledger and the card hold them, which rule chose the scenes."""
+    values = {
+        p.name: p.value.isoformat() if isinstance(p.value, datetime.date) else p.value for p in bound.parameters
+    }
+    return RuleUsed(bound.text, str(bound.expression), values)
 
 
 def tag_of(run: Run) -> str:
