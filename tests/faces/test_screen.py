@@ -63,7 +63,7 @@ def test_the_stage_that_an_error_ended_is_marked(terminal: io.StringIO) -> None:
     with pytest.raises(ValueError, match="broken"), Screen() as show:
         show(Progress("ingest cars", 1, 4, "units"))
         raise ValueError("broken")
-    assert ended(terminal) == ["✗ ingest cars stopped here: 1 units"]
+    assert ended(terminal) == ["✗ ingest cars stopped here: 1 unit"]
 
 
 def test_a_pipe_gets_the_first_and_the_last_progress_of_a_stage_as_json(

@@ -48,6 +48,14 @@ def test_many_figures_of_few_groups_are_turned_round(terminal: io.StringIO) -> N
     assert lines[12] == ["rule:some_long_rule_11", "0.25", "0.5"]
 
 
+def test_many_figures_of_many_groups_come_in_strips_that_each_name_the_group(terminal: io.StringIO) -> None:
+    columns = ("tag", *(f"rule:some_long_rule_{n}" for n in range(7)))
+    tables.table(columns, [(f"tag{row}", *[0.5] * 7) for row in range(15)])
+    lines = [line.split() for line in terminal.getvalue().splitlines()]
+    assert [line[0] for line in lines] == ["tag", *(f"tag{row}" for row in range(15))] * 3
+    assert [len(line) for line in lines[::16]] == [4, 4, 2]
+
+
 def test_too_wide_a_row_becomes_a_block_with_one_field_a_line(terminal: io.StringIO) -> None:
     columns = [f"field_{n}" for n in range(30)]
     tables.table(columns, [[f"{'x' * 50}{n}" for n in range(30)] for _ in range(13)])

@@ -242,7 +242,7 @@ def _tell(ctx: click.Context, run_id: str) -> None:
     if reasons:
         table(("gate", "reason"), [(reason["status"], reason["sentence"]) for reason in reasons])
     for line in _facts(site, run, report):
-        say(line)
+        say(line, fold=not line.startswith("report: "))
 
 
 def _facts(site: Site, run: Run, report: Path) -> Iterator[str]:

@@ -49,16 +49,16 @@ def run(arguments: Sequence[str]) -> int:
         code = isthmus.main(list(arguments), prog_name="isthmus", standalone_mode=False)
     except ConfigError as error:
         for mistake in error.mistakes:
-            say(f"isthmus: {mistake}")
+            say(f"isthmus: {mistake}", fold=True)
         return _end(error, error.exit_code, debug)
     except IsthmusError as error:
-        say(f"isthmus: {error}")
+        say(f"isthmus: {error}", fold=True)
         return _end(error, error.exit_code, debug)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return 2
     except click.ClickException as error:
-        say(f"isthmus: {_usage(error)}")
+        say(f"isthmus: {_usage(error)}", fold=True)
         return _end(error, 2, debug)
     except (click.Abort, KeyboardInterrupt) as error:
         say("isthmus: interrupted; the same command goes on from here")

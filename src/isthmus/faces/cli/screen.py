@@ -110,7 +110,8 @@ class Screen:
         took = time.monotonic() - stage.begun
         self._running().remove_task(stage.task)
         last = stage.last
-        counted = f"{last.done} {last.unit}".strip() if last.unit and last.done else ""
+        unit = last.unit.removesuffix("s") if last.done == 1 else last.unit
+        counted = f"{last.done} {unit}" if last.unit and last.done else ""
         text = note or "; ".join(part for part in (counted, last.note) if part)
         if failed:
             self._tell(name, "stopped here" + (f": {text}" if text else ""), took, "✗")

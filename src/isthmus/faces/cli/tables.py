@@ -1,13 +1,14 @@
 """Tables on the standard output: fitted to a terminal, tab-separated and exact in a pipe.
 
-A terminal that is too narrow for a table gets it folded, turned round, or as one block a row: never crushed.
+A terminal that is too narrow for a table gets it folded, turned round, in strips, or as one block a row: never
+crushed.
 """
 
 from __future__ import annotations
 
 import datetime
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.cells import cell_len
@@ -50,6 +51,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, cut: bool = 
     if cells and len(cells) <= 12 and _total(_widths(turned[0], turned[1:])) <= out.width:
         _print(turned[0], turned[1:], [False, *([True] * len(cells))], [True] * (len(cells) + 1))
         return len(shown)
+    if all(right[1:]) and natural[0] <= _FOLDED * 2:
+        for numbers in _strips(natural):
+            strip = [[row[n] for n in numbers] for row in cells]
+            _print([columns[n] for n in numbers], strip, [right[n] for n in numbers], [True] * len(numbers))
+        return len(shown)
     shown = shown[:_RECORDS] if cut else shown
     for number, row in enumerate(cells[: len(shown)], 1):
         _record(number, columns, row)
@@ -91,6 +97,17 @@ def exact(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(exact(item) for item in value) + "]"
     return str(value).translate(_ESCAPES)
+
+
+def _strips(widths: Sequence[int]) -> Iterator[list[int]]:
+    """Part the columns into strips that fit, each beginning with the first column, which names the rows."""
+    strip = [0]
+    for number in range(1, len(widths)):
+        if len(strip) > 1 and _total([widths[n] for n in (*strip, number)]) > out.width:
+            yield strip
+            strip = [0]
+        strip.append(number)
+    yield strip
 
 
 def _number(value: Any) -> bool:
