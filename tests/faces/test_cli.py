@@ -221,3 +221,37 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(site: Path) -> None:
 def test_a_terminal_that_knows_few_signs_gets_a_question_mark(site: Path) -> None:
     code, text, errors = piped(["--site", str(site), "query", "SELECT 'é☃' AS a"], PYTHONIOENCODING="latin-1")
     assert (code, text, errors) == (0, b"a\n\xe9?\n", b"")
+
+
+@pytest.mark.parametrize("part", ["pipeline.train", "pipeline.NAME.train", "pipeline.forecast.train"])
+def test_the_keys_of_a_table_are_found_under_the_site_s_own_name_too(
+    capfd: pytest.CaptureFixture[str], part: str
+) -> None:
+    assert run(["keys", part]) == 0
+    tables = {line.split("\t")[0] for line in capfd.readouterr().out.splitlines()[1:]}
+    assert tables == {"pipeline.NAME.train"}
+
+
+def test_a_limited_list_says_how_many_match(capfd: pytest.CaptureFixture[str], site: Path) -> None:
+    code, lines = said(capfd, site, "mine", "--where", "speed_mean > 0", "--limit", "2")
+    assert code == 0
+    assert lines[-1].startswith("2 scenes (the first of ")
+
+
+def test_what_was_mined_is_shown_with_the_fields_that_were_asked_about(
+    capfd: pytest.CaptureFixture[str], site: Path
+) -> None:
+    capfd.readouterr()
+    assert run(["--site", str(site), "mine", "hard_brake", "--show", "1"]) == 0
+    head, row = capfd.readouterr().out.splitlines()
+    assert head.split("\t") == ["id", "source", "day", "accel_min"]
+    assert float(row.split("\t")[3]) <= -3
+
+
+def test_places_are_told_as_plain_paths(capfd: pytest.CaptureFixture[str], site: Path, tmp_path: Path) -> None:
+    words = ("mine", "hard_brake", "--out", str(tmp_path / "list.parquet"), "--export", str(tmp_path / "fields"))
+    code, lines = said(capfd, site, *words)
+    assert code == 0
+    assert f"ID list: {tmp_path / 'list.parquet'}" in lines
+    assert not any("file://" in line for line in lines)
+    assert json.loads((tmp_path / "list.json").read_text())["parameters"] == {"hard_brake.deceleration": 3.0}

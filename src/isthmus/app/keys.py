@@ -35,8 +35,11 @@ def explained(part: str | None = None) -> Iterator[tuple[str, str, str, str]]:
         parts[f"source.NAME.settings ({name})"] = job_type(name).Settings
     rows = [row for name, cls in parts.items() for row in _rows(name, cls)]
     if part is not None:
-        wanted = part.replace(".NAME", "")
-        chosen = [row for row in rows if row[0].replace(".NAME", "").startswith(wanted)]
+        kind, *rest = part.replace(".NAME", "").split(".")
+        wanted = [".".join((kind, *rest)), ".".join((kind, *rest[1:]))]  # a site's own name may come second
+        begins = [[row for row in rows if row[0].replace(".NAME", "").startswith(text)] for text in wanted]
+        known = any(name.startswith(f"{kind}.NAME") for name in parts)
+        chosen = begins[0] or (begins[1] if known else [])
         if not chosen:
             raise UnknownName.among("table", part, {row[0] for row in rows})
         rows = chosen

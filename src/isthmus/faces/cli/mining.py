@@ -84,8 +84,11 @@ def mine(
         table(rows.column_names, list(zip(*(column.to_pylist() for column in rows.columns), strict=True)))
     say(found.explanation)
     hidden = f", {found.suppressed} near-duplicates left out" if found.suppressed else ""
+    limited = (
+        f" (the first of {found.matched} that match)" if limit and found.matched > found.rows.num_rows else ""
+    )
     listed = f"; {rows.num_rows} shown" if rows.num_rows < found.rows.num_rows else ""
-    say(f"{found.rows.num_rows} scenes of {found.considered} considered{hidden}{listed}{hint}")
+    say(f"{found.rows.num_rows} scenes{limited} of {found.considered} considered{hidden}{listed}{hint}")
     if found.out:
         say(f"ID list: {found.out}")
     if found.exported:
