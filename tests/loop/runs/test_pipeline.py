@@ -16,6 +16,7 @@ from isthmus.app.site import Site
 from isthmus.core.errors import Busy, UnknownName
 from isthmus.core.progress import Progress
 from isthmus.loop.release import folder as released
+from isthmus.loop.runs.folder import read_measures
 from isthmus.loop.runs.ledger import Ask
 from traffic import EASY, IMPOSSIBLE, write_day, write_site
 
@@ -198,3 +199,11 @@ def test_progress_tells_every_state_of_a_run(tmp_path: Path) -> None:
         "run released",
     ]
     assert {"train", "evaluate", "samples"} <= set(stages)
+
+
+def test_the_slice_of_the_rule_asked_for_has_its_parameters(tmp_path: Path) -> None:
+    site = opened(tmp_path)
+    asked = Ask("high_speed", {"speed": "12"})
+    run = site.pipeline("forecast").run("by hand", asked)
+    measured = read_measures(site.run_folder(run.id).attempt(1, "full") / "offline.json")
+    assert "rule:high_speed" in {m.slice for m in measured}, "no car reaches the 25 m/s of the default"

@@ -18,6 +18,7 @@ from isthmus.loop.forecasting.shards import COLUMNS, scenes_in
 from isthmus.loop.mining.pinned import Pinned
 from isthmus.loop.mining.slices import slices
 from isthmus.loop.plugin import blamed
+from isthmus.loop.rules.bind import BoundRule
 from isthmus.loop.runs.folder import ATTEMPT, read_json, read_measures, write_json, write_measures
 from isthmus.loop.runs.ledger import Run
 from isthmus.loop.runs.parts import Outcome, Parts
@@ -43,7 +44,7 @@ def evaluate_offline(parts: Parts, run: Run) -> Outcome:
     folder, chosen = attempt_folder(parts, run), parts.settings.evaluation
     test = IdList.read(parts.place(run).test)
     ids = test.ids.to_pylist()
-    rules = list(dict.fromkeys([*chosen.rules, *([run.ask.rule] if run.ask.rule else [])]))
+    rules = _slicing(parts, run)
     table = parts.tables.scenes.at(run.notes["version"])
     found = evaluate(
         export(table, test, COLUMNS),
@@ -62,10 +63,10 @@ def simulate(parts: Parts, run: Run) -> Outcome:
     """Let candidate and champion drive the mined scenes of the test groups, and highway-env."""
     folder, chosen = attempt_folder(parts, run), parts.settings.simulation
     scenes = list(islice(_replayed(parts, run), chosen.scenes))
-    rules = [*parts.settings.evaluation.rules, *([run.ask.rule] if run.ask.rule else [])]
+    rules = _slicing(parts, run)
     ids = [scene.scene_id for scene in scenes]
     rows = Pinned(parts.tables.scenes.at(run.notes["version"]), ids)
-    named = slices(rows, ids, parts.catalogue, list(dict.fromkeys(rules)))
+    named = slices(rows, ids, parts.catalogue, rules)
     settings = PolicySettings(
         **read_json(folder / ATTEMPT)["policy"]
     )  # that of the card, whatever the TOML says now
@@ -134,6 +135,13 @@ def _replayed(parts: Parts, run: Run) -> Iterator[Scene]:
     if not any_found:
         for batch in export(table, IdList.read(place.test), COLUMNS):
             yield from (scene for scene in scenes_in(batch) if drivable(scene))
+
+
+def _slicing(parts: Parts, run: Run) -> list[str | BoundRule]:
+    """Return the rules whose scenes are slices: the pipeline's, and the one asked for with its parameters."""
+    asked = parts.bound(run)
+    others = [rule for rule in parts.settings.evaluation.rules if asked is None or rule != asked.text]
+    return [*others, *([asked] if asked else [])]
 
 
 def drivable(scene: Scene) -> bool:
