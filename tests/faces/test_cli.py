@@ -255,3 +255,20 @@ def test_places_are_told_as_plain_paths(capfd: pytest.CaptureFixture[str], site:
     assert f"ID list: {tmp_path / 'list.parquet'}" in lines
     assert not any("file://" in line for line in lines)
     assert json.loads((tmp_path / "list.json").read_text())["parameters"] == {"hard_brake.deceleration": 3.0}
+
+
+def test_a_source_that_cannot_be_read_does_not_keep_the_others_out(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = write_site(tmp_path)
+    text = path.read_text()
+    gone = text[text.index("[source.cars]") : text.index("[pipeline")].replace("source.cars", "source.absent")
+    path.write_text(text + "\n" + gone.replace('"traffic"', '"nowhere"'))
+    capfd.readouterr()
+    assert (
+        run(["--site", str(tmp_path), "ingest", "--source", "absent", "--source", "cars", "--day", "2026-11-20"])
+        == 2
+    )
+    told = capfd.readouterr()
+    assert told.out.splitlines()[1].startswith("cars\t2026-11-20\t1\t")
+    assert "nowhere" in next(line for line in told.err.splitlines() if line[0] != "{")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from isthmus.core.errors import InputError
+from isthmus.core.errors import InputError, SourceError
 from isthmus.faces.cli.root import Commands, isthmus, open_site
 from isthmus.faces.cli.screen import Screen, say
 from isthmus.faces.cli.tables import table
@@ -61,13 +61,23 @@ def ingest(ctx: click.Context, names: tuple[str, ...], day: datetime.datetime, w
             raise InputError(
                 "the site declares no source", "add [source.NAME] to its TOML; see: isthmus keys source"
             )
-        results = [site.ingest(workers)(source, day.date()) for source in chosen]
+        results, failed = [], []
+        for source in chosen:
+            try:
+                results.append(site.ingest(workers)(source, day.date()))
+            except SourceError as error:  # the other sources go in all the same
+                failed.append(error)
     rows = []
     for done in results:
         reasons = ", ".join(f"{count} {reason}" for reason, count in done.reasons)
         note = "nothing new: earlier rows stay" if done.kept else "resumed" if done.resumed else ""
         rows.append((done.source, done.day, done.units, done.scenes, done.rejects, reasons, note))
-    table(("source", "day", "units", "scenes", "rejects", "reasons", "note"), rows)
+    if rows:
+        table(("source", "day", "units", "scenes", "rejects", "reasons", "note"), rows)
+    for unread in failed[:-1]:
+        say(f"isthmus: {unread}", fold=True)
+    if failed:
+        raise failed[-1]
     return 3 if any(done.rejects for done in results) else 0
 
 
