@@ -21,7 +21,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--soak"):
         return
-    long = pytest.mark.skip(reason="long: run it with make soak")
-    for item in items:
-        if "soak" in item.keywords:
-            item.add_marker(long)
+    long = [item for item in items if "soak" in item.keywords]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if "soak" not in item.keywords]
