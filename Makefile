@@ -28,7 +28,7 @@ demo: $(READY) ## Run the data loop on real samples (or the simulator alone) in 
 test: $(READY) ## Run all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-soak: $(READY) ## Run the long tests too
+soak: $(READY) ## Run the long tests: kills at random moments, again and again
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m soak --soak
 
 check: $(READY) ## Prove format, lint, types and the import floors
