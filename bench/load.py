@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -124,13 +123,21 @@ KINDS: dict[str, Callable[[Path, int], int]] = {
 }
 
 
+def _most_held() -> int:
+    """Return the most bytes that this process ever held; freed memory that glibc keeps counts.
+
+    Not getrusage's ru_maxrss, which a process inherits from the one that started it.
+    """
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
 def _child(kind: str, folder: str, rows: int) -> None:
     pool(walks=kind != "replace")
     start = time.perf_counter()
     content = KINDS[kind](Path(folder), rows)
     seconds = time.perf_counter() - start
-    # freed memory that glibc keeps counts: this is the most that the process ever held
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = _most_held()
     size = sum(os.path.getsize(file) for file in Path(folder).rglob("*") if file.is_file())  # noqa: PTH202
     print(json.dumps({"seconds": seconds, "content": content, "peak": peak, "bytes": size}))
 

@@ -49,8 +49,8 @@ def take(
         row_ids = ids.row_ids.to_numpy() if trusted else np.zeros(0, np.uint64)
     else:
         keys, trusted, row_ids = _flat(ids), False, np.zeros(0, np.uint64)
-    if pc.count_distinct(keys).as_py() != len(keys):
-        raise InputError("a key is asked for twice", "hand each key in once")
+        if pc.count_distinct(keys).as_py() != len(keys):  # a list was checked when it was made
+            raise InputError("a key is asked for twice", "hand each key in once")
     how = plan or choose(len(keys), table.count(), local=local_path(table.uri) is not None)
     return _rows(table, keys, row_ids if trusted else None, wanted, batch_rows, missing, how)
 
