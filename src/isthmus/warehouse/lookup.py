@@ -100,17 +100,26 @@ class _Asked:
         came = batch.column(batch.schema.get_field_index(ROW_ID)).to_numpy()
         if not len(came) or not len(self.row_ids):
             return batch.slice(0, 0)
+        start = int(np.searchsorted(self.row_ids, came[0]))
+        stretch = slice(start, start + len(came))
+        if np.array_equal(self.row_ids[stretch], came):  # all of the batch was asked for, as in a long list
+            return self._right(
+                batch, self._keys.slice(start, len(came)), np.arange(*stretch.indices(stretch.stop))
+            )
         at = np.minimum(np.searchsorted(self.row_ids, came), len(self.row_ids) - 1)
         hit = np.flatnonzero(self.row_ids[at] == came)
         if not len(hit):
             return batch.slice(0, 0)
         kept = batch if len(hit) == len(came) else batch.take(pa.array(hit))
-        right = pc.equal(kept.column(self._key), self._keys.take(pa.array(at[hit])))
+        return self._right(kept, self._keys.take(pa.array(at[hit])), at[hit])
+
+    def _right(self, batch: pa.RecordBatch, keys: pa.Array, at: NDArray[np.intp]) -> pa.RecordBatch:
+        """Keep the rows that bear the keys asked for, and note them; `at` are their places in the list."""
+        right = pc.equal(batch.column(self._key), keys)
         if not pc.all(right).as_py():
-            mask = right.to_numpy(zero_copy_only=False)
-            kept, hit = kept.filter(right), hit[mask]
-        self._seen[at[hit]] = True
-        return kept
+            batch, at = batch.filter(right), at[right.to_numpy(zero_copy_only=False)]
+        self._seen[at] = True
+        return batch
 
     def left(self) -> pa.Array:
         """Return the keys that have not come back."""
