@@ -6,6 +6,8 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -171,3 +173,17 @@ def test_patience_ends_when_the_lock_is_free_and_waits_no_longer_than_it_may(tmp
     with pytest.raises(Busy, match="for ever"):
         patiently(never, for_s=60, pause=pauses.append)
     assert 60 <= sum(pauses) < 63
+
+
+def test_all_who_open_a_new_file_at_once_get_it(tmp_path: Path) -> None:
+    for number in range(40):
+        gate = threading.Barrier(6)
+
+        def opened(path: Path = tmp_path / str(number), gate: threading.Barrier = gate) -> bool:
+            gate.wait()
+            with Store(path) as store:
+                store.migrate("room", ["CREATE TABLE note (text TEXT)"])
+                return store.rows("PRAGMA journal_mode")[0][0] == "wal"
+
+        with ThreadPoolExecutor(6) as pool:
+            assert all(done.result() for done in [pool.submit(opened) for _ in range(6)])

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from isthmus.core.errors import Busy, Corrupt, InputError
+from isthmus.state.lock import patiently
 
 _BUSY_MS = 30_000
 
@@ -24,18 +25,26 @@ class Store:
         """Open or create the file. Raises Corrupt where it is no SQLite file, OSError where the disk refuses."""
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
+        # SQLite does not wait by itself where several processes turn a new file to WAL at the same time
+        self._connection = patiently(self._opened, for_s=_BUSY_MS / 1000)
+
+    def _opened(self) -> sqlite3.Connection:
+        connection = None
         try:
-            self._connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_MS / 1000)
-            self._connection.row_factory = sqlite3.Row
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._connection.execute("PRAGMA foreign_keys = ON")
-            self._connection.execute(
+            connection = sqlite3.connect(self.path, isolation_level=None, timeout=_BUSY_MS / 1000)
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute(
                 "CREATE TABLE IF NOT EXISTS migration (room TEXT PRIMARY KEY, done INTEGER NOT NULL)"
             )
         except sqlite3.DatabaseError as error:
-            known = _known(error, path)
-            raise known or Corrupt(f"{path} is no state file: {error}", "restore it from a backup") from error
+            if connection is not None:
+                connection.close()
+            known = _known(error, self.path)
+            raise known or Corrupt(f"{self.path} is no state file: {error}", "restore it from a backup") from error
+        return connection
 
     def migrate(self, room: str, steps: Sequence[str]) -> None:
         """Apply the migrations of `room` that this file has not seen yet, all or none.

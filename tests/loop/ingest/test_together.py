@@ -25,6 +25,7 @@ def test_ingests_that_run_at_once_all_go_in_and_a_reader_is_never_turned_away(tm
     for process in processes:
         process.join()
     assert (found["a"], found["b"]) == ([4, 4, 4], [4, 4, 4])
+    assert isinstance(found["ask"], list), found["ask"]
     assert all(count in range(0, 17, 4) for count in found["ask"]), "days come in whole"
     assert found["ask"] == sorted(found["ask"])
     bench = Bench(tmp_path)
