@@ -19,7 +19,7 @@ from isthmus.warehouse.idlist import IdList
 from isthmus.warehouse.plan import Plan
 from isthmus.warehouse.table import Table
 
-LENGTHS = (100, 1_000, 10_000, 50_000, 100_000, 300_000, 1_000_000)
+LENGTHS = (100, 1_000, 10_000, 50_000, 100_000, 300_000, 500_000, 1_000_000)
 PEER = "DuckDB over Parquet"
 
 

@@ -98,6 +98,16 @@ class Corrupt(IsthmusError):
     exit_code = 5
 
 
+class Diverged(Corrupt):
+    """The content after an application is not the one that the sender had: nothing was committed."""
+
+
+class Refused(IsthmusError):
+    """A signature, key or right that does not allow what was asked."""
+
+    exit_code = 6
+
+
 class IllegalTransition(IsthmusError):
     """An event that the state machine does not know in this state."""
 

@@ -86,7 +86,10 @@ def _rows(
 
 
 class _Asked:
-    """Asked rows, sorted by row id, and which of them have come back with the right key."""
+    """Asked rows, sorted by row id, and which of them have come back with the right key.
+
+    `keep` may run on several threads at once: each row comes once, so no two of them note the same place.
+    """
 
     def __init__(self, keys: pa.Array, row_ids: NDArray[np.uint64], key: str) -> None:
         order = np.argsort(row_ids, kind="stable")
@@ -133,11 +136,11 @@ class _Asked:
 def _read(table: Table, asked: _Asked, wanted: list[str], batch_rows: int, plan: Plan) -> Iterator[pa.RecordBatch]:
     read = [*wanted, ROW_ID]
     if plan is Plan.SCAN:
-        come = table.scan(read, batch_rows=batch_rows)
+        come = table.scan_abreast(read, asked.keep, batch_rows)
     else:
-        come = _taken(table.joining(JOINED_BYTES) if plan is Plan.JOINED else table, asked, read, batch_rows)
-    for batch in come:
-        kept = asked.keep(batch)
+        taken = _taken(table.joining(JOINED_BYTES) if plan is Plan.JOINED else table, asked, read, batch_rows)
+        come = map(asked.keep, taken)
+    for kept in come:
         if kept.num_rows:
             yield kept.select(wanted)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 
-LOCAL_JOINED, LOCAL_SCAN = 0.04, 0.7
+LOCAL_JOINED, LOCAL_SCAN = 0.04, 0.45
 REMOTE_JOINED, REMOTE_SCAN = 0.002, 0.05
 ALWAYS_TAKE = 64
 """So few rows are always taken: opening a scan costs more."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import lance
@@ -16,6 +17,7 @@ from lance.fragment import write_fragments
 from isthmus.core.errors import InputError, UnknownName
 from isthmus.state.lock import held
 from isthmus.warehouse import declared
+from isthmus.warehouse.abreast import abreast
 from isthmus.warehouse.buffers import keep_freed_memory
 from isthmus.warehouse.incoming import Incoming
 from isthmus.warehouse.place import local_path
@@ -25,6 +27,7 @@ ROWS_PER_FRAGMENT = 262_144
 BATCH_ROWS = 4096
 ROW_ID = "_rowid"
 ROW_VERSION = "_row_last_updated_at_version"
+_MOST_ABREAST = 4
 
 
 class Table:
@@ -121,13 +124,40 @@ class Table:
         table = self if version is None else self.at(version)
         table.known(columns)
         table.check(where)
-        scanner = table.dataset.scanner(
+        return table._stream(columns, where=where, batch_rows=batch_rows, with_row_id=with_row_id)
+
+    def scan_abreast(
+        self,
+        columns: Sequence[str],
+        each: Callable[[pa.RecordBatch], pa.RecordBatch],
+        batch_rows: int = BATCH_ROWS,
+        width: int | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """Stream what `each` makes of all rows, reading `width` fragments at once: decoding takes one core each.
+
+        `each` is called on several threads at once. `width` is the number of cores, up to 4, where none is given.
+        """
+        self.known(columns)
+        fragments = self._dataset.get_fragments()
+
+        def read(fragment: Any) -> Iterator[pa.RecordBatch]:
+            return map(each, self._stream(columns, [fragment], batch_rows=batch_rows))
+
+        return abreast(
+            [partial(read, part) for part in fragments], width or min(_MOST_ABREAST, os.cpu_count() or 1)
+        )
+
+    def _stream(
+        self, columns: Sequence[str] | None, fragments: Sequence[Any] | None = None, **options: Any
+    ) -> Iterator[pa.RecordBatch]:
+        scanner = self._dataset.scanner(
             columns=list(columns) if columns is not None else None,
-            filter=where,
-            batch_size=batch_rows,
+            filter=options.get("where"),
+            fragments=fragments,
+            batch_size=options["batch_rows"],
             batch_readahead=4,
             fragment_readahead=1,
-            with_row_id=with_row_id,
+            with_row_id=options.get("with_row_id", False),
         )
         return iter(scanner.to_batches())
 

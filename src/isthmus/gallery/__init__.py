@@ -1,0 +1,1 @@
+"""Keeps galleries of reference images equal, from an inner network to devices."""

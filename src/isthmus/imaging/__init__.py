@@ -1,0 +1,1 @@
+"""Looks at images that may be hostile: decoding within limits, fingerprints, vectors."""

@@ -1,0 +1,1 @@
+"""Carries bundles across boundaries: packed, signed, verified, applied in order."""
