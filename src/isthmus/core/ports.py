@@ -104,6 +104,17 @@ class Target(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What can be told of an arrived file without reading it.
+
+    `size` is in bytes; `stamp` is another one whenever the content may be another (times, place on the disk).
+    """
+
+    size: int
+    stamp: str
+
+
 class Carrier(Protocol):
     """Carries files across a boundary, perhaps late, twice, out of order, in pieces, or not at all."""
 
@@ -113,6 +124,10 @@ class Carrier(Protocol):
 
     def names(self) -> list[str]:
         """List what has arrived, sorted."""
+        ...
+
+    def look(self, name: str) -> Arrival:
+        """Tell size and stamp of what has arrived under `name`. Raises FileNotFoundError where it has gone."""
         ...
 
     def take(self, name: str, into: Path) -> int:
