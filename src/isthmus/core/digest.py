@@ -1,9 +1,10 @@
 """The digest of a set: an order-free sum over its live records, kept up to date by adding and taking away.
 
-Each record is hashed with keyed BLAKE2b to four 64-bit lanes; the digest of a set is the sum of its records' hashes,
-lane by lane, modulo 2^64. Equal sets have equal digests in whatever order they came about; with the key unknown to
-whoever chooses the records, unequal sets have equal digests only by chance (Bellare and Micciancio, "A New Paradigm
-for Collision-Free Hashing", 1997). It proves equality of content, not who made it: signatures do that.
+Each record is hashed with keyed BLAKE2b to four 64-bit lanes; the digest of a set is the sum of its records'
+hashes, lane by lane, modulo 2^64. Equal sets have equal digests in whatever order they came about; with the key
+unknown to whoever chooses the records, unequal sets have equal digests only by chance (Bellare and Micciancio,
+"A New Paradigm for Collision-Free Hashing", 1997). It proves equality of content, not who made it: signatures do
+that.
 """
 
 from __future__ import annotations

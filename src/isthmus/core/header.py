@@ -1,8 +1,8 @@
 """What a bundle says of itself, and the name of its file.
 
-A name is `<stream>-<epoch>-<seq>.<ending>`, where epoch and seq are those of the position that the bundle leads to;
-they are padded with zeros, so that names sort as positions do. Names are hints for people and for the order of work:
-what counts is the header, and that only once it is verified.
+A name is `<stream>-<epoch>-<seq>.<ending>`, where epoch and seq are those of the position that the bundle leads
+to; they are padded with zeros, so that names sort as positions do. Names are hints for people and for the order of
+work: what counts is the header, and that only once it is verified.
 """
 
 from __future__ import annotations

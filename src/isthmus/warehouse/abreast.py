@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -15,13 +15,11 @@ _WAITING = 2
 """Items that wait per thread: enough that no thread idles, few enough that memory stays small."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Failed:
-    error: BaseException
-
-
 class _Ended:
-    """A thread has no stream left."""
+    """A thread has no stream left, or broke."""
+
+    def __init__(self, future: Future[None]) -> None:
+        self.future = future
 
 
 def abreast(streams: Sequence[Callable[[], Iterator[Item]]], width: int) -> Iterator[Item]:
@@ -33,47 +31,35 @@ def abreast(streams: Sequence[Callable[[], Iterator[Item]]], width: int) -> Iter
         for stream in streams:
             yield from stream()
         return
-    coming: queue.Queue[Item | _Failed | _Ended] = queue.Queue(_WAITING * width)
+    coming: queue.SimpleQueue[Item | _Ended] = queue.SimpleQueue()
+    room = threading.Semaphore(_WAITING * width)
     todo = iter(streams)
     turn, stopped = threading.Lock(), threading.Event()
 
-    def put(item: Item | _Failed | _Ended) -> None:
-        while not stopped.is_set():
-            try:
-                return coming.put(item, timeout=_WAIT_S)
-            except queue.Full:
-                continue
-
     def read() -> None:
-        try:
-            while not stopped.is_set():
-                with turn:
-                    stream = next(todo, None)
-                if stream is None:
-                    break
-                for item in stream():
-                    put(item)
+        while not stopped.is_set():
+            with turn:
+                stream = next(todo, None)
+            if stream is None:
+                return
+            for item in stream():
+                while not room.acquire(timeout=_WAIT_S):
                     if stopped.is_set():
-                        break
-        except BaseException as error:  # handed to the reader, who raises it
-            put(_Failed(error))
-        else:
-            put(_Ended())
+                        return
+                coming.put(item)
 
-    threads = [threading.Thread(target=read, name=f"abreast-{n}", daemon=True) for n in range(width)]
-    for thread in threads:
-        thread.start()
-    try:
-        ended = 0
-        while ended < width:
-            item = coming.get()
-            if isinstance(item, _Failed):
-                raise item.error
-            if isinstance(item, _Ended):
-                ended += 1
-            else:
-                yield item
-    finally:
-        stopped.set()
-        for thread in threads:
-            thread.join()
+    with ThreadPoolExecutor(width, "abreast") as pool:
+        for _ in range(width):
+            pool.submit(read).add_done_callback(lambda future: coming.put(_Ended(future)))
+        try:
+            ended = 0
+            while ended < width:
+                item = coming.get()
+                if isinstance(item, _Ended):
+                    item.future.result()  # raises what broke the thread
+                    ended += 1
+                else:
+                    room.release()
+                    yield item
+        finally:
+            stopped.set()
