@@ -1,0 +1,1 @@
+"""Channels over ICE: two ends that find each other through NATs and speak over a DTLS data channel."""
