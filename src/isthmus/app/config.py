@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from isthmus.app.sitepart import SitePart, open_toml
 from isthmus.core.errors import InputError, IsthmusError, MissingExtra, suggestion
 from isthmus.core.settings import Reader, setting
 from isthmus.loop.extract import ExtractSettings
@@ -19,24 +19,6 @@ from isthmus.loop.sources.port import job_type
 
 ALWAYS = ("scene_id", "day", "source", "leak_group", "tags", "duration_s", "distance_m", "speed_mean")
 """The simple fields that the OLAP always holds: runs, slices and statistics ask for them."""
-
-
-@dataclass(frozen=True, slots=True)
-class SitePart:
-    """`[site]`: who this is and what it may use."""
-
-    name: str = setting("the site's name")
-    workers: int = setting("worker processes of an ingest", default=2, minimum=1, maximum=256)
-    timezone: str = setting("time zone of schedules and days", default="UTC")
-    state: str = setting("folder of the state, staging, runs and releases", default="state")
-
-    def __post_init__(self) -> None:
-        try:
-            ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(
-                f"timezone {self.timezone!r} is not known; write one such as Europe/Berlin"
-            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,28 +76,13 @@ class SiteConfig:
         return self.path.parent
 
 
-_PARTS = ("site", "warehouse", "extract", "rules", "source", "pipeline", "trigger")
-
-
 def read_config(path: Path) -> SiteConfig:
     """Read and check a site's TOML.
 
     Raises ConfigError with every mistake and its line, InputError where the file cannot be read.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(
-            f"there is no site at {path}: {error.strerror}",
-            "name one with --site or ISTHMUS_SITE, or make one: isthmus init FOLDER",
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no UTF-8 text (byte {error.start})", "save it as UTF-8") from error
-    reader = Reader(text, str(path), str(path.resolve().parent))
+    reader = open_toml(path)
     root = reader.root
-    for key in root:
-        if key not in _PARTS:
-            reader.mistake((key,), f"unknown table [{key}]; {suggestion(key, _PARTS)}")
     site = reader.read(SitePart, root.get("site", {}), ("site",))
     warehouse = reader.read(WarehousePart, root.get("warehouse", {}), ("warehouse",))
     extract = reader.read(ExtractSettings, root.get("extract", {}), ("extract",))

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from importlib.metadata import entry_points
 from typing import Any
 
-from isthmus.app.config import RulesPart, SitePart, TriggerPart, WarehousePart
+from isthmus.app.config import RulesPart, TriggerPart, WarehousePart
+from isthmus.app.sitepart import SitePart
 from isthmus.core.errors import UnknownName
 from isthmus.core.settings import describe
 from isthmus.loop.extract import ExtractSettings

@@ -1,0 +1,1 @@
+"""The gallery's sites, wired: inner site, outer site with its sync server, device."""
