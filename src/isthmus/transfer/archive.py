@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from isthmus.transfer.claims import HEADER, MANIFEST, MEMBER, RESERVED, SIGNATURE, SIGNATURE_SIZE
-from isthmus.transfer.limits import Limits
+from isthmus.transfer.limits import MIB, Limits
 from isthmus.transfer.refusal import Tampered, TooLarge, Truncated
 
 BLOCK = 512
@@ -22,6 +22,7 @@ END = 2 * BLOCK
 
 _OCTAL = re.compile(rb"[0-7]{11}\0")
 _OCTAL_END = 8**11
+_SUM_END = 156  # where the sum of a block ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,34 +59,16 @@ def lay_out(file: BinaryIO, where: object, limits: Limits) -> tuple[tuple[Piece,
     total = os.fstat(file.fileno()).st_size
     if total > limits.most_file_bytes:
         raise TooLarge.at(where, f"{total:,} bytes, {limits.most_file_bytes:,} at most are allowed")
-    try:
-        return _laid_out(file, where, total, limits)
-    except Tampered as error:
-        if unfilled(file, total):
-            raise Truncated.at(where, "its end is not written yet") from error
-        raise
-
-
-def unfilled(file: BinaryIO, total: int) -> bool:
-    """Tell whether the end of the file is zeros where the signature's last byte should be.
-
-    Some copying tools give a file its full size first and fill it from the start.
-    """
-    file.seek(max(0, total - END - BLOCK + SIGNATURE_SIZE - 1))
-    return file.read(1) == b"\0"
-
-
-def _laid_out(file: BinaryIO, where: object, total: int, limits: Limits) -> tuple[tuple[Piece, ...], int]:
     pieces: list[Piece] = []
     time_s, at = -1, 0
     while not pieces or pieces[-1].name != SIGNATURE:
         file.seek(at)
         raw = file.read(BLOCK)
-        if not HEADER.encode().startswith(raw[: len(HEADER)]) and not pieces:
+        if not pieces and not HEADER.encode().startswith(raw.rstrip(b"\0")[: len(HEADER)]):
             raise Tampered.at(where, "no bundle: it does not begin with its header")
         if len(raw) < BLOCK:
             raise Truncated.at(where, f"it ends after {total:,} bytes, inside the bundle")
-        name, size, stamp = _read_block(where, raw, at)
+        name, size, stamp = _read_block(where, file, raw)
         if stamp != time_s and pieces:
             raise Tampered.at(where, f"{name} is marked with another time")
         time_s = stamp
@@ -107,17 +90,32 @@ def _laid_out(file: BinaryIO, where: object, total: int, limits: Limits) -> tupl
     return tuple(pieces), time_s
 
 
-def _read_block(where: object, raw: bytes, at: int) -> tuple[str, int, int]:
-    """Read name, size and time of a block, and prove that it says nothing else. Raises Tampered."""
+def _read_block(where: object, file: BinaryIO, raw: bytes) -> tuple[str, int, int]:
+    """Read name, size and time of a block, and prove that it says nothing else. Raises Tampered, Truncated."""
     name, length, stamp = raw[:100].rstrip(b"\0"), raw[124:136], raw[136:148]
     large = length[0] == 0x80
-    if not name.isascii() or not _OCTAL.fullmatch(stamp) or not (large or _OCTAL.fullmatch(length)):
-        raise Tampered.at(where, f"there is no entry of a bundle at byte {at:,}")
-    size = int.from_bytes(length[1:], "big") if large else int(length[:11], 8)
-    text, time_s = name.decode("ascii"), int(stamp[:11], 8)
-    if block(text, size, time_s) != raw:
-        raise Tampered.at(where, f"there is no entry of a bundle at byte {at:,}")
-    return text, size, time_s
+    made = b""
+    if name.isascii() and _OCTAL.fullmatch(stamp) and (large or _OCTAL.fullmatch(length)):
+        size = int.from_bytes(length[1:], "big") if large else int(length[:11], 8)
+        text, time_s = name.decode("ascii"), int(stamp[:11], 8)
+        made = block(text, size, time_s)
+        if made == raw:
+            return text, size, time_s
+    written = raw.rstrip(b"\0")
+    if (made.startswith(written) or len(written) < _SUM_END) and _only_zeros(file):
+        raise Truncated.at(where, "it ends in zeros: its end is not written yet")
+    raise Tampered.at(where, "an entry begins as none of a bundle does")
+
+
+def _only_zeros(file: BinaryIO) -> bool:
+    """Tell whether the rest of the file is zeros.
+
+    Some copying tools give a file its full size first and then fill it from the start.
+    """
+    while stretch := file.read(MIB):
+        if stretch.count(0) != len(stretch):
+            return False
+    return True
 
 
 def _check_place(where: object, name: str, size: int, before: list[Piece], limits: Limits) -> None:

@@ -27,7 +27,7 @@ from blake3 import blake3
 from isthmus.core.errors import InputError
 from isthmus.core.header import Header, Kind
 from isthmus.state.files import replacing
-from isthmus.transfer.archive import BLOCK, END, Piece, block, lay_out, padding, unfilled
+from isthmus.transfer.archive import BLOCK, END, Piece, block, lay_out, padding
 from isthmus.transfer.claims import (
     HEADER,
     MANIFEST,
@@ -99,12 +99,7 @@ def open_bundle(file: Path, allowed: Allowed, limits: Limits = STANDARD) -> Open
     """
     with regular(file) as opened:
         pieces, time_s = lay_out(opened, file, limits)
-        try:
-            header, manifest, signer = _claims(opened, file, pieces, allowed)
-        except Tampered as error:
-            if unfilled(opened, os.fstat(opened.fileno()).st_size):
-                raise Truncated.at(file, "its end is not written yet") from error
-            raise
+        header, manifest, signer = _claims(opened, file, pieces, allowed)
         if seconds(header) != time_s:
             raise Tampered.at(file, "its entries are marked with another time than its header tells")
         listed = read_manifest(file, manifest, header, limits)
@@ -141,6 +136,8 @@ def _claims(
 ) -> tuple[Header, bytes, PublicKey]:
     """Read and verify what the bundle claims; the manifest stays bytes."""
     first, manifest, signature = (_content(opened, pieces[at]) for at in (0, -2, -1))
+    if signature.endswith(b"\0"):
+        raise Truncated.at(file, "its signature is not written to its end yet")
     header = read_header(file, first)
     return header, manifest, verify_signature(file, signature, PURPOSE, (header, first), manifest, allowed)
 

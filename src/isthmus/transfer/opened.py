@@ -7,7 +7,7 @@ compares a stretch with it before the first byte is unpacked or handed on. Nothi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,7 +34,7 @@ class Stored:
     size: int
     unpacked: int
     codec: str
-    stretches: tuple[bytes, ...]
+    stretches: tuple[bytes, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

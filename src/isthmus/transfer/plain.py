@@ -78,14 +78,9 @@ def open_plain(bare: Path | None, sidecar: Path, allowed: Allowed, limits: Limit
     Raises Truncated (also where the bare file has not come), Tampered, TooLarge, UnknownKey, NewerFormat, OSError.
     """
     raw = _read_sidecar(sidecar, limits)
-    try:
-        first, manifest, signature = _fields(sidecar, raw)
-        header = read_header(sidecar, first)
-        signer = verify_signature(sidecar, signature, PURPOSE, (header, first), manifest, allowed)
-    except Tampered as error:
-        if raw[-3] == 0:  # there the signature's last byte should be: the file was given its size, but not filled
-            raise Truncated.at(sidecar, "its end is not written yet") from error
-        raise
+    first, manifest, signature = _fields(sidecar, raw)
+    header = read_header(sidecar, first)
+    signer = verify_signature(sidecar, signature, PURPOSE, (header, first), manifest, allowed)
     listed = read_manifest(sidecar, manifest, header, limits)
     expected = [] if header.kind is Kind.HEARTBEAT else [MEMBER]
     if header.codec != "none" or [one.path for one in listed] != expected:
@@ -126,6 +121,10 @@ def _read_sidecar(sidecar: Path, limits: Limits) -> bytes:
         raise TooLarge.at(sidecar, f"it claims {max(size, claimed):,} bytes, {most:,} at most are allowed")
     if len(raw) < 4 or len(raw) < claimed:
         raise Truncated.at(sidecar, f"it ends after {len(raw)} bytes")
+    begins = _STRING + _FIELDS[0].encode("ascii") + b"\0"
+    if raw[-3] == 0 and begins.startswith(raw[4 : 4 + len(begins)].rstrip(b"\0")):
+        # there the signature's last byte should be; some tools give a file its size before they fill it
+        raise Truncated.at(sidecar, "its end is not written yet")
     if len(raw) > claimed or claimed < 5:
         raise Tampered.at(sidecar, "it is no sidecar: its size is not the one it claims")
     return raw
