@@ -1,0 +1,398 @@
+"""One open transaction of the embedded store: the documents and waiting operations as the engine changes them.
+
+Everything is written through to SQLite at once; the digest, the counts of the galleries and the images that may
+have lost their last record are kept here and written by `flush`, right before the commit.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from isthmus.core.digest import Digest
+from isthmus.core.position import Position
+from isthmus.gallery.record import IMAGE_FIELD, Document, Held
+from isthmus.gallery.store import codec
+from isthmus.gallery.store.intake import Intake, Ready
+
+_PAGE = 500
+
+
+@dataclass(slots=True)
+class _Gallery:
+    id: int
+    ns: str
+    live: bool
+    change: int
+    floor: int
+    records: int
+    image_bytes: int
+    refused: int
+    vectors: int
+
+    def next(self) -> int:
+        self.change += 1
+        return self.change
+
+    def count(self, sign: int, size: int, refused: str | None, vector_of: str | None) -> None:
+        self.records += sign
+        self.image_bytes += sign * (size if refused is None else 0)
+        self.refused += sign * (refused is not None)
+        self.vectors += sign * (vector_of is not None)
+
+
+class Change:
+    """The documents and waiting operations (`gallery.ports.Documents`, `Waiting`) of an open transaction."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, row: sqlite3.Row, intake: Intake, most_removals: int
+    ) -> None:
+        self.connection = connection
+        self.intake = intake
+        self.set_id: int = row["id"]
+        self.key: bytes | None = row["key"]
+        self.digest = Digest(row["digest"])
+        self.position = None if row["epoch"] is None else Position(row["epoch"], row["seq"], self.digest)
+        self.loosened: set[bytes] = set()
+        self.removes_images = False
+        self._most_removals = most_removals
+        self._galleries: dict[str, _Gallery] = {}
+        self._touched: set[str] = set()
+        self._removed_in: set[int] = set()
+
+    # Documents
+
+    def get(self, ns: str, key: Any) -> Document | None:
+        """Return the document whose `_id` is `key`; None where there is none."""
+        gallery = self._gallery(ns)
+        if gallery is None:
+            return None
+        row = self.connection.execute(
+            "SELECT body, place, image, size FROM record WHERE gallery = ? AND key = ?",
+            (gallery.id, codec.key_of(key)),
+        ).fetchone()
+        return None if row is None else document(row)
+
+    def put(self, ns: str, document: Document) -> None:
+        """Add or replace the document with this `_id`. Raises ValueError where it has none."""
+        if "_id" not in document:
+            raise ValueError(f"a document of {ns} has no _id")
+        key = codec.key_of(document["_id"])
+        document, image, refused = self._taken(document)
+        body, place = codec.parted(document, image)
+        digest = None if image is None else image.digest
+        size = 0 if image is None else image.size
+        gallery = self._made(ns)
+        hashed = codec.hash_of(self._stream_key(), ns, key, digest, body)
+        connection = self.connection
+        old = connection.execute(
+            "SELECT id, hash, image, size, refused, vector_of FROM record WHERE gallery = ? AND key = ?",
+            (gallery.id, key),
+        ).fetchone()
+        if old is not None and old["hash"] == hashed and old["refused"] == refused:
+            return
+        vector_of = self._vector_of(digest, old)
+        self.digest = self.digest.plus(hashed)
+        values = (body, place, digest, size, refused, hashed, gallery.next(), vector_of)
+        if old is None:
+            connection.execute("DELETE FROM removal WHERE gallery = ? AND key = ?", (gallery.id, key))
+            connection.execute(
+                "INSERT INTO record (body, place, image, size, refused, hash, changed, vector_of, gallery, key)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*values, gallery.id, key),
+            )
+        else:
+            self.digest = self.digest.minus(old["hash"])
+            self._loosen(old["image"], digest)
+            gallery.count(-1, old["size"], old["refused"], old["vector_of"])
+            connection.execute(
+                "UPDATE record SET body = ?, place = ?, image = ?, size = ?, refused = ?, hash = ?, changed = ?,"
+                " vector_of = ? WHERE id = ?",
+                (*values, old["id"]),
+            )
+        gallery.count(1, size, refused, vector_of)
+
+    def delete(self, ns: str, key: Any) -> bool:
+        """Remove the document; False where there was none."""
+        gallery = self._gallery(ns)
+        return gallery is not None and self._delete(gallery, codec.key_of(key))
+
+    def create(self, ns: str) -> None:
+        """Make an empty collection; nothing happens where it is there."""
+        self._made(ns)
+
+    def drop(self, ns: str) -> None:
+        """Remove a collection with all its documents."""
+        gallery = self._gallery(ns)
+        if gallery is None or not gallery.live:
+            return
+        rows = self.connection.execute("SELECT hash, image FROM record WHERE gallery = ?", (gallery.id,))
+        for row in rows:
+            self.digest = self.digest.minus(row["hash"])
+            self._loosen(row["image"], None)
+        self.connection.execute("DELETE FROM record WHERE gallery = ?", (gallery.id,))
+        self.connection.execute("DELETE FROM removal WHERE gallery = ?", (gallery.id,))
+        gallery.live = False
+        gallery.floor = gallery.next()  # who is behind it compares everything, rather than reads every removal
+        gallery.records = gallery.image_bytes = gallery.refused = gallery.vectors = 0
+        self._touched.add(ns)
+
+    def drop_database(self, database: str) -> None:
+        """Remove all collections of a database."""
+        for ns in self.namespaces():
+            if ns.partition(".")[0] == database:
+                self.drop(ns)
+
+    def rename(self, ns: str, to: str) -> None:
+        """Give a collection another name; what was there under that name is gone."""
+        gallery = self._gallery(ns)
+        if gallery is None or not gallery.live or ns == to:
+            return
+        self.drop(to)
+        self.create(to)
+        for row in self._rows(gallery.id):
+            self.put(to, document(row))  # the name is part of every record's hash
+        self.drop(ns)
+
+    def namespaces(self) -> list[str]:
+        """List the collections, sorted."""
+        names = {row["ns"] for row in self._all("SELECT ns FROM gallery WHERE stream_set = ?", self.set_id)}
+        return sorted(ns for ns in names | self._touched if (found := self._gallery(ns)) and found.live)
+
+    # Waiting
+
+    def add(self, transaction: str, entry: bytes) -> None:
+        """Keep one more entry (its BSON) of an undecided transaction."""
+        self.connection.execute(
+            "INSERT INTO waiting (stream_set, transaction_id, entry) VALUES (?, ?, ?)",
+            (self.set_id, transaction, entry),
+        )
+
+    def entries(self, transaction: str) -> list[bytes]:
+        """Return what was kept, in the order in which it was added."""
+        sql = "SELECT entry FROM waiting WHERE stream_set = ? AND transaction_id = ? ORDER BY number"
+        return [row["entry"] for row in self._all(sql, self.set_id, transaction)]
+
+    def forget(self, transaction: str) -> None:
+        """Drop what was kept."""
+        self.connection.execute(
+            "DELETE FROM waiting WHERE stream_set = ? AND transaction_id = ?", (self.set_id, transaction)
+        )
+
+    def forget_all(self) -> None:
+        """Drop what was kept of every transaction."""
+        self.connection.execute("DELETE FROM waiting WHERE stream_set = ?", (self.set_id,))
+
+    # What a snapshot and the stream need besides
+
+    def begin_stream(self, key: bytes) -> None:
+        """Take the key of the stream's digests; where another was used until now, hash every record anew."""
+        if key == self.key:
+            return
+        self.key, self.digest = key, Digest()
+        for ns in self.namespaces():
+            gallery = self._made(ns)
+            for row in self._rows(gallery.id):
+                hashed = codec.hash_of(key, ns, row["key"], row["image"], row["body"])
+                self.digest = self.digest.plus(hashed)
+                self.connection.execute("UPDATE record SET hash = ? WHERE id = ?", (hashed, row["id"]))
+
+    def delete_between(self, ns: str, after: bytes | None, before: bytes | None) -> int:
+        """Remove records whose keys lie between two keys, both left alone; None: from the first, to the last."""
+        gallery = self._gallery(ns)
+        if gallery is None:
+            return 0
+        keys = self._all(
+            "SELECT key FROM record WHERE gallery = ? AND key > ? AND (? IS NULL OR key < ?)",
+            gallery.id, after or b"", before, before,
+        )  # fmt: skip
+        for row in keys:
+            self._delete(gallery, row["key"])
+        return len(keys)
+
+    def keep(self, ready: Ready) -> str | None:
+        """Have an image held; returns why it is refused. One that no record or entry uses at the end is let go."""
+        row = self.connection.execute("SELECT refused FROM image WHERE digest = ?", (ready.digest,)).fetchone()
+        if row is not None and row["refused"] == ready.refused:
+            return ready.refused
+        self.connection.execute("DELETE FROM unlink WHERE digest = ?", (ready.digest,))
+        self.connection.execute("DELETE FROM image WHERE digest = ?", (ready.digest,))
+        self.connection.execute(
+            "INSERT INTO image (digest, size, refused) VALUES (?, ?, ?)", (ready.digest, ready.size, ready.refused)
+        )
+        if ready.refused is None:
+            self.intake.place(ready)
+        self.loosened.add(ready.digest)
+        return ready.refused
+
+    def ui(self, ns: str) -> bytes:
+        """Return the UUID of a collection, which is made with it."""
+        sql = "SELECT ui FROM gallery WHERE id = ?"
+        return bytes(self.connection.execute(sql, (self._made(ns).id,)).fetchone()["ui"])
+
+    def note_position(self, most: int) -> None:
+        """Remember the digest at the present position, and so many of those before."""
+        assert self.position is not None
+        execute, at = self.connection.execute, self.position
+        execute("REPLACE INTO stream_seen VALUES (?, ?, ?, ?)", (self.set_id, at.epoch, at.seq, str(at.digest)))
+        oldest = execute(
+            "SELECT epoch, seq FROM stream_seen WHERE stream_set = ? ORDER BY epoch DESC, seq DESC"
+            " LIMIT 1 OFFSET ?",
+            (self.set_id, most),
+        ).fetchone()
+        if oldest is not None:
+            execute("DELETE FROM stream_seen WHERE stream_set = ? AND (epoch, seq) <= (?, ?)",
+                    (self.set_id, oldest["epoch"], oldest["seq"]))  # fmt: skip
+
+    def bound_quarantine(self, most: int) -> None:
+        """Forget the oldest of more than so many operations that were set aside."""
+        self.connection.execute(
+            "DELETE FROM quarantine WHERE stream_set = ?1 AND number <= (SELECT number FROM quarantine"
+            " WHERE stream_set = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
+            (self.set_id, most),
+        )
+
+    def flush(self) -> None:
+        """Write what was kept here: the last thing before the commit."""
+        for ns in sorted(self._touched):
+            item = self._galleries[ns]
+            self.connection.execute(
+                "UPDATE gallery SET live = ?, change = ?, floor = ?, records = ?, image_bytes = ?, refused = ?,"
+                " vectors = ? WHERE id = ?",
+                (item.live, item.change, item.floor, item.records, item.image_bytes, item.refused,
+                 item.vectors, item.id),
+            )  # fmt: skip
+        for gallery in sorted(self._removed_in):
+            self._bound_removals(gallery)
+        for digest in sorted(self.loosened):
+            self._let_go(digest)
+        place = self.position
+        self.connection.execute(
+            "UPDATE stream_set SET key = ?, epoch = ?, seq = ?, digest = ? WHERE id = ?",
+            (self.key, place and place.epoch, place and place.seq, self.digest.lanes, self.set_id),
+        )
+
+    def _taken(self, document: Document) -> tuple[Document, Ready | Held | None, str | None]:
+        """Take the image out of what an entry or an earlier `get` has in the image field."""
+        value = document.get(IMAGE_FIELD)
+        if isinstance(value, Held):
+            if value.text is not None:
+                return {**document, IMAGE_FIELD: value.text}, None, None
+            row = self.connection.execute("SELECT refused FROM image WHERE digest = ?", (value.digest,)).fetchone()
+            if row is None:
+                raise ValueError(f"the image {value.digest.hex()[:16]} is not held")
+            return document, value, row["refused"]
+        ready = self.intake.take(value) if isinstance(value, str) else None
+        return document, ready, None if ready is None else self.keep(ready)
+
+    def _delete(self, gallery: _Gallery, key: bytes) -> bool:
+        old = self.connection.execute(
+            "SELECT id, hash, image, size, refused, vector_of FROM record WHERE gallery = ? AND key = ?",
+            (gallery.id, key),
+        ).fetchone()
+        if old is None:
+            return False
+        self.connection.execute("DELETE FROM record WHERE id = ?", (old["id"],))
+        self.connection.execute("REPLACE INTO removal VALUES (?, ?, ?)", (gallery.id, key, gallery.next()))
+        gallery.count(-1, old["size"], old["refused"], old["vector_of"])
+        self.digest = self.digest.minus(old["hash"])
+        self._loosen(old["image"], None)
+        self._touched.add(gallery.ns)
+        self._removed_in.add(gallery.id)
+        return True
+
+    def _vector_of(self, digest: bytes | None, old: sqlite3.Row | None) -> str | None:
+        if digest is None:
+            return None
+        if old is not None and old["image"] == digest:
+            return old["vector_of"]  # type: ignore[no-any-return]
+        row = self.connection.execute(
+            "SELECT model FROM vector WHERE image = ? AND vector IS NOT NULL ORDER BY number DESC", (digest,)
+        ).fetchone()
+        return row["model"] if row else None
+
+    def _loosen(self, image: bytes | None, but: bytes | None) -> None:
+        if image is not None and image != but:
+            self.loosened.add(image)
+
+    def _let_go(self, digest: bytes) -> None:
+        """Forget an image's vectors with its last record, and the image itself where no entry has it either."""
+        found = self.connection.execute
+        if found("SELECT 1 FROM record WHERE image = ? LIMIT 1", (digest,)).fetchone():
+            return
+        found("DELETE FROM vector WHERE image = ?", (digest,))
+        if found("SELECT 1 FROM entry_image WHERE image = ? LIMIT 1", (digest,)).fetchone():
+            return
+        row = found("SELECT refused FROM image WHERE digest = ?", (digest,)).fetchone()
+        found("DELETE FROM image WHERE digest = ?", (digest,))
+        if row is not None and row["refused"] is None:
+            found("INSERT OR IGNORE INTO unlink VALUES (?)", (digest,))
+            self.removes_images = True
+
+    def _bound_removals(self, gallery: int) -> None:
+        row = self.connection.execute(
+            "SELECT changed FROM removal WHERE gallery = ? ORDER BY changed DESC LIMIT 1 OFFSET ?",
+            (gallery, self._most_removals),
+        ).fetchone()
+        if row is not None:
+            values = (gallery, row["changed"])
+            self.connection.execute("DELETE FROM removal WHERE gallery = ? AND changed <= ?", values)
+            self.connection.execute("UPDATE gallery SET floor = max(floor, ?) WHERE id = ?", values[::-1])
+
+    def _stream_key(self) -> bytes:
+        if self.key is None:
+            raise ValueError("the set follows no stream yet: its digests have no key")
+        return self.key
+
+    def _gallery(self, ns: str) -> _Gallery | None:
+        found = self._galleries.get(ns)
+        if found is not None:
+            return found
+        row = self.connection.execute(
+            "SELECT id, ns, live, change, floor, records, image_bytes, refused, vectors FROM gallery"
+            " WHERE stream_set = ? AND ns = ?",
+            (self.set_id, ns),
+        ).fetchone()
+        if row is None:
+            return None
+        self._galleries[ns] = found = _Gallery(*row)
+        return found
+
+    def _made(self, ns: str) -> _Gallery:
+        found = self._gallery(ns)
+        if found is None:
+            self.connection.execute(
+                "INSERT INTO gallery (stream_set, ns, live, ui) VALUES (?, ?, 1, ?)",
+                (self.set_id, ns, uuid.UUID(bytes=os.urandom(16), version=4).bytes),
+            )
+            found = self._gallery(ns)
+            assert found is not None
+        found.live = True
+        self._touched.add(ns)
+        return found
+
+    def _rows(self, gallery: int) -> Iterator[sqlite3.Row]:
+        """Stream a gallery's rows by key, in pages, so that they may be changed meanwhile."""
+        sql = "SELECT * FROM record WHERE gallery = ? AND key > ? ORDER BY key LIMIT ?"
+        last = b""
+        while rows := self._all(sql, gallery, last, _PAGE):
+            yield from rows
+            last = rows[-1]["key"]
+
+    def _all(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        return self.connection.execute(sql, values).fetchall()
+
+
+def document(row: sqlite3.Row) -> Document:
+    """Read the document of a record's row; its image field holds a `Held`."""
+    if row["place"] != codec.NOWHERE:
+        return codec.whole(row["body"], row["place"], Held(row["image"], row["size"]))
+    found = codec.document_of(row["body"])
+    text = found.get(IMAGE_FIELD)
+    if isinstance(text, str):
+        found[IMAGE_FIELD] = codec.held_text(text)
+    return found

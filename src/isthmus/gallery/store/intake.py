@@ -1,0 +1,143 @@
+"""Takes images in ahead of the engine: base64 read, digest made, content checked and written on a few threads.
+
+The engine applies entries one after the other; what costs time in an entry is its image. So entries run through
+a window: while one is applied, the images of those behind it are made ready. `take` then only looks up the text.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from isthmus.gallery.store import inline
+from isthmus.gallery.store.files import ImageFiles
+
+Check = Callable[[bytes], str | None]
+"""Says why an image is refused; None where it is good. Called on several threads."""
+
+_WINDOW_BYTES = 32 * 1024 * 1024
+_WINDOW_ENTRIES = 512
+_THREADS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An image that came: its digest, its size in bytes, why it is refused, and where it is staged.
+
+    What is refused is not staged; neither is what the folder seems to hold already.
+    """
+
+    digest: bytes
+    size: int
+    content: bytes
+    refused: str | None
+    staged: Path | None
+
+
+class Raw(Protocol):
+    """An oplog entry, as far as it matters here."""
+
+    @property
+    def raw(self) -> bytes:
+        """Its BSON."""
+        ...
+
+
+R = TypeVar("R", bound=Raw)
+
+
+class Intake:
+    """Makes images ready. Belongs to one transaction at a time; `close` ends its threads."""
+
+    def __init__(self, files: ImageFiles, check: Check | None) -> None:
+        self._files, self._check = files, check
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="intake")
+        self._coming: dict[str, Future[Ready | None]] = {}
+        self._uses: dict[str, int] = {}
+        self._staged: set[Path] = set()
+
+    def ahead(self, entries: Iterable[R]) -> Iterator[R]:
+        """Hand the entries on, while the images of those that follow are made ready."""
+        window: deque[tuple[R, list[str]]] = deque()
+        held = 0
+        for entry in entries:
+            window.append((entry, self._expect(entry.raw)))
+            held += len(entry.raw)
+            while held > _WINDOW_BYTES or len(window) > _WINDOW_ENTRIES:
+                first, texts = window.popleft()
+                held -= len(first.raw)
+                yield first
+                self._done(texts)
+        while window:
+            first, texts = window.popleft()
+            yield first
+            self._done(texts)
+
+    def take(self, text: str) -> Ready | None:
+        """Return the image that a field's text is; None where it is none."""
+        future = self._coming.get(text)
+        return self._made(text) if future is None else future.result()
+
+    def of(self, content: bytes) -> Ready:
+        """Make an image ready that came as bytes."""
+        from blake3 import blake3
+
+        refused = self._check(content) if self._check else None
+        digest = blake3(content).digest()
+        staged = None
+        if refused is None and not self._files.path(digest).exists():
+            staged = self._files.stage(content)
+            self._staged.add(staged)
+        return Ready(digest, len(content), content, refused, staged)
+
+    def place(self, ready: Ready) -> None:
+        """Put an image where it belongs: not durable before the files are synced."""
+        staged = ready.staged
+        if staged is None or staged not in self._staged:
+            staged = self._files.stage(ready.content)
+        self._files.place(staged, ready.digest)
+        self._staged.discard(staged)
+
+    def clear(self) -> None:
+        """Forget what was made ready and not placed."""
+        for future in self._coming.values():
+            future.cancel()
+        for future in self._coming.values():
+            if not future.cancelled():
+                future.exception()
+        self._coming.clear()
+        self._uses.clear()
+        for staged in self._staged:
+            staged.unlink(missing_ok=True)
+        self._staged.clear()
+
+    def close(self) -> None:
+        """End the threads."""
+        self.clear()
+        self._pool.shutdown()
+
+    def _expect(self, entry: bytes) -> list[str]:
+        texts = []
+        for start, end in inline.fields(entry):
+            if end - start < inline.LEAST_CUT or not entry[start:end].isascii():
+                continue
+            text = entry[start:end].decode("ascii")
+            texts.append(text)
+            self._uses[text] = self._uses.get(text, 0) + 1
+            if text not in self._coming:
+                self._coming[text] = self._pool.submit(self._made, text)
+        return texts
+
+    def _done(self, texts: list[str]) -> None:
+        for text in texts:
+            self._uses[text] -= 1
+            if not self._uses[text]:
+                del self._uses[text], self._coming[text]
+
+    def _made(self, text: str) -> Ready | None:
+        content = inline.image_of(text)
+        return None if content is None else self.of(content)

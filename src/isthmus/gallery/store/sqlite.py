@@ -1,0 +1,288 @@
+"""The embedded gallery store: documents in the site's SQLite file, images as files by their digest.
+
+Whatever changes does so inside `changing`: the documents, the position, the digest, counters, quarantine and the
+names of images that are no longer used are committed in one transaction. Images are durable before the commit;
+those that lost their last use are removed after it, and where that was cut short, by the next `tidy`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from isthmus.core.digest import Digest
+from isthmus.core.position import Position
+from isthmus.gallery.record import Document, GalleryStat, Held, Record, Removed
+from isthmus.gallery.store import schema
+from isthmus.gallery.store.change import Change, document
+from isthmus.gallery.store.files import ImageFiles
+from isthmus.gallery.store.intake import Check, Intake
+from isthmus.state.store import Store
+
+Step = Callable[[str], None]
+"""Told the name of each step of a transaction as it is reached; tests kill the process there."""
+
+_PAGE = 1000
+
+
+def _unseen(step: str) -> None:
+    """Take no notice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much of the past a store remembers, in rows."""
+
+    removals: int = 100_000
+    positions: int = 10_000
+    quarantined: int = 10_000
+
+
+class SqliteSet:
+    """A set of galleries that follows, or makes, one stream; implements `gallery.ports.Set`.
+
+    Belongs to the thread that opened its store. With `check` every image that comes is decoded within the limits
+    of `imaging.decode`, and what cannot be is refused; without it images are taken as they are.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        images: Path,
+        stream: str,
+        *,
+        check: bool,
+        bounds: Bounds | None = None,
+        step: Step = _unseen,
+    ) -> None:
+        self.store, self.stream, self.bounds, self.step = store, stream, bounds or Bounds(), step
+        self.files = ImageFiles(images)
+        self.intake = Intake(self.files, image_check() if check else None)
+        store.migrate("gallery", schema.STEPS)
+        with store.transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO stream_set (stream, digest) VALUES (?, ?)",
+                               (stream, Digest().lanes))  # fmt: skip
+            # what is removed, vectors of faces above all, is overwritten in the file
+            connection.execute("PRAGMA secure_delete = ON")
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[Change]:
+        """Open a transaction; at its end everything is committed, on an error nothing is.
+
+        Raises Busy, OSError (the disk is full), Corrupt.
+        """
+        try:
+            with self.store.transaction() as connection:
+                row = connection.execute("SELECT * FROM stream_set WHERE stream = ?", (self.stream,)).fetchone()
+                change = Change(connection, row, self.intake, self.bounds.removals)
+                yield change
+                change.flush()
+                self.step("placed")
+                self.files.sync()
+                self.step("synced")
+            self.step("committed")
+        finally:
+            self.files.forget_placed()
+            self.intake.clear()
+        if change.removes_images:
+            self.remove_unused()
+        self.step("removed")
+
+    def position(self) -> Position | None:
+        """Return where the set stands; None before the first bundle or change."""
+        row = self._set_row()
+        if row["epoch"] is None:
+            return None
+        return Position(row["epoch"], row["seq"], Digest(row["digest"]))
+
+    def seen(self, epoch: int, seq: int) -> str | None:
+        """Return the digest, as text, that the set had at (epoch, seq); None where it does not know."""
+        rows = self.store.rows(
+            "SELECT digest FROM stream_seen WHERE stream_set = ? AND epoch = ? AND seq = ?",
+            (self._set_row()["id"], epoch, seq),
+        )
+        return rows[0]["digest"] if rows else None
+
+    def galleries(self) -> list[GalleryStat]:
+        """Tell what each gallery holds, sorted by name."""
+        rows = self.store.rows(
+            "SELECT ns, records, image_bytes, refused, vectors, change FROM gallery"
+            " WHERE stream_set = ? AND live ORDER BY ns",
+            (self._set_row()["id"],),
+        )
+        return [GalleryStat(*row) for row in rows]
+
+    def records(self, gallery: str) -> Iterator[Record]:
+        """Stream the live records of a gallery, by key."""
+        sql = (
+            "SELECT key, image, size, refused, changed, vector_of FROM record"
+            " WHERE gallery = ? AND key > ? ORDER BY key LIMIT ?"
+        )
+        number, last = self._number(gallery), b""
+        while rows := self.store.rows(sql, (number, last, _PAGE)):
+            for row in rows:
+                yield _record(gallery, row)
+            last = rows[-1]["key"]
+
+    def page(self, gallery: str, after: bytes, most: int) -> list[tuple[bytes, Held | None]]:
+        """Return keys and images of the records behind a key, in the order of keys."""
+        sql = "SELECT key, image, size FROM record WHERE gallery = ? AND key > ? ORDER BY key LIMIT ?"
+        rows = self.store.rows(sql, (self._number(gallery), after, most))
+        return [(row["key"], row["image"] and Held(row["image"], row["size"])) for row in rows]
+
+    def change(self, gallery: str) -> int:
+        """Return the number of the gallery's latest change; 0 where there never was one."""
+        rows = self.store.rows("SELECT change FROM gallery WHERE id = ?", (self._number(gallery),))
+        return rows[0]["change"] if rows else 0
+
+    def changes(self, gallery: str, after: int) -> Iterator[Record | Removed] | None:
+        """Stream what changed after a change, each key once, by change; None where removals since are forgotten.
+
+        None as well for a change that this store never counted.
+        """
+        number = self._number(gallery)
+        rows = self.store.rows("SELECT change, floor FROM gallery WHERE id = ?", (number,))
+        if not rows or not rows[0]["floor"] <= after <= rows[0]["change"]:
+            return None
+        return self._changes(gallery, number, after)
+
+    def document(self, gallery: str, key: bytes) -> Document | None:
+        """Return a record's document; its image field holds a `Held`."""
+        rows = self.store.rows(
+            "SELECT body, place, image, size FROM record WHERE gallery = ? AND key = ?",
+            (self._number(gallery), key),
+        )
+        return document(rows[0]) if rows else None
+
+    def image(self, digest: bytes) -> Path | None:
+        """Return the file of an image; None where it is not held."""
+        rows = self.store.rows("SELECT 1 FROM image WHERE digest = ? AND refused IS NULL", (digest,))
+        return self.files.path(digest) if rows else None
+
+    def vector(self, digest: bytes, model: str) -> bytes | None:
+        """Return the vector that `model` made of an image, as it was stored."""
+        rows = self.store.rows("SELECT vector FROM vector WHERE image = ? AND model = ?", (digest, model))
+        return rows[0]["vector"] if rows else None
+
+    def put_vectors(self, model: str, vectors: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Store vectors by image digest; None: the model found nothing in it. Counts as a change of its records.
+
+        Vectors of images that no record has (any more) are dropped.
+        """
+        with self.store.transaction() as connection:
+            for digest, vector in vectors:
+                rows = connection.execute("SELECT id, gallery, vector_of FROM record WHERE image = ?", (digest,))
+                records = rows.fetchall()
+                if not records:
+                    continue
+                connection.execute("REPLACE INTO vector (image, model, vector) VALUES (?, ?, ?)",
+                                   (digest, model, vector))  # fmt: skip
+                newest = connection.execute(
+                    "SELECT model FROM vector WHERE image = ? AND vector IS NOT NULL ORDER BY number DESC",
+                    (digest,),
+                ).fetchone()
+                named = newest["model"] if newest else None
+                for record in records:
+                    more = (named is not None) - (record["vector_of"] is not None)
+                    connection.execute(
+                        "UPDATE gallery SET change = change + 1, vectors = vectors + ? WHERE id = ?",
+                        (more, record["gallery"]),
+                    )
+                    connection.execute(
+                        "UPDATE record SET vector_of = ?, changed ="
+                        " (SELECT change FROM gallery WHERE id = record.gallery) WHERE id = ?",
+                        (named, record["id"]),
+                    )
+
+    def without_vector(self, model: str, most: int) -> list[bytes]:
+        """List digests of usable images that `model` has not seen yet."""
+        rows = self.store.rows(
+            "SELECT digest FROM image WHERE refused IS NULL"
+            " AND NOT EXISTS (SELECT 1 FROM vector WHERE image = digest AND model = ?)"
+            " AND EXISTS (SELECT 1 FROM record WHERE image = digest AND refused IS NULL)"
+            " ORDER BY number LIMIT ?",
+            (model, most),
+        )
+        return [row["digest"] for row in rows]
+
+    def quarantined(self, after: int = 0, most: int = 100) -> list[sqlite3.Row]:
+        """Return what could not be applied, oldest first: number, at, ns, reason, entry (BSON without images)."""
+        return self.store.rows(
+            "SELECT number, at, ns, reason, entry FROM quarantine WHERE stream_set = ? AND number > ?"
+            " ORDER BY number LIMIT ?",
+            (self._set_row()["id"], after, most),
+        )
+
+    def remove_unused(self) -> int:
+        """Remove the files of images that nothing uses; none while somebody reads a snapshot. Returns how many."""
+        with self.files.unpinned() as free:
+            if not free:
+                return 0
+            with self.store.transaction() as connection:
+                digests = [row["digest"] for row in connection.execute("SELECT digest FROM unlink")]
+                self.files.remove(digests)
+                self.step("unlinked")
+                connection.execute("DELETE FROM unlink")
+        return len(digests)
+
+    def tidy(self) -> int:
+        """Finish what a killed process left: remove unused and unknown image files. Returns how many.
+
+        For the start of a process and from time to time; reads the names of all image files.
+        """
+        removed = self.remove_unused()
+        with self.files.unpinned() as free, self.store.transaction() as connection:
+            if free:
+                sql = "SELECT 1 FROM image WHERE digest = ? AND refused IS NULL"
+                removed += self.files.sweep(lambda digest: bool(connection.execute(sql, (digest,)).fetchone()))
+        self.store.rows("PRAGMA wal_checkpoint(TRUNCATE)")  # removed rows leave the log of SQLite too
+        return removed
+
+    def close(self) -> None:
+        """End the threads; the store stays open."""
+        self.intake.close()
+
+    def _changes(self, gallery: str, number: int, after: int) -> Iterator[Record | Removed]:
+        sql = (
+            "SELECT key, image, size, refused, changed, vector_of, 0 AS gone FROM record"
+            " WHERE gallery = ?1 AND changed > ?2 UNION ALL"
+            " SELECT key, NULL, 0, NULL, changed, NULL, 1 FROM removal"
+            " WHERE gallery = ?1 AND changed > ?2 ORDER BY changed LIMIT ?3"
+        )
+        while rows := self.store.rows(sql, (number, after, _PAGE)):
+            for row in rows:
+                yield Removed(gallery, row["key"], row["changed"]) if row["gone"] else _record(gallery, row)
+            after = rows[-1]["changed"]
+
+    def _set_row(self) -> sqlite3.Row:
+        return self.store.rows("SELECT * FROM stream_set WHERE stream = ?", (self.stream,))[0]
+
+    def _number(self, gallery: str) -> int:
+        rows = self.store.rows(
+            "SELECT gallery.id FROM gallery JOIN stream_set ON stream_set.id = stream_set"
+            " WHERE stream = ? AND ns = ?",
+            (self.stream, gallery),
+        )
+        return rows[0]["id"] if rows else -1
+
+
+def image_check() -> Check:
+    """Make the check of images that come: decoded within the limits of `imaging.decode`."""
+    from isthmus.imaging.decode import ImageRefused, check
+
+    def refusal(content: bytes) -> str | None:
+        try:
+            check(content)
+        except ImageRefused as error:
+            return error.what
+        return None
+
+    return refusal
+
+
+def _record(gallery: str, row: sqlite3.Row) -> Record:
+    image = None if row["image"] is None else Held(row["image"], row["size"])
+    return Record(gallery, row["key"], image, row["refused"], row["changed"], row["vector_of"])
