@@ -30,7 +30,7 @@ except ModuleNotFoundError as error:
     raise MissingExtra.named("Pillow", "gallery") from error
 
 try:  # twice as fast as Pillow, and it tells of damage that Pillow paints grey
-    import simplejpeg
+    import simplejpeg  # type: ignore[import-not-found,import-untyped,unused-ignore]
 except ModuleNotFoundError:
     simplejpeg = None
 
@@ -142,7 +142,7 @@ def _rgb(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _upright(rgb: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Turn and mirror as EXIF's orientation says (EXIF 2.32, 4.6.4): 2 mirrored, 3 half turn, 6 and 8 quarter turns."""
+    """Turn and mirror as EXIF 2.32, 4.6.4 says: 2 is mirrored, 3 a half turn, 6 and 8 are quarter turns."""
     if orientation >= 5:
         rgb = rgb.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):

@@ -79,10 +79,10 @@ class _Walk:
             at += size
             if marker == _SCAN:
                 scans += 1
-                if not self.frame[0] or scans > MOST_SCANS:
-                    raise ImageRefused(
-                        "the JPEG file is damaged" if scans == 1 else "the JPEG file has too many scans"
-                    )
+                if not self.frame[0]:
+                    raise ImageRefused("the JPEG file is damaged: a scan comes before its frame")
+                if scans > MOST_SCANS:
+                    raise ImageRefused(f"the JPEG file has too many scans, more than {MOST_SCANS}")
                 found = _AFTER_SCAN.search(content, at)
                 if found is None:
                     raise ImageRefused(_TRUNCATED)

@@ -37,7 +37,7 @@ class Model:
 
 
 class Extractor(Protocol):
-    """Makes vectors of images. Making one may load weights; it is kept for as long as it is used, on one thread."""
+    """Makes vectors of images. Making one may load weights; it is kept as long as it is used, on one thread."""
 
     @property
     def model(self) -> Model:
