@@ -1,0 +1,1 @@
+"""MongoDB's oplog: its entries read from files and servers, and applied to collections of documents."""
