@@ -64,7 +64,7 @@ def lay_out(file: BinaryIO, where: object, limits: Limits) -> tuple[tuple[Piece,
     while not pieces or pieces[-1].name != SIGNATURE:
         file.seek(at)
         raw = file.read(BLOCK)
-        if not pieces and not HEADER.encode().startswith(raw.rstrip(b"\0")[: len(HEADER)]):
+        if not pieces and not HEADER.encode().startswith(raw[:100].rstrip(b"\0")):
             raise Tampered.at(where, "no bundle: it does not begin with its header")
         if len(raw) < BLOCK:
             raise Truncated.at(where, f"it ends after {total:,} bytes, inside the bundle")

@@ -19,6 +19,7 @@ from isthmus.core.header import Header, Kind
 from isthmus.state.files import replacing
 from isthmus.transfer.bundle import Members, packed_stretches, regular
 from isthmus.transfer.claims import (
+    SIGNATURE_SIZE,
     Listed,
     check_sizes,
     path_of,
@@ -122,7 +123,7 @@ def _read_sidecar(sidecar: Path, limits: Limits) -> bytes:
     if len(raw) < 4 or len(raw) < claimed:
         raise Truncated.at(sidecar, f"it ends after {len(raw)} bytes")
     begins = _STRING + _FIELDS[0].encode("ascii") + b"\0"
-    if raw[-3] == 0 and begins.startswith(raw[4 : 4 + len(begins)].rstrip(b"\0")):
+    if raw[-3] == 0 and len(raw) > SIGNATURE_SIZE and begins.startswith(raw[4 : 4 + len(begins)].rstrip(b"\0")):
         # there the signature's last byte should be; some tools give a file its size before they fill it
         raise Truncated.at(sidecar, "its end is not written yet")
     if len(raw) > claimed or claimed < 5:
