@@ -12,7 +12,7 @@ import pytest
 from isthmus.core.errors import MissingExtra
 from isthmus.transfer.ice.attempt import attempt
 from isthmus.transfer.ice.channel import IceChannel
-from isthmus.transfer.ice.engine import chosen
+from isthmus.transfer.ice.engines import chosen
 from isthmus.transfer.ice.settings import EngineName, IceSettings
 
 QUICK = IceSettings(loopback=True, gather_s=3.0, connect_s=20.0, silence_s=20.0)

@@ -13,7 +13,7 @@ from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateErr
 
 from isthmus.core.errors import Corrupt, InputError
 from isthmus.transfer.ice.channel import LOW_WATER_BYTES
-from isthmus.transfer.ice.engine import LABEL, STREAM, Events
+from isthmus.transfer.ice.port import LABEL, STREAM, Events
 from isthmus.transfer.ice.settings import IceSettings
 
 _UNREADABLE = (

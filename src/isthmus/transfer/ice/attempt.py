@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from isthmus.transfer.channel import ChannelClosed
 from isthmus.transfer.ice import sdp
 from isthmus.transfer.ice.channel import IceChannel
-from isthmus.transfer.ice.engine import NotConnected, maker
+from isthmus.transfer.ice.engines import maker
+from isthmus.transfer.ice.port import NotConnected
 from isthmus.transfer.ice.settings import IceSettings
 
 

@@ -2,7 +2,8 @@
 
 Binary messages are the content. Text messages are the channel's own:
 
-    beat    sent every third of `silence_s`, so that the death of an end is noticed in that time
+    alive?  its sender heard nothing for a third of `silence_s`: is anybody there?
+    alive   the answer to `alive?`; where nothing comes for `silence_s`, the other end is taken for dead
     end     its sender sends no more; everything it sent before has come, since messages keep their order
     ended   the answer to `end`: only now does the one who closes let the connection go
 
@@ -18,7 +19,7 @@ from collections import deque
 from typing import Final
 
 from isthmus.transfer.channel import HIGH_WATER_BYTES, MOST_MESSAGE_BYTES, ChannelClosed
-from isthmus.transfer.ice.engine import Peer, Wire
+from isthmus.transfer.ice.port import Peer, Wire
 from isthmus.transfer.ice.settings import IceSettings
 
 LOW_WATER_BYTES: Final = HIGH_WATER_BYTES // 2
@@ -26,7 +27,7 @@ LOW_WATER_BYTES: Final = HIGH_WATER_BYTES // 2
 
 _OVERHEAD_BYTES: Final = 128  # of a message in the queue, so that empty ones count too
 
-BEAT, END, ENDED = "beat", "end", "ended"
+ASKED, ALIVE, END, ENDED = "alive?", "alive", "end", "ended"
 
 
 class IceChannel:
@@ -98,11 +99,11 @@ class IceChannel:
     # Events
 
     def opened(self) -> None:
-        """Begin to beat."""
+        """Begin to listen whether the other end lives."""
         if self._gone or self._open.is_set():
             return
         self._heard = self._loop.time()
-        self._beat()
+        self._watch()
         self._open.set()
 
     def arrived(self, message: bytes | str) -> None:
@@ -139,20 +140,24 @@ class IceChannel:
             self._pass(ENDED)
         elif word == ENDED:
             self._settled.set()
-        elif word != BEAT:
+        elif word == ASKED:
+            if self._wire.waiting() <= HIGH_WATER_BYTES:  # else it hears of this end soon enough
+                self._pass(ALIVE)
+        elif word != ALIVE:
             self._lose("the other end sent a word that is no word of a channel")
 
-    def _beat(self) -> None:
+    def _watch(self) -> None:
         now, every = self._loop.time(), self._settings.silence_s / 3
         if self._due and now - self._due > every:
             self._heard = now  # this process stood still, so what the other end sent may lie unread
         if now - self._heard > self._settings.silence_s:
             self._lose(f"nothing was heard of the other end for {self._settings.silence_s:g} s")
             return
-        self._pass(BEAT)
+        if now - self._heard > every / 2 and self._wire.waiting() <= HIGH_WATER_BYTES:
+            self._pass(ASKED)
         if not self._gone:
             self._due = now + every
-            self._timer = self._loop.call_at(self._due, self._beat)
+            self._timer = self._loop.call_at(self._due, self._watch)
 
     def _pass(self, message: bytes | str) -> None:
         try:

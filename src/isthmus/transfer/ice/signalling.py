@@ -17,8 +17,8 @@ from isthmus.transfer.channel import ChannelClosed
 from isthmus.transfer.ice import handshake
 from isthmus.transfer.ice.attempt import attempt
 from isthmus.transfer.ice.channel import IceChannel
-from isthmus.transfer.ice.engine import NotConnected
 from isthmus.transfer.ice.handshake import MOST_SIGNAL_BYTES, Known
+from isthmus.transfer.ice.port import NotConnected
 from isthmus.transfer.ice.settings import IceSettings, is_loopback
 from isthmus.transfer.signing import PublicKey, SigningKey
 

@@ -1,17 +1,16 @@
-"""The port behind which the ICE engines stand, and the choice between them.
+"""The port behind which the ICE engines stand.
 
-An engine opens one data channel: ordered, reliable, agreed upon beforehand as stream 0, so that neither end can
-make the other open more. Descriptions are whole (no trickle): one that is signed covers its candidates too.
+An engine opens one data channel: ordered, reliable, agreed upon beforehand as stream 0; what else the other end may
+open is not listened to. Descriptions are whole (no trickle): one that is signed covers its candidates too.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from typing import Protocol
 
-from isthmus.core.errors import IsthmusError, MissingExtra, UnknownName
-from isthmus.transfer.ice.settings import EngineName, IceSettings
+from isthmus.core.errors import IsthmusError
+from isthmus.transfer.ice.settings import IceSettings
 
 LABEL = "isthmus"
 STREAM = 0
@@ -82,36 +81,3 @@ class Peer(Protocol):
 
 Make = Callable[[IceSettings, Events], Peer]
 """Makes a peer within a running event loop. Raises InputError for settings that the engine cannot take."""
-
-MODULES: dict[str, tuple[str, str]] = {"wrtc": ("webrtc", "ice-fast"), "aiortc": ("aiortc", "ice")}
-"""By engine, the module that it needs and the extra that brings it; `auto` takes the first that is there."""
-
-
-def chosen(name: EngineName) -> str:
-    """Decide which engine is used. Raises MissingExtra where the one asked for, or any, is not installed."""
-    if name == "auto":
-        for engine, (module, _) in MODULES.items():
-            if _installed(module):
-                return engine
-        name = "aiortc"
-    if name not in MODULES:
-        raise UnknownName.among("ICE engine", name, MODULES)
-    module, extra = MODULES[name]
-    if not _installed(module):
-        raise MissingExtra.named(f"the ICE engine {name}", extra)
-    return name
-
-
-def maker(name: EngineName) -> Make:
-    """Return what makes peers of the engine asked for. Raises MissingExtra."""
-    if chosen(name) == "wrtc":
-        from isthmus.transfer.ice.wrtc_engine import WrtcPeer
-
-        return WrtcPeer
-    from isthmus.transfer.ice.aiortc_engine import AiortcPeer
-
-    return AiortcPeer
-
-
-def _installed(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
