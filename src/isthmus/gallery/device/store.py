@@ -1,0 +1,459 @@
+"""A device's store: its galleries' records in SQLite, their contents as files, all of it sealed where a key is given.
+
+A page of records is committed with the gallery's position and digest in one transaction, after its contents are in
+place. What nothing refers to any more is named in the same transaction and unlinked after it; a crash in between is
+made up for when the store is opened next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from isthmus.core.digest import Digest
+from isthmus.core.errors import Corrupt, InputError, Refused, UnknownName
+from isthmus.core.ports import Clock
+from isthmus.gallery.device.acts import Acts
+from isthmus.gallery.device.content import Contents, PartFile
+from isthmus.gallery.device.sealing import Plain, Sealed, Sealing
+from isthmus.gallery.sync import messages
+from isthmus.gallery.sync.item import Item, Ref, item_hash, key_hash
+from isthmus.gallery.sync.messages import Claim, Kind, Start
+from isthmus.gallery.sync.mode import Mode, Tier
+from isthmus.gallery.sync.ports import Change, Page
+from isthmus.gallery.sync.reconcile import U64
+from isthmus.state.store import Store
+
+_STEPS = (
+    """CREATE TABLE device_seal (one INTEGER PRIMARY KEY CHECK (one = 1), proof BLOB NOT NULL, sealed INTEGER NOT NULL);
+    CREATE TABLE device_gallery (
+        name TEXT PRIMARY KEY, epoch BLOB NOT NULL, key BLOB NOT NULL, mode TEXT NOT NULL, model BLOB,
+        change INTEGER NOT NULL, begun INTEGER NOT NULL, cursor BLOB NOT NULL,
+        digest BLOB NOT NULL, count INTEGER NOT NULL, verified INTEGER NOT NULL, synced TEXT
+    );
+    CREATE TABLE device_record (
+        gallery TEXT NOT NULL, hash BLOB NOT NULL, lanes BLOB NOT NULL, body BLOB NOT NULL,
+        PRIMARY KEY (gallery, hash)
+    ) WITHOUT ROWID;
+    CREATE TABLE device_used (
+        gallery TEXT NOT NULL, hash BLOB NOT NULL, name TEXT NOT NULL, PRIMARY KEY (gallery, hash, name)
+    ) WITHOUT ROWID;
+    CREATE INDEX device_used_name ON device_used (name);
+    CREATE TABLE device_doomed (name TEXT PRIMARY KEY) WITHOUT ROWID;
+    CREATE TABLE device_unswept (one INTEGER PRIMARY KEY CHECK (one = 1))""",
+)
+_PROOF = b"isthmus device store"
+_LAST = b"\xff" * 8
+
+
+@dataclass(frozen=True, slots=True)
+class HeldGallery:
+    """What the device holds of a gallery. `verified`: with the server's digest, at the last synchronisation."""
+
+    gallery: str
+    mode: Mode
+    model: Kind | None
+    records: int
+    change: int
+    digest: Digest
+    verified: bool
+    synced: str | None
+
+
+class DeviceStore:
+    """The store in a folder: `device.db` and `content/`. `key`: 32 bytes; None stores everything as it is.
+
+    Raises Refused where the key does not open the store or one is needed. `step` is told where the work stands.
+    """
+
+    def __init__(
+        self, folder: Path, clock: Clock, key: bytes | None = None, step: Callable[[str], None] = lambda name: None
+    ) -> None:
+        self.folder, self._clock, self._step = folder, clock, step
+        self._sealing: Sealing = Sealed(key) if key is not None else Plain()
+        self._store = Store(folder / "device.db")
+        self._store.rows("PRAGMA secure_delete = ON")
+        self._store.migrate("device", _STEPS)
+        self._unlock(key is not None)
+        self.contents = Contents(folder / "content", self._sealing, step)
+        self.queue = Acts(self._store, clock, self._sealing)
+        self._leftovers = False
+        self._reap()
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the store is encrypted."""
+        return isinstance(self._sealing, Sealed)
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+    def _unlock(self, sealed: bool) -> None:
+        rows = self._store.rows("SELECT proof, sealed FROM device_seal")
+        if not rows:
+            with self._store.transaction() as connection:
+                proof = self._sealing.seal(_PROOF, b"proof")
+                connection.execute("INSERT OR IGNORE INTO device_seal VALUES (1, ?, ?)", (proof, sealed))
+            rows = self._store.rows("SELECT proof, sealed FROM device_seal")
+        if bool(rows[0]["sealed"]) != sealed:
+            self._store.close()
+            if sealed:
+                raise InputError(f"the device store in {self.folder} is not encrypted", "open it without a key")
+            raise Refused(f"the device store in {self.folder} is encrypted", "give its key by file or environment")
+        try:
+            self._sealing.open(rows[0]["proof"], b"proof")
+        except Corrupt as error:
+            self._store.close()
+            raise Refused(
+                f"the key does not open the device store in {self.folder}", "give the key it was made with"
+            ) from error
+
+    # --- what is held -------------------------------------------------------------------------------------------
+
+    def galleries(self) -> list[HeldGallery]:
+        """List what is held, sorted by name."""
+        return [
+            HeldGallery(
+                row["name"],
+                Mode(row["mode"]),
+                _kind(row["model"]),
+                row["count"],
+                row["change"],
+                Digest(row["digest"]),
+                bool(row["verified"]),
+                row["synced"],
+            )
+            for row in self._store.rows("SELECT * FROM device_gallery ORDER BY name")
+        ]
+
+    def items(self, gallery: str) -> Iterator[tuple[bytes, Item]]:
+        """Stream a gallery's records with their key hashes, by key hash."""
+        after = b""
+        while rows := self._store.rows(
+            "SELECT hash, body FROM device_record WHERE gallery = ? AND hash > ? ORDER BY hash LIMIT 2000",
+            (gallery, after),
+        ):
+            for row in rows:
+                yield row["hash"], self._item(gallery, row["hash"], row["body"])
+            after = rows[-1]["hash"]
+
+    def item(self, gallery: str, place: bytes) -> Item | None:
+        """Return the record with a key hash."""
+        rows = self._store.rows("SELECT body FROM device_record WHERE gallery = ? AND hash = ?", (gallery, place))
+        return self._item(gallery, place, rows[0]["body"]) if rows else None
+
+    def place(self, gallery: str, key: bytes) -> bytes:
+        """Return the key hash of a record's key. Raises UnknownName where the gallery is not held."""
+        return key_hash(self._key(self._row(gallery)), key)
+
+    def vector(self, item: Item) -> bytes | None:
+        """Return a record's vector; None where it has none."""
+        return self.contents.read(item.vector) if isinstance(item.vector, Ref) else item.vector
+
+    def attributes(self, item: Item) -> bytes:
+        """Return a record's attributes, BSON."""
+        return self.contents.read(item.attributes) if isinstance(item.attributes, Ref) else item.attributes
+
+    # --- the session's side (sync.ports.Holding) ----------------------------------------------------------------
+
+    def claims(self) -> list[Claim]:
+        """Tell of every gallery what is held."""
+        claims = []
+        for row in self._store.rows("SELECT * FROM device_gallery ORDER BY name"):
+            kind = _kind(row["model"])
+            claims.append(
+                Claim(
+                    row["name"],
+                    row["epoch"],
+                    Mode(row["mode"]),
+                    kind.name if kind else "",
+                    row["change"],
+                    row["count"],
+                    row["digest"],
+                    row["begun"],
+                    row["cursor"],
+                )
+            )
+        return claims
+
+    def drop(self, gallery: str) -> int:
+        """Delete a gallery with all its files; returns how many records it had."""
+        with self._store.transaction() as connection:
+            doomed = "INSERT OR IGNORE INTO device_doomed SELECT name FROM device_used WHERE gallery = ?"
+            connection.execute(doomed, (gallery,))
+            connection.execute("DELETE FROM device_used WHERE gallery = ?", (gallery,))
+            count = connection.execute("DELETE FROM device_record WHERE gallery = ?", (gallery,)).rowcount
+            connection.execute("DELETE FROM device_gallery WHERE name = ?", (gallery,))
+            self._step("drop before commit")
+        self._reap()
+        return count
+
+    def begin(self, start: Start, tier: Tier) -> None:
+        """Prepare a gallery for a tier: its key, mode and model become the server's."""
+        snapshot = tier is Tier.SNAPSHOT
+        with self._store.transaction() as connection:
+            row = connection.execute("SELECT * FROM device_gallery WHERE name = ?", (start.gallery,)).fetchone()
+            digest, count = Digest(), 0
+            if row is not None and _same_kind(row, start):
+                digest, count = Digest(row["digest"]), row["count"]
+                if self._key(row) != start.key:
+                    digest = self._rekeyed(connection, row, start)
+            elif row is not None:  # contents stay until the end: what is still used is not fetched again
+                connection.execute("DELETE FROM device_used WHERE gallery = ?", (start.gallery,))
+                connection.execute("DELETE FROM device_record WHERE gallery = ?", (start.gallery,))
+                self._leftovers = True
+            change = row["change"] if row is not None and tier is Tier.CHANGES else -1
+            model = None if start.model is None else msgspec.msgpack.encode(start.model)
+            connection.execute(
+                "REPLACE INTO device_gallery VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
+                (
+                    start.gallery,
+                    start.epoch,
+                    self._sealing.seal(start.key, start.gallery.encode()),
+                    start.mode.value,
+                    model,
+                    change,
+                    start.begun if snapshot else -1,
+                    (start.cursor or bytes(8)) if snapshot else b"",
+                    digest.lanes,
+                    count,
+                    None if row is None else row["synced"],
+                ),
+            )
+
+    def _rekeyed(self, connection: sqlite3.Connection, row: sqlite3.Row, start: Start) -> Digest:
+        """Hash all records of a gallery anew, under the key of its new epoch."""
+        digest, fresh, used = Digest(), [], []
+        for place, item in self.items(start.gallery):
+            moved, lanes = key_hash(start.key, item.key), item_hash(start.key, start.mode, item)
+            digest = digest.plus(lanes)
+            fresh.append((start.gallery, moved, lanes, self._body(start.gallery, moved, item)))
+            used += [(start.gallery, moved, self.contents.name(part.digest)) for part in item.contents]
+        connection.execute("DELETE FROM device_record WHERE gallery = ?", (start.gallery,))
+        connection.execute("DELETE FROM device_used WHERE gallery = ?", (start.gallery,))
+        connection.executemany("INSERT INTO device_record VALUES (?, ?, ?, ?)", fresh)
+        connection.executemany("INSERT OR IGNORE INTO device_used VALUES (?, ?, ?)", used)
+        return digest
+
+    def standing(self, gallery: str) -> tuple[Digest, int]:
+        """Return the digest and the number of records."""
+        row = self._row(gallery)
+        return Digest(row["digest"]), row["count"]
+
+    def hashes(self, gallery: str) -> tuple[U64, U64]:
+        """Return the records' key hashes, ascending, and their first lanes."""
+        rows = self._store.rows(
+            "SELECT hash, substr(lanes, 1, 8) AS lane FROM device_record WHERE gallery = ? ORDER BY hash",
+            (gallery,),
+        )
+        hashes = np.frombuffer(b"".join(row["hash"] for row in rows), ">u8").astype(np.uint64)
+        return hashes, np.frombuffer(b"".join(row["lane"] for row in rows), "<u8").astype(np.uint64)
+
+    def missing(self, contents: Iterable[Ref]) -> list[Ref]:
+        """List which contents are not there, each once."""
+        return [
+            content
+            for content in {content.digest: content for content in contents}.values()
+            if not self.contents.has(content.digest)
+        ]
+
+    def part(self, content: Ref) -> PartFile:
+        """Open a content for receiving, at the place where it was interrupted."""
+        return self.contents.part(content)
+
+    def commit(self, gallery: str, pages: Sequence[Page]) -> Change:
+        """Apply pages with their position in one transaction; their contents are there."""
+        self._step("before commit")
+        with self._store.transaction() as connection:
+            row = connection.execute("SELECT * FROM device_gallery WHERE name = ?", (gallery,)).fetchone()
+            writing = _Writing(self, connection, row, self._key(row))
+            for page in pages:
+                writing.page(page)
+            writing.end()
+            self._step("in the transaction")
+        self._step("after commit")
+        self._reap()
+        return Change(writing.written, writing.removed)
+
+    def settle(self, start: Start, change: int, *, verified: bool) -> None:
+        """Note that the gallery stands at a change; `verified`: with the server's digest."""
+        model = None if start.model is None else msgspec.msgpack.encode(start.model)
+        with self._store.transaction() as connection:
+            connection.execute(
+                "UPDATE device_gallery SET change = ?, begun = -1, cursor = x'', verified = ?, synced = ?,"
+                " model = ? WHERE name = ?",
+                (change, verified, self._clock.now().isoformat(), model, start.gallery),
+            )
+        self._step("settled")
+
+    def acts(self, most: int) -> messages.Acts | None:
+        """Return the oldest acts that were not told yet; None where there are none."""
+        acts = self.queue.oldest(most)
+        return messages.Acts(self.queue.name, acts) if acts else None
+
+    def told(self, upto: int) -> None:
+        """Forget acts up to a number."""
+        self.queue.forget(upto)
+
+    def opened(self) -> None:
+        """Note that a session begins: were it to die, the next one that ends well looks for leftovers."""
+        self._leftovers = bool(self._store.rows("SELECT one FROM device_unswept"))
+        with self._store.transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO device_unswept VALUES (1)")
+
+    def closed(self, *, leftovers: bool) -> None:
+        """Note that a session ended well; what nothing refers to any more is removed.
+
+        `leftovers`: contents may be there that were not committed.
+        """
+        if leftovers or self._leftovers:
+            self.sweep()
+        with self._store.transaction() as connection:
+            connection.execute("DELETE FROM device_unswept")
+        with contextlib.suppress(sqlite3.OperationalError):  # a reader is in the way: the next session does it
+            self._store.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def sweep(self) -> int:
+        """Remove all files that no record refers to; returns how many contents that were."""
+        used = {row["name"] for row in self._store.rows("SELECT DISTINCT name FROM device_used")}
+        gone = {name for name in self.contents.names() if name not in used}
+        for name in gone:
+            self.contents.remove(name)
+        self.contents.sync()
+        return len(gone)
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    def _reap(self) -> None:
+        """Unlink what was doomed, unless something refers to it again."""
+        doomed = [row["name"] for row in self._store.rows("SELECT name FROM device_doomed")]
+        if not doomed:
+            return
+        self._step("before unlink")
+        for name in doomed:
+            if not self._store.rows("SELECT 1 FROM device_used WHERE name = ? LIMIT 1", (name,)):
+                self.contents.remove(name)
+        self.contents.sync()
+        self._step("after unlink")
+        with self._store.transaction() as connection:
+            connection.executemany("DELETE FROM device_doomed WHERE name = ?", [(name,) for name in doomed])
+
+    def _row(self, gallery: str) -> sqlite3.Row:
+        rows = self._store.rows("SELECT * FROM device_gallery WHERE name = ?", (gallery,))
+        if not rows:
+            known = [row["name"] for row in self._store.rows("SELECT name FROM device_gallery")]
+            raise UnknownName.among("gallery", gallery, known)
+        row: sqlite3.Row = rows[0]
+        return row
+
+    def _key(self, row: sqlite3.Row) -> bytes:
+        return self._sealing.open(row["key"], row["name"].encode())
+
+    def _item(self, gallery: str, place: bytes, body: bytes) -> Item:
+        try:
+            return msgspec.msgpack.decode(self._sealing.open(body, gallery.encode() + place), type=Item)
+        except msgspec.MsgspecError as error:
+            raise Corrupt(f"a record of {gallery} cannot be read", "synchronise anew") from error
+
+    def _body(self, gallery: str, place: bytes, item: Item) -> bytes:
+        return self._sealing.seal(msgspec.msgpack.encode(item), gallery.encode() + place)
+
+
+class _Writing:
+    """Applies pages inside a transaction and keeps digest, count and position."""
+
+    def __init__(
+        self, store: DeviceStore, connection: sqlite3.Connection, row: sqlite3.Row, gallery_key: bytes
+    ) -> None:
+        self._store, self._connection, self._gallery = store, connection, row["name"]
+        self._key, self._mode = gallery_key, Mode(row["mode"])
+        self._digest, self._count = Digest(row["digest"]), row["count"]
+        self._change, self._cursor = row["change"], row["cursor"]
+        self.written = self.removed = 0
+
+    def page(self, page: Page) -> None:
+        items = {key_hash(self._key, item.key): item for item in page.items}
+        if page.cursor:
+            self._exactly(set(items), page.cursor)
+        for place in page.removed:
+            self.removed += self._take(place)
+        for place, item in items.items():
+            self._put(place, item)
+        if page.upto >= 0:
+            self._change = page.upto
+
+    def end(self) -> None:
+        self._connection.execute(
+            "UPDATE device_gallery SET digest = ?, count = ?, change = ?, cursor = ? WHERE name = ?",
+            (self._digest.lanes, self._count, self._change, self._cursor, self._gallery),
+        )
+
+    def _exactly(self, places: set[bytes], cursor: bytes) -> None:
+        """Remove the other records between the last cursor and this one."""
+        if not self._cursor or len(cursor) != 8 or cursor < self._cursor:
+            raise Corrupt("the server sent a snapshot's pages out of order", "synchronise again")
+        if any(not self._cursor <= place <= cursor for place in places):
+            raise Corrupt("the server sent records outside of their page's range", "synchronise again")
+        rows = self._connection.execute(
+            "SELECT hash FROM device_record WHERE gallery = ? AND hash >= ? AND hash <= ?",
+            (self._gallery, self._cursor, cursor),
+        ).fetchall()
+        for row in rows:
+            if row["hash"] not in places and (row["hash"] != self._cursor or self._cursor == bytes(8)):
+                self.removed += self._take(row["hash"])
+        self._cursor = cursor
+
+    def _put(self, place: bytes, item: Item) -> None:
+        lanes = item_hash(self._key, self._mode, item)
+        old = self._connection.execute(
+            "SELECT lanes FROM device_record WHERE gallery = ? AND hash = ?", (self._gallery, place)
+        ).fetchone()
+        if old is not None and old["lanes"] == lanes:
+            return
+        if old is not None:
+            self._take(place)
+        self._connection.execute(
+            "INSERT INTO device_record VALUES (?, ?, ?, ?)",
+            (self._gallery, place, lanes, self._store._body(self._gallery, place, item)),
+        )
+        for content in item.contents:
+            name = self._store.contents.name(content.digest)
+            self._connection.execute(
+                "INSERT OR IGNORE INTO device_used VALUES (?, ?, ?)", (self._gallery, place, name)
+            )
+        self._digest = self._digest.plus(lanes)
+        self._count += 1
+        self.written += 1
+
+    def _take(self, place: bytes) -> int:
+        """Remove a record; 0 where it is not there."""
+        at = (self._gallery, place)
+        old = self._connection.execute(
+            "DELETE FROM device_record WHERE gallery = ? AND hash = ? RETURNING lanes", at
+        ).fetchone()
+        if old is None:
+            return 0
+        names = self._connection.execute(
+            "DELETE FROM device_used WHERE gallery = ? AND hash = ? RETURNING name", at
+        ).fetchall()
+        doomed = [(row["name"],) for row in names]
+        self._connection.executemany("INSERT OR IGNORE INTO device_doomed VALUES (?)", doomed)
+        self._digest = self._digest.minus(old["lanes"])
+        self._count -= 1
+        return 1
+
+
+def _kind(model: bytes | None) -> Kind | None:
+    return None if model is None else msgspec.msgpack.decode(model, type=Kind)
+
+
+def _same_kind(row: sqlite3.Row, start: Start) -> bool:
+    kind = _kind(row["model"])
+    return (row["mode"], kind.name if kind else "") == (start.mode.value, start.model.name if start.model else "")
