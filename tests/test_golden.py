@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+import itertools
 import json
 import math
 from pathlib import Path
 
+import bson
 import pyarrow.parquet as pq
+import pytest
 
+from isthmus.core.digest import Digest, record_hash
+from isthmus.core.header import BundleName, Kind
+from isthmus.core.position import Position
 from isthmus.loop.release import folder
+from isthmus.transfer.formats import ENDINGS, family, open_files
+from isthmus.transfer.signing import PublicKey
 from isthmus.warehouse.export import read_manifest
 from isthmus.warehouse.idlist import IdList
 
@@ -45,6 +54,38 @@ def test_the_released_folder_of_format_1_verifies_and_its_card_is_read() -> None
     assert (card.model_id, card.parent, card.version) == ("forecast-20261120-3", "forecast-20261119-1", 7)
     assert card.rules[0].parameters == {"cut_in.gap_m": 15.0}
     assert math.isnan(card.measures[1].value)
+
+
+BUNDLES = [name for file in sorted((GOLDEN / "bundle-v1").iterdir()) if (name := BundleName.of(file.name))]
+BUNDLE_KEY = "ed25519:A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
+
+
+@pytest.mark.parametrize("name", BUNDLES, ids=str)
+def test_bundles_of_format_1_are_opened(name: BundleName) -> None:
+    came = {
+        ending: GOLDEN / "bundle-v1" / str(dataclasses.replace(name, ending=ending))
+        for ending in family(name.ending)
+    }
+    opened = open_files(name, came, {"persons": frozenset({PublicKey.of_text(BUNDLE_KEY)})})
+    header = opened.header
+    assert (header.stream, header.site, header.until.order) == ("persons", "inner", (3, 17))
+    assert header.made == datetime.datetime(2026, 11, 20, 2, 3, 4, 567890, datetime.UTC)
+    content = b"".join(piece for member in opened.members for piece in opened.read(member))
+    people = [entry["o"] for entry in bson.decode_all(content)]
+    grace, ada = {"_id": 2, "name": "Grace"}, {"_id": 1, "name": "Ada"}
+    assert people == {Kind.INCREMENT: [grace], Kind.SNAPSHOT: [ada, grace], Kind.HEARTBEAT: []}[header.kind]
+    assert dict(header.counts) == ({"entries": len(people)} if people else {})
+    digest = Digest()
+    for person in (ada, grace):
+        parts = (b"gallery.persons", bson.encode({"_id": person["_id"]}), b"", bson.encode(person))
+        digest = digest.plus(record_hash(header.key, *parts))
+        if header.kind is Kind.INCREMENT and person == ada:
+            assert header.since == Position(3, 16, digest)
+    assert header.until == Position(3, 17, digest)
+
+
+def test_there_is_a_golden_bundle_of_every_kind_in_every_format() -> None:
+    assert sorted(name.ending for name in BUNDLES) == sorted(itertools.chain.from_iterable(ENDINGS.values()))
 
 
 def test_every_golden_format_says_its_number() -> None:
