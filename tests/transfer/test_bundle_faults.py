@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import io
+import signal
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from bundle_making import ALLOWED, ENTRIES, KEY, MADE, OTHER_KEY, header, members, of, put
 from isthmus.core.errors import Corrupt, Refused
@@ -16,7 +21,7 @@ from isthmus.transfer.archive import block
 from isthmus.transfer.bundle import open_bundle, pack
 from isthmus.transfer.limits import Limits
 from isthmus.transfer.opened import STRETCH
-from isthmus.transfer.refusal import Tampered, TooLarge, Truncated, UnknownKey
+from isthmus.transfer.refusal import NewerFormat, Tampered, TooLarge, Truncated, UnknownKey
 
 FLIPS = 2000
 
@@ -87,6 +92,47 @@ def test_two_bundles_in_one_file_are_none(tmp_path: Path, good: bytes) -> None:
 def test_what_never_was_a_bundle_is_not_waited_for(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(Tampered):
         open_bundle(put(tmp_path / "other.tar", content), ALLOWED)
+
+
+REFUSALS = (Truncated, Tampered, TooLarge, UnknownKey, NewerFormat)
+
+
+@given(st.binary(max_size=3000))
+def test_any_bytes_at_all_are_refused_in_the_words_of_this_room(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    with pytest.raises(REFUSALS):
+        open_bundle(put(tmp_path_factory.getbasetemp() / "any.tar", content), ALLOWED)
+
+
+@given(st.data())
+def test_a_bundle_with_a_stretch_changed_taken_out_or_put_in_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    good = pack(folder / "good.tar", header(), members(), KEY).file.read_bytes()
+    at = data.draw(st.integers(0, len(good)))
+    end = data.draw(st.integers(at, min(len(good), at + 700)))
+    new = data.draw(st.binary(max_size=20) | st.sampled_from([b"", good[:512], good[at:end] * 2, bytes(512)]))
+    changed = good[:at] + new + good[end:]
+    assume(changed != good)
+    with pytest.raises(REFUSALS):
+        open_bundle(put(folder / "changed.tar", changed), ALLOWED)
+
+
+def test_a_packer_that_is_killed_leaves_what_was_there_before(tmp_path: Path) -> None:
+    for before in (None, pack(tmp_path / "a.tar", header(), members(b"before"), KEY)):
+        (tmp_path / "a.tar").unlink(missing_ok=True)
+        if before is not None:
+            before = pack(tmp_path / "a.tar", header(), members(b"before"), KEY)
+        script = Path(__file__).parents[1] / "packing_process.py"
+        done = subprocess.run([sys.executable, script, tmp_path / "a.tar"], check=False)
+        assert done.returncode == -signal.SIGKILL
+        assert any(file.name.endswith(".part") for file in tmp_path.iterdir()), "it was killed while it wrote"
+        if before is None:
+            assert not (tmp_path / "a.tar").exists()
+        else:
+            assert open_bundle(tmp_path / "a.tar", ALLOWED).digest == before.digest
 
 
 def test_a_folder_is_no_bundle_and_a_missing_file_is_told_as_such(tmp_path: Path) -> None:

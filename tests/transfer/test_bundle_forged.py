@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import zstandard
 from blake3 import blake3
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bundle_making import ALLOWED, ENTRIES, KEY, forge, header, members, put
 from isthmus.core.header import Kind
@@ -16,7 +18,7 @@ from isthmus.transfer.bundle import open_bundle, pack
 from isthmus.transfer.claims import Listed, write_header, write_manifest
 from isthmus.transfer.limits import MIB, STANDARD, Limits
 from isthmus.transfer.opened import Opened
-from isthmus.transfer.refusal import NewerFormat, Tampered, TooLarge
+from isthmus.transfer.refusal import NewerFormat, Tampered, TooLarge, UnknownKey
 
 PATH = "entries.bson.zst"
 PACKED = zstandard.ZstdCompressor().compress(ENTRIES)
@@ -104,6 +106,8 @@ def test_a_manifest_that_is_not_exactly_so_opens_nothing(tmp_path: Path, manifes
         FIRST.replace(b'"entries":5', b'"entries":' + b"[" * 900 + b"]" * 900),
         FIRST.replace(b'"entries":5', b'"entries":' + b"9" * 5000),
         FIRST.replace(b'"since":{', b'"since":[{').replace(b'},"site"', b'}],"site"'),
+        FIRST.replace(b'"entries":5', b'"entries":9223372036854775808'),
+        FIRST.replace(b'"entries":5', b'"\\u00e4":5'),
         FIRST.replace(b'"seq":17', b'"seq":11'),
         FIRST.replace(b'"seq":17', b'"seq":' + b"9" * 19),
         FIRST.replace(b'"epoch":3', b'"epoch":99999999999'),
@@ -121,6 +125,42 @@ def test_a_header_that_is_not_exactly_so_opens_nothing(tmp_path: Path, first: by
     assert first != FIRST
     with pytest.raises(Tampered):
         opened(tmp_path, first, {PATH: PACKED}, write_manifest([HONEST]))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from(sorted(header().to_json())), JSON)
+def test_whatever_a_header_says_it_opens_as_it_stands_or_not_at_all(
+    tmp_path_factory: pytest.TempPathFactory, field: str, value: object
+) -> None:
+    told = {**json.loads(FIRST), field: value}
+    first = json.dumps(told, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    try:
+        found = opened(tmp_path_factory.getbasetemp(), first, {PATH: PACKED}, write_manifest([HONEST]))
+    except (Tampered, NewerFormat, UnknownKey):
+        return
+    assert write_header(found.header) == first
+
+
+@given(st.sampled_from(["path", "size", "unpacked", "blake3"]), JSON)
+def test_whatever_a_manifest_says_it_opens_as_it_stands_or_not_at_all(
+    tmp_path_factory: pytest.TempPathFactory, field: str, value: object
+) -> None:
+    told = json.loads(write_manifest([HONEST]))
+    told["members"][0][field] = value
+    manifest = json.dumps(told, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    try:
+        found = opened(tmp_path_factory.getbasetemp(), FIRST, {PATH: PACKED}, manifest)
+    except (Tampered, TooLarge):
+        return
+    assert field == "unpacked"
+    assert type(value) is int and 0 <= value <= 64 * MIB
+    assert list(found.members) == ["entries.bson"]
 
 
 def test_a_bundle_of_a_later_format_is_told_as_such(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ _SUFFIX = {"zstd": ".zst", "none": ""}
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _END_S = 8**11
 _MOST_WORDS = 200
+_COUNTED = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_COUNT_END = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ def _improper(header: Header) -> str:
         return f"the key of a stream's digests has {KEY_BYTES} bytes, not {len(header.key)}"
     if not 0 <= seconds(header) < _END_S:
         return f"the time {header.made.isoformat()} does not fit"
+    if not all(_COUNTED.fullmatch(name) and count < _COUNT_END for name, count in header.counts.items()):
+        return "what is counted has a name of ASCII letters, digits and . _ -, and a number of 63 bits"
     name = BundleName(header.stream, header.until.epoch, header.until.seq, "tar")
     if BundleName.of(str(name)) != name:
         return f"no file can be named after {header.until}"
