@@ -51,7 +51,7 @@ class GatePart:
     )
     settle_s: float = setting("how long a part of a file may stay a part", default=120.0, minimum=0, unit="s")
     silent_s: float = setting("how long nothing may come before an alarm", default=900.0, minimum=1, unit="s")
-    consume: bool = setting("remove files from the gate's folder once they are staged", default=False)
+    consume: bool = setting("remove files from the gate's folder once they are dealt with", default=True)
     poll_s: float = setting("how often the folder is looked at", default=2.0, minimum=0.05, unit="s")
 
 

@@ -7,6 +7,11 @@ from isthmus.core.errors import MissingExtra
 _BROUGHT_BY = {
     "warehouse": ("blake3", "duckdb", "fsspec", "lance", "numpy", "pyarrow", "sqlglot"),
     "loop": ("apscheduler", "gymnasium", "highway_env", "jinja2", "matplotlib", "rosbags"),
+    "gallery": ("bson", "cryptography", "msgspec", "PIL", "pymongo", "zstandard"),
+    "faces": ("dlib", "face_recognition_models"),
+    "ice": ("aiortc", "websockets"),
+    "ice-fast": ("wrtc",),
+    "sync": ("starlette", "uvicorn"),
     "train": ("onnx", "onnxruntime", "optuna", "safetensors", "torch"),
 }
 

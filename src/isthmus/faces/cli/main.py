@@ -1,7 +1,7 @@
 """Runs one command line: one line for every error, and an exit code that says what happened.
 
 Exit codes: 0 all went well; 1 it failed; 2 the input or the command line is wrong; 3 done, but records were
-set aside; 4 something else holds what is needed; 5 bytes are corrupt; 130 interrupted.
+set aside; 4 something else holds what is needed; 5 bytes are corrupt; 6 refused; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Sequence
 import click
 
 from isthmus.core.errors import ConfigError, IsthmusError
-from isthmus.faces.cli import loop, mining, scenes, setup, warehouse
+from isthmus.faces.cli import gallery, gate, loop, mining, scenes, setup, warehouse
 from isthmus.faces.cli.extras import missing_extra
 from isthmus.faces.cli.root import isthmus
 from isthmus.faces.cli.screen import say
 
-COMMANDS = (setup, scenes, mining, loop, warehouse)
+COMMANDS = (setup, scenes, mining, loop, warehouse, gallery, gate)
 """The modules whose import adds commands to the root."""
 
 ORDER = (
@@ -35,6 +35,8 @@ ORDER = (
     "loop",
     "warehouse",
     "olap",
+    "gallery",
+    "gate",
 )
 """In which help lists them: as one comes to need them."""
 

@@ -1,0 +1,168 @@
+"""The outer site, wired: set 2, what receives the stream from the gate, and what makes vectors of its images."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isthmus.app.clock import SystemClock
+from isthmus.app.galleries.config import GalleryConfig, GalleryPart, GatePart, read_gallery_config
+from isthmus.app.galleries.inner import Inner
+from isthmus.core.errors import InputError
+from isthmus.core.ports import Clock
+from isthmus.gallery.store.sqlite import Bounds, SqliteSet
+from isthmus.gallery.target import SetTarget
+from isthmus.state.audit import Audit
+from isthmus.state.store import Store
+from isthmus.transfer.gate import Gate
+from isthmus.transfer.inbound import Inbound, InboundSettings
+from isthmus.transfer.limits import STANDARD
+from isthmus.transfer.signing import PublicKey
+from isthmus.transfer.standing import Event
+
+if TYPE_CHECKING:
+    from isthmus.imaging.port import Extractor
+
+VECTORS_AT_ONCE = 16
+
+
+class Outer:
+    """The parts of an outer site, made when they are first used. Belongs to the thread that made it."""
+
+    def __init__(self, config: GalleryConfig, clock: Clock | None = None) -> None:
+        self.config, self.clock = config, clock or SystemClock()
+        self.part: GalleryPart = config.need("gallery")
+        if self.part.role != "outer":
+            raise InputError(
+                f"{config.path} is an {self.part.role} site: it sends, and receives nothing",
+                'set role = "outer" in [gallery] of the site behind the gate',
+            )
+
+    @classmethod
+    def open(cls, path: Path) -> Outer:
+        """Open the site whose TOML is at `path`."""
+        return cls(read_gallery_config(path))
+
+    @cached_property
+    def store(self) -> Store:
+        """The site's SQLite file."""
+        return Store(self.config.state_folder / "isthmus.sqlite")
+
+    @cached_property
+    def audit(self) -> Audit:
+        """The site's audit log."""
+        return Audit(self.store, self.clock)
+
+    @cached_property
+    def set(self) -> SqliteSet:
+        """Set 2."""
+        return open_set(self.config, self.store)
+
+    @cached_property
+    def extractor(self) -> Extractor | None:
+        """What makes vectors here; None where the site makes none."""
+        if not self.part.extractor:
+            return None
+        from isthmus.imaging.extractors import load
+
+        return load(self.part.extractor)
+
+    @cached_property
+    def inbound(self) -> Inbound:
+        """What receives the stream. Raises InputError where no key is trusted."""
+        gate: GatePart = self.config.need("gate")
+        if not gate.trust:
+            raise InputError(
+                f"{self.config.path}: [gate] trusts nobody", 'add the sender\'s key: trust = ["ed25519:…"]'
+            )
+        return Inbound(
+            self.store,
+            self.config.state_folder / "staging",
+            SetTarget(self.set, clock=self.clock),
+            Gate(Path(gate.folder)),
+            {self.part.stream: frozenset(PublicKey.of_text(text) for text in gate.trust)},
+            STANDARD,
+            self.clock,
+            InboundSettings(
+                gap_alarm_s=gate.gap_alarm_s, settle_s=gate.settle_s, silent_s=gate.silent_s, consume=gate.consume
+            ),
+        )
+
+    def received(self) -> list[Event]:
+        """Do one round of receiving, and note in the audit log what was applied."""
+        events = self.inbound.step()
+        for event in events:
+            if event.kind == "applied":
+                self.audit.note(self.config.site.name, "apply", subject=event.about, detail=event.detail)
+        return events
+
+    def receiving(self, watch: bool, wait: Callable[[float], None] = time.sleep) -> Iterator[Event]:
+        """Receive what is there, and make vectors; with `watch` until somebody interrupts."""
+        gate: GatePart = self.config.need("gate")
+        while True:
+            yield from self.received()
+            while self.make_vectors():
+                continue
+            if not watch:
+                return
+            wait(gate.poll_s)
+
+    def make_vectors(self, most: int = VECTORS_AT_ONCE) -> int:
+        """Make the vectors of some images that have none yet; returns how many images were looked at."""
+        extractor = self.extractor
+        if extractor is None:
+            return 0
+        from isthmus.imaging.decode import pixels
+
+        model = extractor.model.name
+        waiting = self.set.without_vector(model, most)
+        made: list[tuple[bytes, bytes | None]] = []
+        for digest in waiting:
+            path = self.set.image(digest)
+            if path is None:
+                continue
+            with contextlib.suppress(FileNotFoundError):  # removed since: then it needs no vector
+                made.append((digest, extractor.extract(pixels(path.read_bytes()))))
+        self.set.put_vectors(model, made)
+        return len(made)
+
+
+def open_set(config: GalleryConfig, store: Store) -> SqliteSet:
+    """Open the set that a site holds, whatever its role."""
+    part: GalleryPart = config.need("gallery")
+    return SqliteSet(
+        store,
+        config.state_folder / "images",
+        part.stream,
+        check=part.role == "outer",
+        bounds=Bounds(removals=part.tombstones),
+    )
+
+
+@contextlib.contextmanager
+def any_set(path: Path) -> Iterator[SqliteSet]:
+    """Lend the set of the site at `path`, whatever its role."""
+    config = read_gallery_config(path)
+    with Store(config.state_folder / "isthmus.sqlite") as store:
+        held = open_set(config, store)
+        try:
+            yield held
+        finally:
+            held.close()
+
+
+def any_audit(path: Path) -> Audit:
+    """Open the audit log of the site at `path`, whatever its role."""
+    config = read_gallery_config(path)
+    return Audit(Store(config.state_folder / "isthmus.sqlite"), SystemClock())
+
+
+def any_gate(path: Path) -> Inner | Outer:
+    """Open the site at `path` as what it is."""
+    config = read_gallery_config(path)
+    part: GalleryPart = config.need("gallery")
+    return Inner(config) if part.role == "inner" else Outer(config)

@@ -1,0 +1,194 @@
+"""Commands of the one-way gate: keys, send, receive, status, request, resend, snapshot, dismiss."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from isthmus.core.errors import InputError
+from isthmus.faces.cli.gallery import inner
+from isthmus.faces.cli.root import Commands, isthmus
+from isthmus.faces.cli.screen import say
+from isthmus.faces.cli.tables import table
+
+if TYPE_CHECKING:
+    from isthmus.app.galleries.outer import Outer
+    from isthmus.transfer.alarm import Alarm
+    from isthmus.transfer.outbound import OutboundStatus
+    from isthmus.transfer.standing import InboundStatus
+
+
+def outer(ctx: click.Context) -> Outer:
+    """Open the outer site that the command line names."""
+    from isthmus.app.galleries.outer import Outer
+
+    return Outer.open(ctx.obj)
+
+
+@isthmus.group(cls=Commands)
+def gate() -> None:
+    """Carry galleries through a gatekeeper that copies files one way."""
+
+
+@gate.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@click.pass_context
+def keys(ctx: click.Context, file: Path | None) -> None:
+    """Make the sender's signing key, or show the public half of the one that is there.
+
+    FILE is the one that [gate] names unless it is given. The public key goes into `trust` at the receiver.
+    """
+    from isthmus.app.galleries.config import read_gallery_config
+    from isthmus.transfer.signing import SigningKey
+
+    if file is None:
+        named = read_gallery_config(ctx.obj).need("gate").key
+        if not named:
+            raise InputError(f"{ctx.obj}: [gate] names no key", 'add key = "keys/gate.pem", or name a file')
+        file = Path(named)
+    if not file.exists():
+        SigningKey.create().save(file)
+        say(f"made {file}")
+    public = SigningKey.load(file).public
+    click.echo(public)
+    say(f"fingerprint {public.fingerprint}: compare it by telephone before the receiver trusts it")
+
+
+@gate.command()
+@click.option("--watch", is_flag=True, help="Go on until interrupted.")
+@click.pass_context
+def send(ctx: click.Context, watch: bool) -> None:
+    """Cut what changed into signed bundles and put them into the gate's folder."""
+    site = inner(ctx)
+    for event in site.sending(watch):
+        say(event)
+    if not watch:
+        say(f"sent up to {site.outbound.status().head}")
+
+
+@gate.command()
+@click.option("--watch", is_flag=True, help="Go on until interrupted.")
+@click.pass_context
+def receive(ctx: click.Context, watch: bool) -> None:
+    """Verify and apply what the gatekeeper brought."""
+    site = outer(ctx)
+    for event in site.receiving(watch):
+        say(str(event))
+    status = site.inbound.status()
+    say(f"stands at {status.standing}, {status.lag} changes behind what is known of the sender")
+    if status.alarms:
+        _alarms(status.alarms)
+        ctx.exit(3)
+
+
+@gate.command()
+@click.option("--json", "as_json", is_flag=True, help="As one JSON document.")
+@click.pass_context
+def status(ctx: click.Context, as_json: bool) -> None:
+    """Show what is staged, missing and quarantined, or what was sent; and the alarms."""
+    from isthmus.app.galleries.inner import Inner
+    from isthmus.app.galleries.outer import any_gate
+
+    site = any_gate(ctx.obj)
+    now = site.outbound.status() if isinstance(site, Inner) else site.inbound.status()
+    if as_json:
+        click.echo(json.dumps(now.to_json(), indent=2, ensure_ascii=False))
+        return
+    if isinstance(site, Inner):
+        _sending(site.outbound.status())
+    else:
+        _receiving(site.inbound.status())
+    _alarms(now.alarms)
+
+
+@gate.command()
+@click.option("--snapshot", is_flag=True, help="Ask for a snapshot even where nothing is missing.")
+@click.pass_context
+def request(ctx: click.Context, snapshot: bool) -> None:
+    """Print the line that an operator carries back to the sender, to have sent again what is missing."""
+    line = outer(ctx).inbound.request(snapshot=snapshot)
+    if line:
+        click.echo(line)
+        say("at the sender: isthmus gate resend '<this line>'")
+    else:
+        say("nothing is missing as far as is known here")
+
+
+@gate.command()
+@click.argument("line", nargs=-1, required=True)
+@click.pass_context
+def resend(ctx: click.Context, line: tuple[str, ...]) -> None:
+    """Send again what the LINE of `isthmus gate request` asks for."""
+    for event in inner(ctx).outbound.resend(" ".join(line)):
+        say(event)
+
+
+@gate.command()
+@click.pass_context
+def snapshot(ctx: click.Context) -> None:
+    """Send the whole content now; it heals every gap."""
+    for event in inner(ctx).outbound.snapshot():
+        say(event)
+
+
+@gate.command()
+@click.argument("file", required=False)
+@click.option("--all", "every", is_flag=True, help="All that is in the quarantine.")
+@click.pass_context
+def dismiss(ctx: click.Context, file: str | None, every: bool) -> None:
+    """Remove FILE from the quarantine, with its alarm, once it was looked at."""
+    if (file is None) != every:
+        raise InputError("say what to dismiss", "name one file, or give --all")
+    say(f"{outer(ctx).inbound.dismiss(file)} removed from the quarantine")
+
+
+def _sending(now: OutboundStatus) -> None:
+    times = {"last snapshot": now.snapshot, "last heartbeat": now.heartbeat, "last carousel": now.carousel}
+    rows = [
+        ("stream", now.stream),
+        ("set stands at", str(now.position)),
+        ("sent up to", str(now.head or "nothing yet")),
+        ("changes not sent yet", str(now.waiting)),
+        ("files kept to send again", str(len(now.kept))),
+        ("unfinished", ", ".join(now.unfinished) or "none"),
+        *((what, at.isoformat(timespec="seconds") if at else "never") for what, at in times.items()),
+    ]
+    table(("what", "value"), rows)
+
+
+def _receiving(now: InboundStatus) -> None:
+    rows = [
+        ("stream", now.stream),
+        ("stands at", str(now.standing or "nothing yet")),
+        ("sender known to be at", str(now.latest or "unknown")),
+        ("changes behind", str(now.lag)),
+        ("last heard", now.heard.isoformat(timespec="seconds") if now.heard else "never"),
+        *((what, str(count)) for what, count in now.counts.items()),
+        ("growing", ", ".join(now.growing) or "none"),
+    ]
+    table(("what", "value"), rows)
+    if now.staged:
+        say("\nstaged, waiting for what comes before")
+        table(
+            ("file", "from", "to", "bytes"),
+            [(one.file, str(one.since), str(one.until), one.size) for one in now.staged],
+        )
+    if now.missing or now.snapshot_needed:
+        say("\nmissing" + (": a snapshot is needed" if now.snapshot_needed else ""))
+        table(("epoch", "after", "up to"), [(one.epoch, one.since, one.until) for one in now.missing])
+    if now.quarantined:
+        say("\nquarantined")
+        rows_ = [
+            (one.unit, one.kind, one.why, one.at.isoformat(timespec="seconds"), one.healed)
+            for one in now.quarantined
+        ]
+        table(("file", "kind", "why", "at", "healed"), rows_)
+
+
+def _alarms(alarms: tuple[Alarm, ...]) -> None:
+    for alarm in alarms:
+        say(f"ALARM {alarm.kind.name} since {alarm.since.isoformat(timespec='seconds')}: {alarm.what}", fold=True)
+        say(f"  to do: {alarm.hint}", fold=True)
