@@ -22,7 +22,7 @@ from bson.timestamp import Timestamp
 
 from isthmus.core.ports import Clock
 from isthmus.gallery.inner import note_resume, resumed
-from isthmus.gallery.oplog.engine import Engine
+from isthmus.gallery.oplog.engine import Engine, Outcome
 from isthmus.gallery.oplog.entry import CODEC, RawEntry
 from isthmus.gallery.oplog.namespaces import Namespaces
 from isthmus.gallery.record import Document
@@ -31,6 +31,7 @@ from isthmus.gallery.store.change import Change
 from isthmus.gallery.store.quarantine import set_aside
 from isthmus.gallery.store.sqlite import SqliteSet
 
+_NOTHING_HERE = Outcome(skipped=1)
 _BATCH_ENTRIES = 1000
 _BATCH_BYTES = 32 * 1024 * 1024
 
@@ -88,16 +89,18 @@ class Feed:
         latest: Timestamp | None = None
         for entry in self._set.intake.ahead(batch):
             recorder.commands.clear()
+            if isinstance(entry.ts, Timestamp):
+                latest = entry.ts
             outcome = engine.apply(entry)
             applied += outcome.applied
             skipped += outcome.skipped
             refused += len(outcome.refused)
             for refusal in outcome.refused:
                 set_aside(change, refusal.ns, refusal.reason, refusal.entry, now)
+            if outcome == _NOTHING_HERE and entry.op in ("i", "u", "d"):
+                continue  # left out by the rules, or a delete of nothing
             for raw in taken(entry, self._namespaces, recorder.commands):
                 log.append(change, raw, now.timestamp())
-            if isinstance(entry.ts, Timestamp):
-                latest = entry.ts
         change.bound_quarantine(self._set.bounds.quarantined)
         if latest is not None:
             note_resume(change.connection, change.set_id, self._source, latest)

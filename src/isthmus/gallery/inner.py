@@ -143,7 +143,9 @@ class InnerSite:
         for entry in self._set.intake.ahead([oplog.RawEntry(raw)]):
             outcome = Engine(change, change, EVERYTHING).apply(entry)
             if outcome.refused:
-                raise InputError(f"{id!r} of {gallery} cannot be changed: {outcome.refused[0].reason}")
+                raise InputError(
+                    f"{id!r} of {gallery} cannot be changed: {outcome.refused[0].reason}", "change the record"
+                )
             log.append(change, raw, self._clock.now().timestamp())
         self._audit.note(self._who, act, gallery, id, connection=change.connection)
         self._set.step("applied")
@@ -164,9 +166,14 @@ class InnerSite:
         """Return the next place in the oplog, always after the last one, and the time now."""
         now = self._clock.now()
         seconds, number = int(now.timestamp()), 1
-        last = resumed(change.connection, change.set_id, _OWN_SOURCE)
-        if last is not None and last.time >= seconds:
-            seconds, number = last.time, last.inc + 1
+        row = (
+            change.connection.execute(  # behind what came from elsewhere too: an older time loses against a rename
+                "SELECT time, inc FROM resume WHERE stream_set = ? ORDER BY time DESC, inc DESC LIMIT 1",
+                (change.set_id,),
+            ).fetchone()
+        )
+        if row is not None and row["time"] >= seconds:
+            seconds, number = row["time"], row["inc"] + 1
         note_resume(change.connection, change.set_id, _OWN_SOURCE, Timestamp(seconds, number))
         return Timestamp(seconds, number), now
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import bson
-from bson.binary import Binary
 from bson.int64 import Int64
 from bson.timestamp import Timestamp
 
@@ -24,7 +23,7 @@ from isthmus.gallery.oplog.entry import CODEC
 from isthmus.gallery.record import Document
 from isthmus.gallery.store import codec, inline, log
 from isthmus.gallery.store.sqlite import SqliteSet
-from isthmus.gallery.target import MEMBER
+from isthmus.gallery.target import MEMBER, WAITING
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -103,20 +102,23 @@ class _Moment:
         }
 
     def entries(self) -> Iterator[bytes]:
-        """Write empty collections, live documents and undecided transactions as entries."""
+        """Write empty collections, live documents, and what waits for later entries, as entries."""
         number = 0
         for gallery in self._galleries:
             if not gallery["records"]:
                 number += 1
                 database, _, collection = gallery["ns"].partition(".")
-                yield _entry("c", f"{database}.$cmd", {"create": collection}, gallery["ui"], number)
+                yield _entry("c", f"{database}.$cmd", {"create": collection}, number)
         for gallery in self._galleries:
             sql = "SELECT body, place, image FROM record WHERE gallery = ? ORDER BY key"
             for row in self._rows(sql, gallery["id"]):
                 number += 1
-                yield _entry("i", gallery["ns"], self._document(row), gallery["ui"], number)
-        for row in self._rows("SELECT entry FROM waiting WHERE stream_set = ? ORDER BY number", self._set_id):
-            yield row["entry"]
+                yield _entry("i", gallery["ns"], self._document(row), number)
+        sql = "SELECT transaction_id, entry FROM waiting WHERE stream_set = ? ORDER BY number"
+        for row in self._rows(sql, self._set_id):
+            number += 1
+            kept = {"msg": WAITING, "transaction": row["transaction_id"], "entry": row["entry"]}
+            yield _entry("n", "", kept, number)
 
     def _document(self, row: sqlite3.Row) -> Document:
         if row["place"] == codec.NOWHERE:
@@ -128,12 +130,11 @@ class _Moment:
         return iter(self._connection.execute(sql, (value,)))
 
 
-def _entry(op: str, ns: str, o: Document, ui: bytes, number: int) -> bytes:
+def _entry(op: str, ns: str, o: Document, number: int) -> bytes:
     """Write an entry of a snapshot: the document exactly as it is held, the order of its fields included."""
     entry = {
         "op": op,
         "ns": ns,
-        "ui": Binary(ui, 4),
         "o": o,
         "ts": Timestamp(0, number),
         "t": Int64(1),

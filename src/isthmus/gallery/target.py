@@ -3,8 +3,8 @@
 1. An increment's entries go through the oplog engine, one after the other. An operation that cannot be applied is
    set aside with its reason; so it was at the sender, and the digests agree.
 2. A snapshot is, in this order: commands that make empty collections; an insert of each live document, ordered by
-   namespace and key; the waiting operations of undecided transactions. Records that it does not hold are removed,
-   equal ones are left alone, so that devices hear of true differences only.
+   namespace and key; as no-ops, what the engine keeps for later entries (`gallery.ports.Waiting`). Records that
+   it does not hold are removed, equal ones are left alone, so that devices hear of true differences only.
 3. Afterwards the digest of the set must be the one that the header tells; otherwise nothing is committed.
 """
 
@@ -26,6 +26,7 @@ from isthmus.gallery.store.quarantine import set_aside
 from isthmus.gallery.store.sqlite import SqliteSet
 
 MEMBER = "entries.bson"
+WAITING = "isthmus: waiting"
 EVERYTHING = Namespaces(allow=("*", "*.system.*", "admin.*", "config.*", "local.*"))
 """Takes each namespace under its own name: what a stream holds was chosen where it was made."""
 
@@ -119,12 +120,11 @@ class _Application:
         present = set(change.namespaces())
         last: tuple[str, bytes] | None = None
         for entry in entries:
-            if entry.op != "i" or entry.txn_number is not None:
-                self.entry(entry)
-                if entry.op == "c" and isinstance(entry.o, dict) and isinstance(entry.o.get("create"), str):
-                    ns = f"{str(entry.ns).partition('.')[0]}.{entry.o['create']}"
-                    change.delete_between(ns, None, None)
-                    present.discard(ns)
+            if entry.op == "n":
+                self._keep(entry)
+                continue
+            if entry.op == "c":
+                present.discard(self._empty(entry))
                 continue
             at = self._place(entry)
             if last is not None and at <= last:
@@ -141,8 +141,25 @@ class _Application:
         for ns in sorted(present):
             change.drop(ns)
 
+    def _keep(self, entry: RawEntry) -> None:
+        match entry.o:
+            case {"msg": str(msg), "transaction": str(transaction), "entry": bytes(raw)} if msg == WAITING:
+                self._change.add(transaction, raw)
+            case _:
+                raise Corrupt("the snapshot has a no-op that is not known here", "ask for another one")
+
+    def _empty(self, entry: RawEntry) -> str:
+        match entry.ns, entry.o:
+            case str(ns), {"create": str(collection)}:
+                name = f"{ns.partition('.')[0]}.{collection}"
+                self._change.delete_between(name, None, None)
+                self._change.create(name)
+                return name
+        raise Corrupt("the snapshot has a command that is not known here", "ask for another one")
+
     @staticmethod
     def _place(entry: RawEntry) -> tuple[str, bytes]:
-        if not isinstance(entry.ns, str) or not isinstance(entry.o, dict) or "_id" not in entry.o:
-            raise Corrupt("the snapshot has an insert without a document", "ask for another one")
-        return entry.ns, key_bytes(entry.o["_id"])
+        match entry.op, entry.ns, entry.o:
+            case "i", str(ns), {"_id": key}:
+                return ns, key_bytes(key)
+        raise Corrupt("the snapshot has an entry that is no insert of a document", "ask for another one")

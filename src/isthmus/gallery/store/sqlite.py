@@ -238,7 +238,10 @@ class SqliteSet:
             if free:
                 sql = "SELECT 1 FROM image WHERE digest = ? AND refused IS NULL"
                 removed += self.files.sweep(lambda digest: bool(connection.execute(sql, (digest,)).fetchone()))
+        patience = self.store.rows("PRAGMA busy_timeout")[0][0]
+        self.store.rows("PRAGMA busy_timeout = 0")  # readers that are at it now are not waited for
         self.store.rows("PRAGMA wal_checkpoint(TRUNCATE)")  # removed rows leave the log of SQLite too
+        self.store.rows(f"PRAGMA busy_timeout = {patience}")
         return removed
 
     def close(self) -> None:

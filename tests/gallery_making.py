@@ -1,0 +1,133 @@
+"""Small images, hostile ones, clocks and deliveries for the tests of the gallery."""
+
+from __future__ import annotations
+
+import base64
+import io
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from isthmus.core.header import Header, Kind
+from isthmus.core.ports import Cut, Source
+from isthmus.gallery.record import Held
+from isthmus.gallery.store.sqlite import Bounds, SqliteSet, Step
+from isthmus.state.store import Store
+
+STREAM = "set1"
+
+
+class SteppingClock:
+    """Goes on by a second each time it is asked."""
+
+    def __init__(self, start: datetime = datetime(2026, 5, 1, tzinfo=UTC)) -> None:
+        self.time = start
+
+    def now(self) -> datetime:
+        self.time += timedelta(seconds=1)
+        return self.time
+
+
+@cache
+def jpeg(number: int, size: int = 16) -> bytes:
+    """Make a small JPEG, another one for each number."""
+    from PIL import Image
+
+    image = Image.new("RGB", (size, size), (number * 37 % 256, number * 91 % 256, number % 256))
+    image.putpixel((number % size, 0), (255, 255, 255))
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def text_of(image: bytes) -> str:
+    return base64.b64encode(image).decode()
+
+
+def huge_png() -> bytes:
+    """A PNG whose header tells of 400 megapixels."""
+    head = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in ((b"IHDR", head), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b""))
+    )
+
+
+def hostile_images() -> dict[str, bytes]:
+    whole = jpeg(1, 64)
+    return {
+        "truncated": whole[: len(whole) // 2],
+        "eps named .jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n" * 3,
+        "svg": b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>",
+        "400 megapixels": huge_png(),
+        "no image": bytes(range(256)),
+    }
+
+
+def sqlite_set(
+    folder: Path,
+    stream: str = STREAM,
+    *,
+    check: bool = False,
+    bounds: Bounds | None = None,
+    step: Step = lambda name: None,
+) -> SqliteSet:
+    return SqliteSet(Store(folder / "state.db"), folder / "images", stream, check=check, bounds=bounds, step=step)
+
+
+def content(held: SqliteSet) -> dict[str, dict[bytes, tuple[Any, bytes | None]]]:
+    """Read all that a set holds: documents by gallery and key, each with the bytes of its image."""
+    found: dict[str, dict[bytes, tuple[Any, bytes | None]]] = {}
+    for stat in held.galleries():
+        of = found[stat.gallery] = {}
+        for record in held.records(stat.gallery):
+            path = held.image(record.image.digest) if record.usable and record.image else None
+            of[record.key] = (held.document(stat.gallery, record.key), path.read_bytes() if path else None)
+    return found
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A delivery whose members are in memory, handed out in chunks of some size."""
+
+    header: Header
+    members: Mapping[str, bytes]
+    chunk: int = 1000
+
+    def read(self, member: str) -> Iterator[bytes]:
+        whole = self.members[member]
+        for at in range(0, len(whole), self.chunk):
+            yield whole[at : at + self.chunk]
+
+
+def carried(source: Source, cut: Cut, chunk: int = 1000) -> Carried:
+    header = Header(source.stream, cut.kind, cut.since, cut.until, "inner", datetime.now(UTC), source.key)
+    return Carried(header, {name: b"".join(opened()) for name, opened in cut.members.items()}, chunk)
+
+
+def delivery(entries: bytes, header: Header) -> Carried:
+    return Carried(header, {"entries.bson": entries})
+
+
+def held_of(image: bytes) -> Held:
+    from blake3 import blake3
+
+    return Held(blake3(image).digest(), len(image))
+
+
+__all__ = [
+    "STREAM",
+    "Carried",
+    "Kind",
+    "SteppingClock",
+    "carried",
+    "content",
+    "delivery",
+    "held_of",
+    "hostile_images",
+]
