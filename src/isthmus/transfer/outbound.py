@@ -1,0 +1,392 @@
+"""The sending side of the gate: cuts the stream into bundles, hands them over, repeats what may have been lost.
+
+Nothing ever comes back from the other side, so everything here is by clock and by request:
+
+1. What a crash left unfinished is finished first, to the same bytes.
+2. Changes are cut when they fill a file or have waited long enough.
+3. A snapshot is sent by schedule, on demand, at the beginning of an epoch, and where changes are no longer kept.
+4. The carousel sends the last files again; a heartbeat tells how far the stream is.
+5. Files beyond those that are to be kept are removed, from the outbox and from the gate.
+
+A source that stands before what was already sent (an old backup was restored) stops the sending: a new epoch is
+needed, or two histories would go by the same name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from isthmus.core.errors import InputError
+from isthmus.core.header import Kind
+from isthmus.core.ports import Carrier, Clock, Cut, Source
+from isthmus.core.position import Position
+from isthmus.state.lock import held, patiently
+from isthmus.state.store import Store
+from isthmus.transfer.alarm import Alarm, Alarms
+from isthmus.transfer.alarm import Kind as AlarmKind
+from isthmus.transfer.formats import Format
+from isthmus.transfer.gate import Step, no_step
+from isthmus.transfer.ledger import Bundled, Ledger
+from isthmus.transfer.patience import due
+from isthmus.transfer.resend import Request
+from isthmus.transfer.sealing import MovedOn, Sealing, cut_again
+from isthmus.transfer.signing import SigningKey
+
+T = TypeVar("T")
+
+KEPT_BEATS = 2
+_TRIES = 4
+_LOCK_PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundSettings:
+    """How a stream is sent. Times in seconds; a cadence of 0 means never (a snapshot: only on demand)."""
+
+    format: Format = "tar"
+    cut_bytes: int = 64 << 20
+    cut_s: float = 60.0
+    carousel_files: int = 8
+    carousel_s: float = 3600.0
+    heartbeat_s: float = 60.0
+    snapshot_s: float = 0.0
+    keep_files: int = 256
+
+    def __post_init__(self) -> None:
+        if self.cut_bytes < 1 or not 0 <= self.carousel_files <= self.keep_files or self.keep_files < 1:
+            raise ValueError(f"{self}: cut_bytes and keep_files are at least 1, carousel_files at most keep_files")
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundStatus:
+    """Where the sending stands. `head` is the last position that was sent, `position` the source's latest."""
+
+    stream: str
+    head: Position | None
+    position: Position
+    kept: tuple[str, ...]
+    unfinished: tuple[str, ...]
+    beat: int
+    carousel: datetime | None
+    heartbeat: datetime | None
+    snapshot: datetime | None
+    alarms: tuple[Alarm, ...]
+
+    @property
+    def waiting(self) -> int:
+        """How many changes are not cut yet."""
+        if self.head is not None and self.head.epoch == self.position.epoch:
+            return max(0, self.position.seq - self.head.seq)
+        return self.position.seq
+
+    def to_json(self) -> dict[str, Any]:
+        """Write the status as plain JSON values."""
+        return {
+            "stream": self.stream,
+            "head": self.head and self.head.to_json(),
+            "position": self.position.to_json(),
+            "waiting": self.waiting,
+            "kept": list(self.kept),
+            "unfinished": list(self.unfinished),
+            "beat": self.beat,
+            "carousel": self.carousel and self.carousel.isoformat(),
+            "heartbeat": self.heartbeat and self.heartbeat.isoformat(),
+            "snapshot": self.snapshot and self.snapshot.isoformat(),
+            "alarms": [alarm.to_json() for alarm in self.alarms],
+        }
+
+
+class Outbound:
+    """Sends one stream. One process at a time works on an outbox; others get Busy."""
+
+    def __init__(
+        self,
+        store: Store,
+        outbox: Path,
+        source: Source,
+        carrier: Carrier,
+        key: SigningKey,
+        site: str,
+        clock: Clock,
+        settings: OutboundSettings,
+        step: Step = no_step,
+    ) -> None:
+        self._outbox, self._source, self._carrier, self._clock = outbox, source, carrier, clock
+        self._settings, self._step, self._stream = settings, step, source.stream
+        self._ledger = Ledger(store, self._stream)
+        self._alarms = Alarms(store, "outbound", self._stream)
+        self._sealing = Sealing(outbox, self._stream, source.key, site, key, step)
+        self._looked: Position | None = None
+
+    def step(self) -> list[str]:
+        """Do one round of all that is due; return what was done, in words. A full disk is an alarm, not an error.
+
+        Raises Busy where another process is at work, InputError where the source refuses.
+        """
+        events: list[str] = []
+        now = self._clock.now()
+        try:
+            with self._held():
+                self._round(now, events)
+        except OSError as error:
+            if self._alarms.raise_disk(error, now):
+                events.append(f"alarm DISK: {error}")
+        else:
+            if self._alarms.clear(AlarmKind.DISK):
+                events.append("cleared DISK")
+        return events
+
+    def snapshot(self) -> list[str]:
+        """Send the whole content now, whatever the schedule says. Raises OSError; the next round then finishes."""
+        return self._alone(lambda events: self._whole(self._clock.now(), events))
+
+    def resend(self, line: str) -> list[str]:
+        """Send again what a request line asks for, and a snapshot in place of what cannot be had any more.
+
+        Raises InputError where the line is mistyped or asks for what never was, OSError.
+        """
+        request = Request.read(line)
+        head = self._ledger.head().head
+        if request.stream != self._stream:
+            raise InputError(
+                f"the line asks for stream {request.stream!r}, this is {self._stream!r}", "ask the right site"
+            )
+        last = request.stretches[-1][1] if request.stretches else 0
+        if head is None or (request.epoch, last) > head.order:
+            raise InputError(
+                f"the line asks for changes up to {request.epoch}/{last}, but only {head or 'nothing'} was sent",
+                "see that the receiver takes this sender's files, and no other's of the same stream",
+            )
+        return self._alone(lambda events: self._answer(request, head, events))
+
+    def status(self) -> OutboundStatus:
+        """Tell where the sending stands."""
+        head, kept = self._ledger.head(), self._ledger.in_state("sent")
+        return OutboundStatus(
+            self._stream,
+            head.head,
+            self._source.position(),
+            tuple(name for row in kept for name in row.files),
+            tuple(f"{row.kind.value} {row.until}" for row in self._ledger.in_state("recorded", "sealed")),
+            head.beat,
+            head.carousel,
+            head.heartbeat,
+            head.snapshot,
+            tuple(self._alarms.raised()),
+        )
+
+    def _held(self) -> Any:
+        return held(self._outbox / ".lock", f"sending of stream {self._stream}")
+
+    def _alone(self, work: Callable[[list[str]], None]) -> list[str]:
+        def locked() -> list[str]:
+            events: list[str] = []
+            with self._held():
+                self._resume(events)
+                if not self._parted(events):
+                    work(events)
+            return events
+
+        return patiently(locked, for_s=_LOCK_PATIENCE_S)
+
+    def _round(self, now: datetime, events: list[str]) -> None:
+        self._resume(events)
+        if self._parted(events):
+            return
+        self._cut(now, events)
+        head = self._ledger.head()
+        if due(head.snapshot, now, self._settings.snapshot_s) and self._source.position().seq:
+            self._whole(now, events)
+        if due(head.carousel, now, self._settings.carousel_s):
+            self._carousel(now, events)
+        if due(head.heartbeat, now, self._settings.heartbeat_s):
+            at = self._ledger.head().head or Position(self._source.position().epoch, 0)
+            self._send(self._row(Kind.HEARTBEAT, at, at, now), Cut(Kind.HEARTBEAT, at, at, {}), events)
+        self._retire(events)
+
+    def _resume(self, events: list[str]) -> None:
+        """Finish what a crash or a full disk left, oldest first."""
+        for row in self._ledger.in_state("recorded", "sealed"):
+            if row.state == "sealed" and not self._lies(row):
+                row = self._ledger.change(row, "lost")
+            try:
+                cut = cut_again(self._source, row) if row.state == "recorded" else None
+            except MovedOn as error:
+                self._ledger.abandon(row, self._ledger.before(row))
+                self._ledger.note(**({"snapshot": None} if row.kind is Kind.SNAPSHOT else {"pending": row.made}))
+                events.append(f"gave up an unfinished {row.kind.value}: {error.what}")
+                continue
+            self._finish(row, cut, events)
+
+    def _parted(self, events: list[str]) -> bool:
+        """Tell whether the source stands before what was sent already, and raise or clear the alarm."""
+        head, position = self._ledger.head().head, self._source.position()
+        apart = head is not None and (
+            position.order < head.order or (position.order == head.order and position != head)
+        )
+        if apart:
+            what = f"the source stands at {position}, {head} was sent already: nothing is sent before a new epoch"
+            if self._alarms.raise_(AlarmKind.FORK, what, self._clock.now()):
+                events.append(f"alarm FORK: {what}")
+        elif self._alarms.clear(AlarmKind.FORK):
+            events.append("cleared FORK")
+        return apart
+
+    def _cut(self, now: datetime, events: list[str]) -> None:
+        """Cut what fills files or has waited long enough."""
+        while True:
+            head, position = self._ledger.head(), self._source.position()
+            begin = head.head or Position(position.epoch, 0)
+            if begin == position:
+                return
+            if begin.epoch != position.epoch or not position.seq:
+                self._whole(now, events)  # a new epoch
+                return
+            if head.pending is None:
+                self._ledger.note(pending=now)
+                head = replace(head, pending=now)
+            waited = self._settings.cut_s <= 0 or due(head.pending, now, self._settings.cut_s)
+            if not waited and position == self._looked:
+                return
+            try:
+                cut = self._source.after(begin, self._settings.cut_bytes)
+            except InputError:
+                self._whole(now, events)  # changes are gone
+                return
+            self._looked = position
+            if cut is None or not (waited or cut.until.order < position.order):
+                return
+            self._send(self._row(Kind.INCREMENT, cut.since, cut.until, now), cut, events)
+
+    def _whole(self, now: datetime, events: list[str]) -> None:
+        """Send a snapshot; the increments before it are cut first, so that the next one begins where it ends."""
+        for _ in range(_TRIES):
+            self._cut_up(now, events)
+            cut = self._source.snapshot()
+            if cut.until == self._ledger.head().head:
+                break  # else somebody wrote in between: once more, and at last the snapshot alone leads on
+        old = self._ledger.snapshot_at(cut.until, self._settings.format)
+        if old is not None and self._again(old, events):
+            self._ledger.note(snapshot=now)
+            return
+        self._send(self._row(Kind.SNAPSHOT, cut.since, cut.until, now), cut, events)
+
+    def _cut_up(self, now: datetime, events: list[str]) -> None:
+        """Cut everything up to the source's position, as far as changes are kept."""
+        while True:
+            head, position = self._ledger.head().head, self._source.position()
+            begin = head or Position(position.epoch, 0)
+            if begin.epoch != position.epoch or begin == position:
+                return
+            try:
+                cut = self._source.after(begin, self._settings.cut_bytes)
+            except InputError:
+                return
+            if cut is None:
+                return
+            self._send(self._row(Kind.INCREMENT, cut.since, cut.until, now), cut, events)
+
+    def _row(self, kind: Kind, since: Position, until: Position, now: datetime) -> Bundled:
+        settings = self._settings
+        return Bundled(0, "recorded", kind, since, until, settings.format, now, settings.cut_bytes, None, {}, 0)
+
+    def _send(self, row: Bundled, cut: Cut, events: list[str]) -> None:
+        row = self._ledger.record(row)
+        self._step("outbound recorded")
+        self._finish(row, cut, events)
+
+    def _finish(self, row: Bundled, cut: Cut | None, events: list[str]) -> None:
+        """Seal a recorded row and put it; a sealed one needs no cut."""
+        if cut is not None:
+            row = self._ledger.change(row, "sealed", self._sealing.seal(row, cut))
+            self._step("outbound noted")
+        self._put(row)
+        events.append(f"sent {row.kind.value} {row.until}: {', '.join(row.files)}")
+
+    def _put(self, row: Bundled) -> None:
+        for name in row.files:
+            self._carrier.put(name, self._outbox / name)
+            self._step("outbound put")
+        self._ledger.change(row, "put")
+        self._step("outbound sent")
+
+    def _lies(self, row: Bundled) -> bool:
+        return all((self._outbox / name).is_file() for name in row.files)
+
+    def _again(self, row: Bundled, events: list[str]) -> bool:
+        """Send a bundle again, from the outbox or made anew; False where it would not come out the same."""
+        if row.state == "sent" and not self._lies(row):
+            row = self._ledger.change(row, "lost")
+        if row.state == "retired":
+            try:
+                files = self._sealing.seal(row, cut_again(self._source, row))
+            except MovedOn:
+                return False
+            if files != row.files:  # another key or release: the name is taken by other bytes
+                self._remove(files)
+                return False
+            row = self._ledger.change(row, "made anew")
+        self._put(row)
+        events.append(f"sent again {row.kind.value} {row.until}: {', '.join(row.files)}")
+        return True
+
+    def _answer(self, request: Request, head: Position, events: list[str]) -> None:
+        """Send what was asked for, as far as the same bytes can be had; else a snapshot."""
+        if not request.stretches or request.epoch != head.epoch:
+            self._whole(self._clock.now(), events)
+            return
+        wanted: dict[int, Bundled] = {}
+        whole = False
+        for since, until in request.stretches:
+            rows = self._ledger.increments(request.epoch, since, until)
+            whole = whole or not covers([(row.since.seq, row.until.seq) for row in rows], since, until)
+            wanted.update((row.number, row) for row in rows)
+        whole = whole or len(wanted) > self._settings.keep_files
+        if whole or not all(self._again(row, events) for row in wanted.values()):
+            self._whole(self._clock.now(), events)
+
+    def _carousel(self, now: datetime, events: list[str]) -> None:
+        for row in self._last_sent():
+            if self._lies(row):
+                self._again(row, events)
+            else:
+                self._ledger.change(row, "lost")
+        self._ledger.note(carousel=now)
+
+    def _last_sent(self) -> list[Bundled]:
+        files = [row for row in self._ledger.in_state("sent") if row.kind is not Kind.HEARTBEAT]
+        return files[len(files) - min(len(files), self._settings.carousel_files) :]
+
+    def _retire(self, events: list[str]) -> None:
+        """Remove the files beyond those to be kept: those whose last sending is longest ago."""
+        rows = sorted(self._ledger.in_state("sent"), key=lambda row: row.sent)
+        files = [row for row in rows if row.kind is not Kind.HEARTBEAT]
+        beats = [row for row in rows if row.kind is Kind.HEARTBEAT]
+        turning = {row.number for row in self._last_sent()}
+        old = [row for row in files[: -self._settings.keep_files] if row.number not in turning]
+        for row in (*old, *beats[:-KEPT_BEATS]):
+            self._remove(row.files)
+            for name in row.files:
+                self._carrier.drop(name)
+            self._ledger.change(row, "retired")
+            self._step("outbound retired")
+            if row.kind is not Kind.HEARTBEAT:
+                events.append(f"retired {row.kind.value} {row.until}")
+        self._ledger.trim()
+
+    def _remove(self, names: Iterable[str]) -> None:
+        for name in names:
+            (self._outbox / name).unlink(missing_ok=True)
+
+
+def covers(pieces: Iterable[tuple[int, int]], since: int, until: int) -> bool:
+    """Tell whether pieces (since, until], sorted, leave nothing of a stretch out."""
+    for begin, end in pieces:
+        if begin > since:
+            return False
+        since = max(since, end)
+    return since >= until

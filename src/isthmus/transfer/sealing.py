@@ -1,0 +1,101 @@
+"""Makes the files of a bundle from its row in the ledger: the same row gives the same bytes, at any time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from blake3 import blake3
+
+from isthmus.core.errors import InputError
+from isthmus.core.header import Header, Kind
+from isthmus.core.ports import Cut, Source
+from isthmus.core.position import Position
+from isthmus.state.files import sync_folder
+from isthmus.transfer.formats import seal
+from isthmus.transfer.gate import Step
+from isthmus.transfer.ledger import Bundled
+from isthmus.transfer.signing import SigningKey
+
+_MAKING = ".making"
+
+
+class MovedOn(InputError):
+    """The source cannot give again what the row says: the changes are gone, or the content has moved on."""
+
+
+def cut_again(source: Source, row: Bundled) -> Cut:
+    """Cut from the source what a row says. Raises MovedOn where that cannot be had any more."""
+    if row.kind is Kind.HEARTBEAT:
+        return Cut(row.kind, row.until, row.until, {})
+    if row.kind is Kind.SNAPSHOT:
+        cut: Cut | None = source.snapshot()
+    else:
+        try:
+            cut = _ending_at(source, row.since, row.until, row.most_bytes)
+        except InputError as error:
+            raise MovedOn(f"the changes from {row.since} to {row.until} are not kept any more") from error
+    if cut is None or (cut.since, cut.until) != (row.since, row.until):
+        raise MovedOn(f"the source does not give {row.kind.value} {row.until} again")
+    return cut
+
+
+def _ending_at(source: Source, since: Position, until: Position, most_bytes: int) -> Cut | None:
+    """Cut as before. A source that has grown since may cut more now: then a smaller size gives the same end."""
+    cut = source.after(since, most_bytes)
+    low, high = 1, most_bytes
+    while cut is not None and cut.until != until and low < high:
+        middle = (low + high) // 2
+        cut = source.after(since, middle)
+        if cut is not None and cut.until.seq < until.seq:
+            low = middle + 1
+        else:
+            high = middle
+    return cut if cut is None or cut.until == until else source.after(since, low)
+
+
+class Sealing:
+    """Seals bundles into the outbox."""
+
+    def __init__(
+        self, outbox: Path, stream: str, stream_key: bytes, site: str, key: SigningKey, step: Step
+    ) -> None:
+        self._outbox, self._making = outbox, outbox / _MAKING
+        self._stream, self._stream_key, self._site, self._key, self._step = stream, stream_key, site, key, step
+
+    def seal(self, row: Bundled, cut: Cut) -> dict[str, str]:
+        """Make the files of a row, durable and under their names; return name to BLAKE3. Raises OSError."""
+        header = Header(
+            self._stream,
+            row.kind,
+            row.since,
+            row.until,
+            self._site,
+            row.made,
+            self._stream_key,
+            counts=cut.counts,
+        )
+        shutil.rmtree(self._making, ignore_errors=True)  # what a crash left, or a full disk
+        self._making.mkdir(parents=True)
+        made = seal(row.format, self._making, header, cut.members, self._key, beat=row.beat)
+        self._step("outbound sealed")
+        digests = {file.name: digest_of(file) for file in made}
+        self._keep(made)
+        return digests
+
+    def _keep(self, made: Iterable[Path]) -> None:
+        for file in made:
+            file.replace(self._outbox / file.name)
+            self._step("outbound kept")
+        sync_folder(self._outbox)
+        self._making.rmdir()
+
+
+def digest_of(file: Path) -> str:
+    """Return the BLAKE3 of a file, as hexadecimal digits."""
+    state = blake3()
+    if os.path.getsize(file):  # noqa: PTH202 - an empty file cannot be mapped
+        state.update_mmap(file)
+    return state.hexdigest()
