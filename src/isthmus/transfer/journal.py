@@ -40,7 +40,7 @@ _STEPS = (
         stuck INTEGER NOT NULL,
         counts TEXT NOT NULL
     );
-    CREATE TABLE quarantine (
+    CREATE TABLE gate_quarantine (
         stream TEXT NOT NULL,
         unit TEXT NOT NULL,
         digest TEXT NOT NULL,
@@ -185,7 +185,7 @@ class Journal:
     def set_aside(self) -> list[SetAside]:
         """List the quarantine, oldest first."""
         rows = self._store.rows(
-            "SELECT * FROM quarantine WHERE stream = ? ORDER BY at, unit, digest", (self._stream,)
+            "SELECT * FROM gate_quarantine WHERE stream = ? ORDER BY at, unit, digest", (self._stream,)
         )
         return [
             SetAside(
@@ -203,11 +203,11 @@ class Journal:
 
     def heal(self, *rows: SetAside) -> None:
         """Mark what is in the quarantine as healed."""
-        self._aside("UPDATE quarantine SET healed = 1", rows)
+        self._aside("UPDATE gate_quarantine SET healed = 1", rows)
 
     def dismiss(self, *rows: SetAside) -> None:
         """Remove rows of the quarantine."""
-        self._aside("DELETE FROM quarantine", rows)
+        self._aside("DELETE FROM gate_quarantine", rows)
 
     def _aside(self, act: str, rows: tuple[SetAside, ...]) -> None:
         with self._store.transaction() as connection:
@@ -218,7 +218,7 @@ class Journal:
 
     def _set_aside(self, connection: sqlite3.Connection, row: SetAside) -> None:
         connection.execute(
-            "INSERT INTO quarantine (stream, unit, digest, kind, why, at, size, times, healed)"
+            "INSERT INTO gate_quarantine (stream, unit, digest, kind, why, at, size, times, healed)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, 1, 0) ON CONFLICT (stream, unit, digest)"
             " DO UPDATE SET times = times + 1, healed = 0, kind = excluded.kind, why = excluded.why",
             (self._stream, row.unit, row.digest, row.kind, row.why, row.at.isoformat(), row.size),
