@@ -1,6 +1,7 @@
 """MB/s through ICE channels on the loopback, both engines, each end a process of its own; the device's memory.
 
-A transfer ends when its receiver has all of it and has said so. The peer is the same bytes through one TCP
+A transfer ends when its receiver has all of it and has said so. Each is the best of some runs, since other work on
+the machine only ever takes away; the memory is the worst of them. The peer is the same bytes through one TCP
 connection, in messages of the same size: what the machine can do, without ICE, DTLS and SCTP.
 """
 
@@ -24,7 +25,7 @@ from isthmus.transfer.ice.attempt import attempt
 from isthmus.transfer.ice.engines import MODULES, chosen
 from isthmus.transfer.ice.settings import IceSettings
 
-SIZES = {"wrtc": 512 << 20, "aiortc": 16 << 20}
+SIZES = {"wrtc": 256 << 20, "aiortc": 16 << 20}
 GOAL_MB_S = 40.0
 FLAT_MIB = 32.0
 RUNS = 3
@@ -51,8 +52,9 @@ def run(scale: float = 1.0) -> list[Figure]:
             continue
         size = max(2 << 20, int(SIZES[engine] * scale))
         runs = [_between_processes(engine, size) for _ in range(RUNS)]
-        sent, received = sorted(runs, key=lambda pair: pair[0].seconds)[RUNS // 2]
-        figures += _figures(engine, size, sent, received, tcp)
+        sent, received = min(runs, key=lambda pair: pair[0].seconds)
+        grown = max(received.grown_mib for _, received in runs)
+        figures += _figures(engine, size, sent, replace(received, grown_mib=grown), tcp)
     return figures
 
 

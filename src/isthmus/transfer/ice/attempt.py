@@ -11,39 +11,38 @@ from isthmus.transfer.channel import ChannelClosed
 from isthmus.transfer.ice import sdp
 from isthmus.transfer.ice.channel import IceChannel
 from isthmus.transfer.ice.engines import maker
-from isthmus.transfer.ice.port import NotConnected
+from isthmus.transfer.ice.port import NotConnected, Peer
 from isthmus.transfer.ice.settings import IceSettings
 
 
 class Attempt:
-    """The channel to be, its peer, and what was tried so far."""
+    """The channel to be, its peer (none before a description is asked for), and what was tried so far."""
 
     def __init__(self, settings: IceSettings) -> None:
-        make = maker(settings.engine)
+        self._make = maker(settings.engine)
         self._settings = settings
         self.channel = IceChannel(settings)
-        self._peer = make(settings, self.channel)
-        self.channel.attach(self._peer)
+        self._peer: Peer | None = None
         self._ours: Counter[str] = Counter()
         self._theirs: Counter[str] | None = None
 
     async def offer(self) -> str:
         """Gather addresses and make the offer."""
-        made = await self._peer.offer()
+        made = await self._begun().offer()
         self._ours = sdp.candidates(made)
         return made
 
     async def answer(self, offer: str) -> str:
         """Take an offer, gather addresses and make the answer."""
         self._theirs = sdp.candidates(offer)
-        made = await self._peer.answer(offer)
+        made = await self._begun().answer(offer)
         self._ours = sdp.candidates(made)
         return made
 
     async def take(self, answer: str) -> None:
         """Take the answer."""
         self._theirs = sdp.candidates(answer)
-        await self._peer.take(answer)
+        await self._begun().take(answer)
 
     async def opened(self) -> IceChannel:
         """Return the channel once it is open. Raises NotConnected."""
@@ -70,6 +69,12 @@ class Attempt:
         if not settings.turn:
             return NotConnected(what, "name a TURN server, or let UDP pass between the two")
         return NotConnected(what, "check that the TURN server's relay ports can be reached from both ends")
+
+    def _begun(self) -> Peer:
+        if self._peer is None:
+            self._peer = self._make(self._settings, self.channel)
+            self.channel.attach(self._peer)
+        return self._peer
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """The port behind which the ICE engines stand.
 
-An engine opens one data channel: ordered, reliable, agreed upon beforehand as stream 0; what else the other end may
-open is not listened to. Descriptions are whole (no trickle): one that is signed covers its candidates too.
+An engine opens one data channel: ordered, reliable, agreed upon beforehand as stream 0; what else the other end
+may open is not listened to. Descriptions are whole (no trickle): one that is signed covers its candidates too.
 """
 
 from __future__ import annotations

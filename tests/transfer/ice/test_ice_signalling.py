@@ -1,0 +1,462 @@
+"""Two ends that become sure of each other over a WebSocket, and everybody who must not get between them."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import importlib.util
+import ipaddress
+import json
+import re
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from isthmus.core.errors import Corrupt, InputError, IsthmusError, MissingExtra, Refused
+from isthmus.transfer.channel import ChannelClosed
+from isthmus.transfer.ice import engines
+from isthmus.transfer.ice.channel import IceChannel
+from isthmus.transfer.ice.handshake import MOST_SIGNAL_BYTES
+from isthmus.transfer.ice.port import NotConnected
+from isthmus.transfer.ice.settings import EngineName, IceSettings
+from isthmus.transfer.ice.signalling import accept, connect, of_starlette
+from isthmus.transfer.signing import PublicKey, SigningKey
+from transfer.ice.channel_contract import run
+from transfer.ice.connecting import QUICK, needs
+
+DEVICE, SERVER, STRANGER = SigningKey.create(), SigningKey.create(), SigningKey.create()
+FAST = replace(QUICK, connect_s=10.0, engine="aiortc")
+
+Tamper = Callable[[str], str]
+
+
+@dataclass
+class Site:
+    """A signalling server: who may connect, what became of each call, who tampers with what it says and hears."""
+
+    known: dict[str, PublicKey] = field(default_factory=lambda: {"gate-7": DEVICE.public})
+    key: SigningKey = SERVER
+    settings: IceSettings = FAST
+    on_offer: Tamper = str
+    on_answer: Tamper = str
+    on_hello: Tamper = str
+    outcomes: list[tuple[str, IceChannel] | IsthmusError] = field(default_factory=list)
+    heard: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/ice"
+
+    async def call(self, websocket) -> None:  # type: ignore[no-untyped-def]
+        from websockets.exceptions import ConnectionClosed
+
+        async def receive() -> str:
+            try:
+                text = await websocket.recv()
+            except ConnectionClosed as error:
+                raise ChannelClosed("closed") from error
+            if isinstance(text, bytes):
+                raise Corrupt("a signalling message of bytes where text is expected")
+            self.heard.append(text)
+            return self.on_offer(text)
+
+        async def send(text: str) -> None:
+            self.said.append(text)
+            changed = {"hello": self.on_hello, "answer": self.on_answer}.get(json.loads(text)["kind"], str)(text)
+            try:
+                await websocket.send(changed)
+            except ConnectionClosed as error:
+                raise ChannelClosed("closed") from error
+
+        try:
+            self.outcomes.append(await accept(receive, send, self.known.get, self.key, self.settings))
+        except IsthmusError as error:
+            self.outcomes.append(error)
+
+
+@asynccontextmanager
+async def serving(site: Site, **options: object) -> AsyncIterator[Site]:
+    websockets = pytest.importorskip("websockets.asyncio.server")
+    async with websockets.serve(site.call, "127.0.0.1", 0, **options) as server:
+        site.port = server.sockets[0].getsockname()[1]
+        yield site
+        for outcome in site.outcomes:
+            if isinstance(outcome, tuple):
+                await outcome[1].close()
+
+
+def other_fingerprint(text: str) -> str:
+    """Put another certificate's fingerprint into the description within a message."""
+    return re.sub(r"(sha-\d+ )([0-9A-F]{2})", lambda found: f"{found[1]}{int(found[2], 16) ^ 1:02X}", text)
+
+
+async def dial(site: Site, key: SigningKey = DEVICE, server: SigningKey = SERVER) -> IceChannel:
+    return await connect(site.url, "gate-7", key, server.public, FAST)
+
+
+def refused_on_both_sides(site: Site, why: str, key: SigningKey = DEVICE) -> None:
+    """The server refuses for a reason, and tells the device only that it does."""
+
+    async def work() -> None:
+        async with serving(site):
+            with pytest.raises(Refused, match="the server refused the connection: this device may not connect"):
+                await dial(site, key)
+        (outcome,) = site.outcomes
+        assert isinstance(outcome, Refused)
+        assert re.search(why, str(outcome))
+
+    run(work)
+
+
+@pytest.mark.parametrize("device", ["aiortc", "wrtc"])
+@pytest.mark.parametrize("server", ["aiortc", "wrtc"])
+def test_a_device_that_is_known_gets_a_channel_to_the_server(device: EngineName, server: EngineName) -> None:
+    needs(device)
+    needs(server)
+    site = Site(settings=replace(FAST, engine=server))
+
+    async def work() -> None:
+        async with serving(site):
+            there = await connect(site.url, "gate-7", DEVICE, SERVER.public, replace(FAST, engine=device))
+            await there.send(b"hello")
+            while not site.outcomes:
+                await asyncio.sleep(0)
+            name, here = site.outcomes[0]  # type: ignore[misc]
+            assert name == "gate-7"
+            assert await here.receive() == b"hello"
+            await here.send(b"hello to you")
+            assert await there.receive() == b"hello to you"
+            await there.close()
+
+    run(work)
+
+
+def test_a_device_that_is_unknown_is_refused() -> None:
+    refused_on_both_sides(Site(known={}), "unknown or revoked")
+
+
+def test_a_device_whose_key_was_replaced_is_refused() -> None:
+    refused_on_both_sides(Site(known={"gate-7": STRANGER.public}), "not signed by device 'gate-7'")
+
+
+def test_a_device_that_is_revoked_after_it_connected_once_is_refused() -> None:
+    site = Site()
+
+    async def work() -> None:
+        async with serving(site):
+            await (await dial(site)).close()
+            site.known.clear()
+            with pytest.raises(Refused):
+                await dial(site)
+
+    run(work)
+    assert isinstance(site.outcomes[1], Refused)
+
+
+def test_an_offer_whose_fingerprint_was_swapped_on_the_way_is_refused() -> None:
+    refused_on_both_sides(Site(on_offer=other_fingerprint), "not signed by device")
+
+
+def test_an_offer_whose_candidates_were_swapped_on_the_way_is_refused() -> None:
+    swap: Tamper = lambda text: re.sub(r" (\d+) typ host", " 9 typ host", text)  # noqa: E731
+    refused_on_both_sides(Site(on_offer=swap), "not signed by device")
+
+
+def test_a_hello_whose_nonce_was_swapped_on_the_way_makes_the_offer_worthless() -> None:
+    swap: Tamper = lambda text: json.dumps(json.loads(text) | {"nonce": "A" * 43 + "="})  # noqa: E731
+    refused_on_both_sides(Site(on_hello=swap), "not signed by device")
+
+
+def test_an_offer_that_was_recorded_and_is_replayed_is_refused() -> None:
+    recorded = Site()
+
+    async def record() -> None:
+        async with serving(recorded):
+            await (await dial(recorded)).close()
+
+    run(record)
+    refused_on_both_sides(Site(on_offer=lambda _: recorded.heard[0]), "not signed by device")
+
+
+def test_a_stranger_with_a_key_of_its_own_is_refused() -> None:
+    refused_on_both_sides(Site(), "not signed by device", key=STRANGER)
+
+
+def test_an_answer_whose_fingerprint_was_swapped_on_the_way_is_refused_by_the_device() -> None:
+    site = Site(on_answer=other_fingerprint, settings=replace(FAST, connect_s=2.0))
+
+    async def work() -> None:
+        async with serving(site):
+            with pytest.raises(Refused, match="somebody stands between"):
+                await dial(site)
+
+    run(work)
+
+
+def test_an_answer_that_was_recorded_and_is_replayed_is_refused_by_the_device() -> None:
+    recorded = Site()
+
+    async def record() -> None:
+        async with serving(recorded):
+            await (await dial(recorded)).close()
+
+    run(record)
+    site = Site(on_answer=lambda _: recorded.said[1], settings=replace(FAST, connect_s=2.0))
+
+    async def work() -> None:
+        async with serving(site):
+            with pytest.raises(Refused, match="somebody stands between"):
+                await dial(site)
+
+    run(work)
+
+
+def test_a_server_with_another_key_than_the_device_knows_gets_nothing() -> None:
+    """It cannot even use the offer: that is signed for the server with the known key."""
+    site = Site(key=STRANGER)
+
+    async def work() -> None:
+        async with serving(site):
+            with pytest.raises(Refused):
+                await dial(site)
+
+    run(work)
+    assert isinstance(site.outcomes[0], Refused)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[" * 60_000, '{"kind":"offer"}', "x" * (MOST_SIGNAL_BYTES + 1)], ids=range(5)
+)
+def test_a_malformed_message_ends_the_call_and_starts_no_engine(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site()
+    monkeypatch.setattr("isthmus.transfer.ice.attempt.maker", lambda _: pytest.fail)
+
+    async def work() -> None:
+        from websockets.asyncio.client import connect as plain
+
+        async with serving(site), plain(site.url) as websocket:
+            assert json.loads(await websocket.recv())["kind"] == "hello"
+            await websocket.send(text)
+            assert json.loads(await websocket.recv())["kind"] == "refusal"
+        assert isinstance(site.outcomes[0], Corrupt)
+
+    run(work)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"kind":"hello"}', '{"kind":"answer"}', "x" * 70_000], ids=range(5))
+def test_a_server_that_speaks_nonsense_is_left(text: str) -> None:
+    async def speak(websocket) -> None:  # type: ignore[no-untyped-def]
+        await websocket.send(text)
+
+    async def work() -> None:
+        websockets = pytest.importorskip("websockets.asyncio.server")
+        async with websockets.serve(speak, "127.0.0.1", 0) as server:
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            with pytest.raises((Corrupt, NotConnected)):
+                await connect(url, "gate-7", DEVICE, SERVER.public, FAST)
+
+    run(work)
+
+
+def test_a_device_that_connects_and_says_nothing_is_left_in_time() -> None:
+    site = Site(settings=replace(FAST, connect_s=0.3))
+
+    async def work() -> None:
+        from websockets.asyncio.client import connect as plain
+
+        async with serving(site), plain(site.url) as websocket:
+            with pytest.raises(Exception, match="1000"):
+                while True:
+                    await websocket.recv()
+        (outcome,) = site.outcomes
+        assert isinstance(outcome, NotConnected)
+        assert "said nothing" in str(outcome)
+
+    run(work)
+
+
+def test_a_device_that_hangs_up_is_left_at_once() -> None:
+    site = Site()
+
+    async def work() -> None:
+        from websockets.asyncio.client import connect as plain
+
+        async with serving(site):
+            async with plain(site.url) as websocket:
+                await websocket.recv()
+            while not site.outcomes:
+                await asyncio.sleep(0)
+        assert isinstance(site.outcomes[0], ChannelClosed)
+
+    run(work)
+
+
+def test_a_server_that_says_nothing_is_left_in_time() -> None:
+    async def mute(websocket) -> None:  # type: ignore[no-untyped-def]
+        await websocket.wait_closed()
+
+    async def work() -> None:
+        websockets = pytest.importorskip("websockets.asyncio.server")
+        async with websockets.serve(mute, "127.0.0.1", 0) as server:
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            with pytest.raises(NotConnected, match="said nothing"):
+                await connect(url, "gate-7", DEVICE, SERVER.public, replace(FAST, connect_s=0.3))
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "why"),
+    [
+        ("http://127.0.0.1/", InputError, "no address of a signalling server"),
+        ("ws://sync.example.org/ice", InputError, "not encrypted"),
+        ("ws://127.0.0.1:9/ice", NotConnected, "does not answer"),
+        ("wss://127.0.0.1:9/ice", NotConnected, "does not answer"),
+    ],
+)
+def test_a_wrong_address_is_told(url: str, kind: type[IsthmusError], why: str) -> None:
+    async def work() -> None:
+        with pytest.raises(kind, match=why):
+            await connect(url, "gate-7", DEVICE, SERVER.public, FAST)
+
+    run(work)
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Make a certificate for 127.0.0.1 that vouches for itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sync server")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    public, private = folder / "cert.pem", folder / "key.pem"
+    public.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return public, private
+
+
+def test_a_server_over_tls_is_reached_with_its_authority_and_not_without(tmp_path: Path) -> None:
+    public, private = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(public, private)
+    site = Site()
+
+    async def work() -> None:
+        async with serving(site, ssl=context):
+            url = site.url.replace("ws:", "wss:")
+            with pytest.raises(NotConnected, match=r"(?i)certificate"):
+                await connect(url, "gate-7", DEVICE, SERVER.public, FAST)
+            trusting = replace(FAST, authorities=str(public))
+            await (await connect(url, "gate-7", DEVICE, SERVER.public, trusting)).close()
+
+    run(work)
+
+
+def test_authorities_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").write_text("nothing")
+    for name in ("empty.pem", "missing.pem"):
+        settings = replace(FAST, authorities=str(tmp_path / name))
+
+        async def work(settings: IceSettings = settings) -> None:
+            with pytest.raises(InputError, match="no certificates can be read"):
+                await connect("wss://127.0.0.1:9/", "gate-7", DEVICE, SERVER.public, settings)
+
+        run(work)
+
+
+def test_the_server_answers_behind_starlette() -> None:
+    pytest.importorskip("starlette")
+    uvicorn = pytest.importorskip("uvicorn")
+    from starlette.applications import Starlette
+    from starlette.routing import WebSocketRoute
+    from starlette.websockets import WebSocket
+
+    outcomes: list[object] = []
+
+    async def ice(websocket: WebSocket) -> None:
+        await websocket.accept()
+        receive, send = of_starlette(websocket)
+        try:
+            name, channel = await accept(receive, send, Site().known.get, SERVER, FAST)
+        except IsthmusError as error:
+            outcomes.append(error)
+            return
+        outcomes.append(name)
+        await channel.send(await channel.receive())
+        await channel.close()
+
+    async def work() -> None:
+        app = Starlette(routes=[WebSocketRoute("/ice", ice)])
+        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
+        server.install_signal_handlers = lambda: None
+        running = asyncio.create_task(server._serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        url = f"ws://127.0.0.1:{port}/ice"
+        channel = await connect(url, "gate-7", DEVICE, SERVER.public, FAST)
+        await channel.send(b"echo")
+        assert await channel.receive() == b"echo"
+        await channel.close()
+        with pytest.raises(Refused):
+            await connect(url, "gate-9", DEVICE, SERVER.public, FAST)
+        from websockets.asyncio.client import connect as plain
+
+        async with plain(url) as websocket:
+            await websocket.recv()
+            await websocket.send(b"bytes")
+            assert json.loads(await websocket.recv())["kind"] == "refusal"
+        async with plain(url) as websocket:
+            await websocket.recv()
+        while len(outcomes) < 4:
+            await asyncio.sleep(0.01)
+        server.should_exit = True
+        await running
+
+    run(work)
+    assert outcomes[0] == "gate-7"
+    assert [type(outcome) for outcome in outcomes[1:]] == [Refused, Corrupt, ChannelClosed]
+
+
+def test_the_fast_engine_is_taken_where_it_is_installed_and_a_missing_one_names_its_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there: set[str] = set()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if name in there else None)
+    with pytest.raises(MissingExtra, match=r"isthmus\[ice\]"):
+        engines.chosen("auto")
+    with pytest.raises(MissingExtra, match=r"isthmus\[ice\]"):
+        engines.chosen("aiortc")
+    with pytest.raises(MissingExtra, match=r"isthmus\[ice-fast\]"):
+        engines.chosen("wrtc")
+    there.add("aiortc")
+    assert engines.chosen("auto") == "aiortc"
+    there.add("webrtc")
+    assert engines.chosen("auto") == "wrtc"
+    assert engines.chosen("aiortc") == "aiortc"
