@@ -58,6 +58,13 @@ class Source(Protocol):
         """
         ...
 
+    def pending(self, position: Position) -> int:
+        """Return about how many bytes the changes after `position` have, without cutting them.
+
+        Raises InputError as `after` does.
+        """
+        ...
+
     def snapshot(self) -> Cut:
         """Return the whole content at the latest position, read at one moment."""
         ...

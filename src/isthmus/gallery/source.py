@@ -71,6 +71,10 @@ class OplogSource:
             {"entries": until.seq - position.seq},
         )
 
+    def pending(self, position: Position) -> int:
+        """Return how many bytes the entries after `position` have. Raises InputError as `after` does."""
+        return self._log.pending(position)
+
     def snapshot(self) -> Cut:
         """Return the whole content at the latest position, read at one moment."""
         moment = _Moment(self._set)

@@ -124,6 +124,14 @@ class Log:
             ).fetchone()
         return Position(position.epoch, until, Digest(digest["digest"]))
 
+    def pending(self, position: Position) -> int:
+        """Return how many bytes the entries after a position have. Raises InputError as `stretch` does."""
+        with self._set.store.transaction() as connection:
+            row = connection.execute("SELECT * FROM stream_set WHERE stream = ?", (self._set.stream,)).fetchone()
+            self._known(row["id"], row["epoch"], row["floor"], row["floor_digest"], position)
+            sql = "SELECT coalesce(sum(size), 0) AS size FROM entry WHERE stream_set = ? AND seq > ?"
+            return int(connection.execute(sql, (row["id"], position.seq)).fetchone()["size"])
+
     def entries(self, since: int, until: int) -> Iterator[bytes]:
         """Stream the entries after a seq, up to another, whole. Raises InputError where they were forgotten."""
         number = self._set.store.rows("SELECT id FROM stream_set WHERE stream = ?", (self._set.stream,))[0]["id"]
