@@ -27,6 +27,7 @@ class Contents:
 
     def __init__(self, folder: Path, sealing: Sealing, step: Step) -> None:
         self._folder, self._sealing, self._step = folder, sealing, step
+        self._unsynced: set[Path] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
     def name(self, digest: bytes) -> str:
@@ -39,7 +40,16 @@ class Contents:
 
     def part(self, content: Ref) -> PartFile:
         """Open a content for receiving where it was interrupted."""
-        return PartFile(self._path(self.name(content.digest)), content, self._sealing, self._step)
+        path = self._path(self.name(content.digest))
+        self._unsynced.add(path.parent)
+        return PartFile(path, content, self._sealing, self._step)
+
+    def settle(self) -> None:
+        """Make the names of all that was received durable; to be called before a record refers to it."""
+        for folder in self._unsynced:
+            if folder.is_dir():
+                sync_folder(folder)
+        self._unsynced.clear()
 
     def read(self, content: Ref) -> bytes:
         """Return a content, checked against its digest. Raises Corrupt where it is not there or was altered."""
@@ -79,6 +89,7 @@ class Contents:
         """Make removals durable."""
         for folder in self._folder.iterdir():
             sync_folder(folder)
+        sync_folder(self._folder)
 
     def _path(self, name: str) -> Path:
         return self._folder / name[:2] / name
@@ -145,7 +156,6 @@ class PartFile:
             return False
         self._step("content written")
         _part(self._path).replace(self._path)
-        sync_folder(self._path.parent)
         self._step("content in place")
         return True
 

@@ -1,9 +1,9 @@
 """Encrypts what a device stores, with a key of 32 bytes that comes from a file or the environment.
 
-AES-256-GCM throughout. Columns are sealed on their own, bound to their place by associated bytes; files in chunks of
-64 KiB under a key of their own (keyed BLAKE2b of a random salt), so that an interrupted download goes on at a whole
-chunk. Chunks are numbered in their nonces, so none can be moved or left out unnoticed; the end of a file is proven
-by the BLAKE3 that its record holds.
+AES-256-GCM throughout. Columns are sealed on their own, bound to their place by associated bytes; files in chunks
+of 64 KiB under a key of their own (keyed BLAKE2b of a random salt), so that an interrupted download goes on at a
+whole chunk. Chunks are numbered in their nonces, so none can be moved or left out unnoticed; the end of a file is
+proven by the BLAKE3 that its record holds.
 
 Not hidden: how many records and galleries there are, the galleries' names, the sizes of files, when something
 changed. File names are keyed hashes, so nobody can test for a known image. Deleted files are unlinked, not

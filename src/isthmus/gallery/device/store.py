@@ -1,8 +1,8 @@
-"""A device's store: its galleries' records in SQLite, their contents as files, all of it sealed where a key is given.
+"""A device's store: its galleries' records in SQLite, their contents as files, all sealed where a key is given.
 
-A page of records is committed with the gallery's position and digest in one transaction, after its contents are in
-place. What nothing refers to any more is named in the same transaction and unlinked after it; a crash in between is
-made up for when the store is opened next.
+A page of records is committed with the gallery's position and digest in one transaction, after its contents are
+in place. What nothing refers to any more is named in the same transaction and unlinked after it; a crash in
+between is made up for when the store is opened next.
 """
 
 from __future__ import annotations
@@ -21,35 +21,20 @@ from isthmus.core.errors import Corrupt, InputError, Refused, UnknownName
 from isthmus.core.ports import Clock
 from isthmus.gallery.device.acts import Acts
 from isthmus.gallery.device.content import Contents, PartFile
+from isthmus.gallery.device.schema import STEPS
 from isthmus.gallery.device.sealing import Plain, Sealed, Sealing
+from isthmus.gallery.device.vectors import Vectors, forget_gallery, forget_old, model_of
+from isthmus.gallery.device.writing import Writing
 from isthmus.gallery.sync import messages
 from isthmus.gallery.sync.item import Item, Ref, item_hash, key_hash
 from isthmus.gallery.sync.messages import Claim, Kind, Start
 from isthmus.gallery.sync.mode import Mode, Tier
 from isthmus.gallery.sync.ports import Change, Page
 from isthmus.gallery.sync.reconcile import U64
+from isthmus.imaging.port import Model
 from isthmus.state.store import Store
 
-_STEPS = (
-    """CREATE TABLE device_seal (one INTEGER PRIMARY KEY CHECK (one = 1), proof BLOB NOT NULL, sealed INTEGER NOT NULL);
-    CREATE TABLE device_gallery (
-        name TEXT PRIMARY KEY, epoch BLOB NOT NULL, key BLOB NOT NULL, mode TEXT NOT NULL, model BLOB,
-        change INTEGER NOT NULL, begun INTEGER NOT NULL, cursor BLOB NOT NULL,
-        digest BLOB NOT NULL, count INTEGER NOT NULL, verified INTEGER NOT NULL, synced TEXT
-    );
-    CREATE TABLE device_record (
-        gallery TEXT NOT NULL, hash BLOB NOT NULL, lanes BLOB NOT NULL, body BLOB NOT NULL,
-        PRIMARY KEY (gallery, hash)
-    ) WITHOUT ROWID;
-    CREATE TABLE device_used (
-        gallery TEXT NOT NULL, hash BLOB NOT NULL, name TEXT NOT NULL, PRIMARY KEY (gallery, hash, name)
-    ) WITHOUT ROWID;
-    CREATE INDEX device_used_name ON device_used (name);
-    CREATE TABLE device_doomed (name TEXT PRIMARY KEY) WITHOUT ROWID;
-    CREATE TABLE device_unswept (one INTEGER PRIMARY KEY CHECK (one = 1))""",
-)
 _PROOF = b"isthmus device store"
-_LAST = b"\xff" * 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +64,11 @@ class DeviceStore:
         self._sealing: Sealing = Sealed(key) if key is not None else Plain()
         self._store = Store(folder / "device.db")
         self._store.rows("PRAGMA secure_delete = ON")
-        self._store.migrate("device", _STEPS)
+        self._store.migrate("device", STEPS)
         self._unlock(key is not None)
         self.contents = Contents(folder / "content", self._sealing, step)
         self.queue = Acts(self._store, clock, self._sealing)
+        self._vectors = Vectors(self._store, self._sealing)
         self._leftovers = False
         self._reap()
 
@@ -157,6 +143,40 @@ class DeviceStore:
         """Return a record's vector; None where it has none."""
         return self.contents.read(item.vector) if isinstance(item.vector, Ref) else item.vector
 
+    def models(self, gallery: str) -> list[Model]:
+        """List the models whose vectors a gallery has, the server's first."""
+        kind = _kind(self._row(gallery)["model"])
+        own = self._vectors.models(gallery)
+        return own if kind is None else [model_of(kind), *(model for model in own if model.name != kind.name)]
+
+    def vector_of(self, gallery: str, place: bytes, item: Item, model: str) -> bytes | None:
+        """Return a record's vector by a model, the server's or the device's own; None where there is none."""
+        kind = _kind(self._row(gallery)["model"])
+        given = self.vector(item) if kind is not None and kind.name == model else None
+        return given or self._vectors.get(gallery, place, model) or None
+
+    def without_vector(self, gallery: str, model: str) -> Iterator[tuple[bytes, Item]]:
+        """Stream the records of which there is no vector by a model and none was tried to be made."""
+        kind = _kind(self._row(gallery)["model"])
+        for place, item in self.items(gallery):
+            if kind is not None and kind.name == model and item.vector is not None:
+                continue
+            if self._vectors.get(gallery, place, model) is None:
+                yield place, item
+
+    def put_vector(self, gallery: str, place: bytes, model: Model, vector: bytes | None) -> bool:
+        """Keep a vector that the device made; whether there is one."""
+        self._vectors.put(gallery, place, model, vector)
+        return vector is not None
+
+    def stamp(self, gallery: str) -> tuple[str, int]:
+        """Return the gallery's epoch and the newest stamp; see device.vectors."""
+        return bytes(self._row(gallery)["epoch"]).hex(), self._vectors.stamp()
+
+    def touched(self, gallery: str, after: int) -> list[bytes] | None:
+        """List the key hashes stamped since; None where that is too long ago."""
+        return self._vectors.touched(gallery, after)
+
     def attributes(self, item: Item) -> bytes:
         """Return a record's attributes, BSON."""
         return self.contents.read(item.attributes) if isinstance(item.attributes, Ref) else item.attributes
@@ -191,6 +211,7 @@ class DeviceStore:
             connection.execute("DELETE FROM device_used WHERE gallery = ?", (gallery,))
             count = connection.execute("DELETE FROM device_record WHERE gallery = ?", (gallery,)).rowcount
             connection.execute("DELETE FROM device_gallery WHERE name = ?", (gallery,))
+            forget_gallery(connection, gallery)
             self._step("drop before commit")
         self._reap()
         return count
@@ -208,6 +229,7 @@ class DeviceStore:
             elif row is not None:  # contents stay until the end: what is still used is not fetched again
                 connection.execute("DELETE FROM device_used WHERE gallery = ?", (start.gallery,))
                 connection.execute("DELETE FROM device_record WHERE gallery = ?", (start.gallery,))
+                forget_gallery(connection, start.gallery)
                 self._leftovers = True
             change = row["change"] if row is not None and tier is Tier.CHANGES else -1
             model = None if start.model is None else msgspec.msgpack.encode(start.model)
@@ -231,13 +253,14 @@ class DeviceStore:
     def _rekeyed(self, connection: sqlite3.Connection, row: sqlite3.Row, start: Start) -> Digest:
         """Hash all records of a gallery anew, under the key of its new epoch."""
         digest, fresh, used = Digest(), [], []
-        for place, item in self.items(start.gallery):
+        for _, item in self.items(start.gallery):
             moved, lanes = key_hash(start.key, item.key), item_hash(start.key, start.mode, item)
             digest = digest.plus(lanes)
             fresh.append((start.gallery, moved, lanes, self._body(start.gallery, moved, item)))
             used += [(start.gallery, moved, self.contents.name(part.digest)) for part in item.contents]
         connection.execute("DELETE FROM device_record WHERE gallery = ?", (start.gallery,))
         connection.execute("DELETE FROM device_used WHERE gallery = ?", (start.gallery,))
+        forget_gallery(connection, start.gallery)
         connection.executemany("INSERT INTO device_record VALUES (?, ?, ?, ?)", fresh)
         connection.executemany("INSERT OR IGNORE INTO device_used VALUES (?, ?, ?)", used)
         return digest
@@ -270,13 +293,15 @@ class DeviceStore:
 
     def commit(self, gallery: str, pages: Sequence[Page]) -> Change:
         """Apply pages with their position in one transaction; their contents are there."""
+        self.contents.settle()
         self._step("before commit")
         with self._store.transaction() as connection:
             row = connection.execute("SELECT * FROM device_gallery WHERE name = ?", (gallery,)).fetchone()
-            writing = _Writing(self, connection, row, self._key(row))
+            writing = Writing(connection, row, self._key(row), self.contents.name, self._body)
             for page in pages:
                 writing.page(page)
             writing.end()
+            forget_old(connection)
             self._step("in the transaction")
         self._step("after commit")
         self._reap()
@@ -364,90 +389,6 @@ class DeviceStore:
 
     def _body(self, gallery: str, place: bytes, item: Item) -> bytes:
         return self._sealing.seal(msgspec.msgpack.encode(item), gallery.encode() + place)
-
-
-class _Writing:
-    """Applies pages inside a transaction and keeps digest, count and position."""
-
-    def __init__(
-        self, store: DeviceStore, connection: sqlite3.Connection, row: sqlite3.Row, gallery_key: bytes
-    ) -> None:
-        self._store, self._connection, self._gallery = store, connection, row["name"]
-        self._key, self._mode = gallery_key, Mode(row["mode"])
-        self._digest, self._count = Digest(row["digest"]), row["count"]
-        self._change, self._cursor = row["change"], row["cursor"]
-        self.written = self.removed = 0
-
-    def page(self, page: Page) -> None:
-        items = {key_hash(self._key, item.key): item for item in page.items}
-        if page.cursor:
-            self._exactly(set(items), page.cursor)
-        for place in page.removed:
-            self.removed += self._take(place)
-        for place, item in items.items():
-            self._put(place, item)
-        if page.upto >= 0:
-            self._change = page.upto
-
-    def end(self) -> None:
-        self._connection.execute(
-            "UPDATE device_gallery SET digest = ?, count = ?, change = ?, cursor = ? WHERE name = ?",
-            (self._digest.lanes, self._count, self._change, self._cursor, self._gallery),
-        )
-
-    def _exactly(self, places: set[bytes], cursor: bytes) -> None:
-        """Remove the other records between the last cursor and this one."""
-        if not self._cursor or len(cursor) != 8 or cursor < self._cursor:
-            raise Corrupt("the server sent a snapshot's pages out of order", "synchronise again")
-        if any(not self._cursor <= place <= cursor for place in places):
-            raise Corrupt("the server sent records outside of their page's range", "synchronise again")
-        rows = self._connection.execute(
-            "SELECT hash FROM device_record WHERE gallery = ? AND hash >= ? AND hash <= ?",
-            (self._gallery, self._cursor, cursor),
-        ).fetchall()
-        for row in rows:
-            if row["hash"] not in places and (row["hash"] != self._cursor or self._cursor == bytes(8)):
-                self.removed += self._take(row["hash"])
-        self._cursor = cursor
-
-    def _put(self, place: bytes, item: Item) -> None:
-        lanes = item_hash(self._key, self._mode, item)
-        old = self._connection.execute(
-            "SELECT lanes FROM device_record WHERE gallery = ? AND hash = ?", (self._gallery, place)
-        ).fetchone()
-        if old is not None and old["lanes"] == lanes:
-            return
-        if old is not None:
-            self._take(place)
-        self._connection.execute(
-            "INSERT INTO device_record VALUES (?, ?, ?, ?)",
-            (self._gallery, place, lanes, self._store._body(self._gallery, place, item)),
-        )
-        for content in item.contents:
-            name = self._store.contents.name(content.digest)
-            self._connection.execute(
-                "INSERT OR IGNORE INTO device_used VALUES (?, ?, ?)", (self._gallery, place, name)
-            )
-        self._digest = self._digest.plus(lanes)
-        self._count += 1
-        self.written += 1
-
-    def _take(self, place: bytes) -> int:
-        """Remove a record; 0 where it is not there."""
-        at = (self._gallery, place)
-        old = self._connection.execute(
-            "DELETE FROM device_record WHERE gallery = ? AND hash = ? RETURNING lanes", at
-        ).fetchone()
-        if old is None:
-            return 0
-        names = self._connection.execute(
-            "DELETE FROM device_used WHERE gallery = ? AND hash = ? RETURNING name", at
-        ).fetchall()
-        doomed = [(row["name"],) for row in names]
-        self._connection.executemany("INSERT OR IGNORE INTO device_doomed VALUES (?)", doomed)
-        self._digest = self._digest.minus(old["lanes"])
-        self._count -= 1
-        return 1
 
 
 def _kind(model: bytes | None) -> Kind | None:

@@ -45,14 +45,16 @@ class View:
     @property
     def digest(self) -> bytes:
         """The gallery's digest, as core.digest.Digest has it."""
-        return self.lanes.sum(axis=0, dtype=np.uint64).astype("<u8").tobytes()
+        total: U64 = self.lanes.sum(axis=0, dtype=np.uint64)
+        return total.astype("<u8").tobytes()
 
     def at(self, hashes: U64) -> NDArray[np.intp]:
         """Return the places of those hashes that are there."""
         if not self.count:
             return np.zeros(0, np.intp)
         place = np.minimum(np.searchsorted(self.hashes, hashes), self.count - 1)
-        return place[self.hashes[place] == hashes]
+        found: NDArray[np.intp] = place[self.hashes[place] == hashes]
+        return found
 
 
 class Index:

@@ -4,8 +4,8 @@ The image travels apart, by the BLAKE3 of its bytes; so does a vector above INLI
 INLINE_ATTRIBUTES. Attributes are the BSON of the document without its image field.
 
 - key hash: the first 8 bytes, big-endian, of the keyed hash (core.digest) of ("key", key). Records are ordered,
-  ranged and removed by it. Two keys of a gallery with one hash are a matter of chance (3e-8 for a million keys); the
-  server then takes another digest key.
+  ranged and removed by it. Two keys of a gallery with one hash are a matter of chance (3e-8 for a million keys);
+  the server then takes another digest key.
 - item hash: the keyed hash of ("item", key, mode, BLAKE3 of the image or nothing, BLAKE3 of the vector or nothing,
   BLAKE3 of the attributes). A gallery's digest is the sum of its items' hashes.
 """

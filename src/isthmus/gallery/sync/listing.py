@@ -1,4 +1,4 @@
-"""Tells the difference as pages of items, tier by tier; every tier ends by catching up with what changed meanwhile.
+"""Tells the difference as pages of items, by tier; every tier ends by catching up with what changed meanwhile.
 
 Items are told only as the index knows them: one that has changed since is left out and comes with the catching up,
 so that after the last page the device holds exactly what the closing digest sums up.
@@ -74,7 +74,7 @@ async def since(index: Index, after: int, *, moving: bool = True) -> AsyncIterat
 
 async def snapshot(index: Index, view: View, begun: int, cursor: bytes) -> AsyncIterator[Items | End]:
     """Tell all records after a key hash, then what changed after the snapshot began."""
-    offer, page = index.offer, _Page()
+    page = _Page()
     first = (
         0 if cursor in (b"", bytes(8)) else int(view.hashes.searchsorted(int.from_bytes(cursor, "big"), "right"))
     )

@@ -1,10 +1,10 @@
 """The messages between a device and the sync server, and how they are written.
 
 A message is one byte, then MessagePack: 0 for plain, 1 for packed by zstd. Unpacked, too, it holds at most 64 KiB,
-so lists go in pages. The MessagePack is an array: the message's number, then its fields in order; `FORMAT` grows
-when one changes. Whatever does not decode exactly is refused.
+so lists go in pages. The MessagePack is an array: the message's number, then its fields in order; `FORMAT`
+grows when one changes. Whatever does not decode exactly is refused.
 
-The device speaks first. D: from the device, S: from the server, +: any number of pages, the last with `more` false.
+The device speaks first. D: from the device, S: from the server, +: pages, the last with `more` false.
 
     D Hello+           what it holds
     D Acts*            what was identified on it since; S Noted
@@ -136,8 +136,8 @@ class Acts(_Part, tag=2, frozen=True):
 class Ranges(_Part, tag=3, frozen=True):
     """Sums of the device's item hashes over ranges of key hashes at a level.
 
-    `sums` are u64, little-endian: of all 16 ** level ranges where `under` is empty and the level is at most 3, else
-    of the 16 ranges below each prefix (u32, one level up, ascending) in `under`.
+    `sums` are u64, little-endian: of all 16 ** level ranges where `under` is empty and the level is at most 3,
+    else of the 16 ranges below each prefix (u32, one level up, ascending) in `under`.
     """
 
     level: Level

@@ -33,7 +33,7 @@ def start_level(count: int) -> int:
 
 def is_leaf(count: int, level: int) -> bool:
     """Tell whether ranges at a level are small enough to list their records."""
-    return count / 16**level <= LEAF_ITEMS
+    return count <= LEAF_ITEMS << (4 * level)
 
 
 def likely_changed(differing: int, ranges: int) -> float:

@@ -59,7 +59,7 @@ class SyncServer:
         policy: Policy,
         audit: Audit,
         model_of: ModelOf = lambda gallery: None,
-        settings: ServerSettings = ServerSettings(),  # noqa: B008  frozen
+        settings: ServerSettings = ServerSettings(),
     ) -> None:
         self.set, self.epochs, self.policy, self.audit = galleries, epochs, policy, audit
         self.model_of, self.settings = model_of, settings
@@ -67,7 +67,7 @@ class SyncServer:
 
     def modes(self, device: str) -> dict[str, Mode]:
         """Return what a device may hold now. Raises Refused where it is revoked."""
-        there = [stat.gallery for stat in self.set.galleries()]
+        there = [stat.gallery for stat in self.set.galleries() if 0 < len(stat.gallery) <= 255]
         return {name: mode for name, mode in self.policy.allowed(device, there).items() if self._can(name, mode)}
 
     async def index(self, gallery: str, mode: Mode) -> Index:

@@ -1,4 +1,4 @@
-"""One session of a device at the server: one task, one message after the other, in the order of `states.SESSION`."""
+"""One session of a device at the server: one task, one message after the other, in the order of states.SESSION."""
 
 from __future__ import annotations
 
