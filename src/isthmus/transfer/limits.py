@@ -12,7 +12,7 @@ class Limits:
     """Caps in bytes, counts and ratios. A bundle beyond one of them is not opened, and is not made either."""
 
     most_file_bytes: int = 32 * GIB
-    """Of the whole file; of the plain format, of the sidecar and the bare file together."""
+    """Of the whole file; of the plain format, of the bare file."""
     most_member_bytes: int = 64 * GIB
     """Of one member, unpacked."""
     most_members: int = 64
