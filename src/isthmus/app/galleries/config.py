@@ -12,7 +12,6 @@ from isthmus.core.settings import setting
 from isthmus.transfer.ice.settings import IceSettings
 
 Role = Literal["inner", "outer"]
-Mode = Literal["images", "vectors", "both"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +55,6 @@ class GatePart:
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyPart:
-    """`[[sync.policy]]`: devices with these tags get these galleries."""
-
-    galleries: tuple[str, ...] = setting("names or patterns of galleries, such as gate-*")
-    tags: tuple[str, ...] = setting("tags that a device must all have; empty: every device", default=())
-    mode: Mode = setting("what a device gets", default="both")
-
-
-@dataclass(frozen=True, slots=True)
 class SyncPart:
     """`[sync]`: the server that devices connect to."""
 
@@ -75,7 +65,6 @@ class SyncPart:
     )
     tls_certificate: str = setting("certificate chain, PEM", default="", path=True)
     tls_key: str = setting("private key of the certificate, PEM", default="", path=True)
-    policy: tuple[PolicyPart, ...] = setting("who gets what", default=())
     lag_alarm: int = setting("changes behind the sender before an alarm", default=10_000, minimum=1)
 
     def __post_init__(self) -> None:
@@ -89,11 +78,7 @@ class SyncPart:
 class DevicePart:
     """`[device]`: this is a portable device."""
 
-    name: str = setting("the device's name at the server; the site's where empty", default="")
     folder: str = setting("where the galleries lie", default="device", path=True)
-    key: str = setting(
-        "the device's signing key, a PEM file; made when it is enrolled", default="keys/device.pem", path=True
-    )
     store_key_file: str = setting(
         "file with the 64 hexadecimal digits that encrypt the store", default="", path=True
     )
@@ -117,6 +102,10 @@ class GalleryConfig:
     def state_folder(self) -> Path:
         """Where the state lies."""
         return self.path.resolve().parent / self.site.state
+
+    def place(self, path: str) -> Path:
+        """Return a path of the TOML: one that is relative starts from the TOML's folder."""
+        return self.path.resolve().parent / path
 
     def need(self, table: Literal["gallery", "gate", "sync", "device"]) -> Any:
         """Return a table. Raises InputError where the TOML lacks it."""

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 import click
 
 from isthmus.core.errors import ConfigError, IsthmusError
-from isthmus.faces.cli import gallery, gate, loop, mining, scenes, setup, warehouse
+from isthmus.faces.cli import device, gallery, gate, loop, mining, scenes, serve, setup, warehouse
 from isthmus.faces.cli.extras import missing_extra
 from isthmus.faces.cli.root import isthmus
 from isthmus.faces.cli.screen import say
 
-COMMANDS = (setup, scenes, mining, loop, warehouse, gallery, gate)
+COMMANDS = (setup, scenes, mining, loop, warehouse, gallery, gate, device, serve)
 """The modules whose import adds commands to the root."""
 
 ORDER = (
@@ -37,6 +37,8 @@ ORDER = (
     "olap",
     "gallery",
     "gate",
+    "device",
+    "serve",
 )
 """In which help lists them: as one comes to need them."""
 

@@ -1,0 +1,148 @@
+"""The sync server, wired: devices' registry, sessions and status, for the faces to put a door before."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from isthmus.app.galleries.config import GalleryConfig, SyncPart
+from isthmus.app.galleries.follower import Follower, Say
+from isthmus.app.galleries.outer import Outer
+from isthmus.core.errors import IsthmusError
+from isthmus.gallery.registry import Devices, DeviceState
+from isthmus.gallery.sync.epochs import Epochs
+from isthmus.gallery.sync.server import SyncServer
+from isthmus.gallery.sync.serving import serve
+from isthmus.imaging.port import Model
+from isthmus.transfer.channel import Channel
+from isthmus.transfer.signing import PublicKey, SigningKey
+
+
+def server_key(config: GalleryConfig) -> SigningKey:
+    """Return the sync server's key; the first time it is made. Raises Refused where others may read it."""
+    part: SyncPart = config.need("sync")
+    path = config.place(part.key)
+    if not path.exists():
+        SigningKey.create().save(path)
+    return SigningKey.load(path)
+
+
+@dataclass
+class Counts:
+    """What sessions did since the server was started."""
+
+    sessions: int = 0
+    refused: int = 0
+    content_bytes: int = 0
+    items: int = 0
+    removed: int = 0
+
+
+class SyncService:
+    """What the sync server's doors open to. Belongs to the thread of the server's event loop."""
+
+    def __init__(self, config: GalleryConfig, say: Say) -> None:
+        self.config, self.say = config, say
+        self.part: SyncPart = config.need("sync")
+        self.outer = Outer(config)
+        self.key = server_key(config)
+        self.follower = Follower(config, say)
+        self.counts = Counts()
+        self.active: set[asyncio.Task[None]] = set()
+
+    @cached_property
+    def devices(self) -> Devices:
+        """The devices and the rules."""
+        return Devices(self.outer.store, self.outer.clock, self.outer.audit)
+
+    @cached_property
+    def server(self) -> SyncServer:
+        """What serves sessions."""
+        return SyncServer(
+            self.outer.set, Epochs(self.outer.store), self.devices, self.outer.audit, lambda gallery: self.model
+        )
+
+    @cached_property
+    def model(self) -> Model | None:
+        """The model whose vectors devices get."""
+        extractor = self.outer.extractor
+        return None if extractor is None else extractor.model
+
+    def known(self, device: str) -> PublicKey | None:
+        """Return the key of a device that may connect."""
+        return self.devices.known(device)
+
+    def enrol(self, body: bytes) -> bytes:
+        """Answer an enrolment. Raises Refused."""
+        return self.devices.answer(body, self.key.public)
+
+    async def session(self, device: str, channel: Channel) -> None:
+        """Serve a device that was let in, to the end of its session."""
+        self.counts.sessions += 1
+        served = await serve(self.server, channel, device)
+        for told in served.galleries.values():
+            self.counts.content_bytes += told.content_bytes
+            self.counts.items += told.items
+            self.counts.removed += told.removed
+        tiers = ", ".join(f"{name} {'+'.join(told.tiers)}" for name, told in served.galleries.items())
+        self.say(f"device {device}: {tiers or 'nothing to do'}{'; ' + served.ended if served.ended else ''}")
+
+    def failure(self) -> str:
+        """Say what keeps the site from following; empty where nothing does."""
+        return self.follower.failure
+
+    def status(self) -> dict[str, Any]:
+        """Tell everything as plain JSON values. Raises IsthmusError where the state cannot be read."""
+        inbound = self.outer.inbound.status()
+        alarms = [alarm.to_json() for alarm in inbound.alarms]
+        if inbound.lag > self.part.lag_alarm:
+            what = f"{inbound.lag} changes behind the sender"
+            alarms.append({"kind": "LAG", "stream": inbound.stream, "what": what, "hint": "see what is missing"})
+        devices = self.devices.list()
+        return {
+            "site": self.config.site.name,
+            "gate": inbound.to_json(),
+            "alarms": alarms,
+            "galleries": [
+                {
+                    "gallery": one.gallery,
+                    "records": one.records,
+                    "image_bytes": one.image_bytes,
+                    "refused": one.refused,
+                    "vectors": one.vectors,
+                    "changed": one.changed,
+                }
+                for one in self.outer.set.galleries()
+            ],
+            "devices": {state.value: sum(one.state is state for one in devices) for state in DeviceState},
+            "sessions": {
+                "active": len(self.active),
+                "served": self.counts.sessions,
+                "refused": self.counts.refused,
+                "content_bytes": self.counts.content_bytes,
+                "items": self.counts.items,
+                "removed": self.counts.removed,
+            },
+            "failure": self.failure(),
+        }
+
+    def healthy(self) -> tuple[bool, str]:
+        """Tell whether the site can do its work, and what is wrong if not."""
+        if failure := self.failure():
+            return False, failure
+        try:
+            self.outer.inbound.status()
+        except (IsthmusError, OSError) as error:
+            return False, str(error)
+        return True, ""
+
+    async def close(self) -> None:
+        """End all sessions and the following."""
+        for task in list(self.active):
+            task.cancel()
+        await asyncio.gather(*self.active, return_exceptions=True)
+        await asyncio.to_thread(self.follower.stop)
+        self.outer.set.close()
+        self.outer.store.close()

@@ -1,0 +1,106 @@
+"""The sync server's doors: health, status, metrics, enrolment, and the signalling that devices call through.
+
+Status tells names and counts, never images. Errors are problem details (RFC 9457).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from isthmus.app.galleries.serving import SyncService
+from isthmus.core.errors import IsthmusError, Refused
+from isthmus.faces.http import metrics
+from isthmus.gallery.enrolment import MOST_BODY_BYTES
+from isthmus.transfer.ice.signalling import accept, of_starlette
+
+_AT_ONCE = 64
+"""So many devices may be connecting or connected at once; others are told to come later."""
+
+
+def application(service: SyncService) -> Starlette:
+    """Build the ASGI application around a service, which it starts and ends."""
+
+    @contextlib.asynccontextmanager
+    async def living(_: Starlette) -> AsyncIterator[None]:
+        service.follower.start()
+        try:
+            yield
+        finally:
+            await service.close()
+
+    doors = _Doors(service)
+    return Starlette(
+        routes=[
+            Route("/health", doors.health),
+            Route("/v1/status", doors.status),
+            Route("/metrics", doors.metrics),
+            Route("/v1/devices/enrol", doors.enrol, methods=["POST"]),
+            WebSocketRoute("/v1/signal", doors.signal),
+        ],
+        lifespan=living,
+    )
+
+
+class _Doors:
+    def __init__(self, service: SyncService) -> None:
+        self._service = service
+
+    async def health(self, _: Request) -> Response:
+        well, why = self._service.healthy()
+        return JSONResponse({"status": "ok" if well else "failing", "why": why}, 200 if well else 503)
+
+    async def status(self, _: Request) -> Response:
+        return JSONResponse(self._service.status())
+
+    async def metrics(self, _: Request) -> Response:
+        return PlainTextResponse(metrics.exposition(self._service.status()), media_type=metrics.CONTENT_TYPE)
+
+    async def enrol(self, request: Request) -> Response:
+        body = b""
+        async for piece in request.stream():
+            body += piece
+            if len(body) > MOST_BODY_BYTES:
+                return problem(413, "an enrolment is smaller than that")
+        try:
+            return Response(self._service.enrol(body), media_type="application/json")
+        except Refused as error:
+            self._service.say(f"enrolment refused: {error}")
+            return problem(403, error.what, error.hint)
+
+    async def signal(self, websocket: WebSocket) -> None:
+        if len(self._service.active) >= _AT_ONCE:
+            await websocket.close(1013)  # try again later (RFC 6455, IANA registry)
+            return
+        await websocket.accept()
+        task = asyncio.create_task(self._session(websocket))
+        self._service.active.add(task)
+        task.add_done_callback(self._service.active.discard)
+        await asyncio.wait({task})
+
+    async def _session(self, websocket: WebSocket) -> None:
+        service = self._service
+        receive, send = of_starlette(websocket)
+        try:
+            device, channel = await accept(receive, send, service.known, service.key, service.config.ice)
+        except IsthmusError as error:
+            service.counts.refused += 1
+            service.say(f"a device was not connected: {error}")
+            return
+        finally:
+            with contextlib.suppress(RuntimeError):  # it was closed by the other side
+                await websocket.close()
+        await service.session(device, channel)
+
+
+def problem(status: int, title: str, detail: str = "") -> Response:
+    """Answer with problem details (RFC 9457)."""
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return JSONResponse(body, status, media_type="application/problem+json")
