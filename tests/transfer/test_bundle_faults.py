@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import random
 import signal
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from isthmus.transfer.opened import STRETCH
 from isthmus.transfer.refusal import NewerFormat, Tampered, TooLarge, Truncated, UnknownKey
 
 FLIPS = 2000
+REFUSALS = (Truncated, Tampered, TooLarge, UnknownKey, NewerFormat)
 
 
 @pytest.fixture
@@ -50,6 +53,34 @@ def test_a_flipped_bit_anywhere_is_never_opened(tmp_path: Path, good: bytes) -> 
     print(f"{told} bits flipped one at a time in {len(good)} bytes, none opened: {reasons}")
     assert told >= FLIPS
     assert places == set(range(len(good) // 512)), "every block had its turn"
+
+
+@pytest.mark.parametrize("codec", ["zstd", "none"])
+def test_a_flipped_bit_in_a_large_member_is_never_opened(tmp_path: Path, codec: str) -> None:
+    content = random.Random(7).randbytes(3 * STRETCH + 17)
+    file = pack(tmp_path / "large.tar", header(codec=codec), members(content), KEY).file
+    size = file.stat().st_size
+    assert size > 3 * STRETCH
+    with file.open("r+b", buffering=0) as raw:
+        for turn in range(60):
+            at, bit = turn * (size - 1) // 59, 1 << turn % 8
+            before = os.pread(raw.fileno(), 1, at)
+            os.pwrite(raw.fileno(), bytes([before[0] ^ bit]), at)
+            with pytest.raises(REFUSALS):
+                open_bundle(file, ALLOWED)
+            os.pwrite(raw.fileno(), before, at)
+    assert b"".join(open_bundle(file, ALLOWED).read("entries.bson")) == content
+
+
+def test_a_huge_file_of_zeros_is_told_apart_without_being_read(tmp_path: Path, good: bytes) -> None:
+    file = put(tmp_path / "hole.tar", good[:600])
+    os.truncate(file, 31 << 30)
+    with pytest.raises(Truncated, match="ends in zeros"):
+        open_bundle(file, ALLOWED)
+    with file.open("ab") as more:
+        more.write(b"x")
+    with pytest.raises(Tampered):
+        open_bundle(file, ALLOWED)
 
 
 def test_a_file_that_merely_ends_early_is_truncated_at_every_length(tmp_path: Path, good: bytes) -> None:
@@ -92,9 +123,6 @@ def test_two_bundles_in_one_file_are_none(tmp_path: Path, good: bytes) -> None:
 def test_what_never_was_a_bundle_is_not_waited_for(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(Tampered):
         open_bundle(put(tmp_path / "other.tar", content), ALLOWED)
-
-
-REFUSALS = (Truncated, Tampered, TooLarge, UnknownKey, NewerFormat)
 
 
 @given(st.binary(max_size=3000))
