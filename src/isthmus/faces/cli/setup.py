@@ -65,17 +65,18 @@ def keys(part: str | None) -> None:
 
 @isthmus.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("demo-site"))
-def demo(folder: Path) -> None:
-    """Run the whole loop in FOLDER, as a first look.
+@click.option("--only", type=click.Choice(["loop", "gallery"]), help="One of the two stories.")
+def demo(folder: Path, only: str | None) -> None:
+    """Tell two stories in FOLDER, as a first look: the data loop, and galleries that cross a one-way gate.
 
-    Ingest, mine, train, evaluate, decide, release, report: twice, all scenes first and then a mined list against
-    the champion. FOLDER is demo-site by default; a second demo takes it up.
+    The loop: ingest, mine, train, evaluate, decide, release, report, twice. The galleries: add, cross, sync over
+    ICE, identify, lose, heal, remove. FOLDER is demo-site by default; a second demo takes the loop up.
     """
-    from isthmus.app.demo import Chapter, demonstrate
+    from isthmus.app.stories import Chapter, tell
 
     happened, chapters = [], 0
     with Screen() as screen:
-        for one in demonstrate(folder, screen):
+        for one in tell(folder, only, screen):
             with screen.pausing():
                 if isinstance(one, Chapter):
                     chapters += 1
@@ -87,7 +88,12 @@ def demo(folder: Path) -> None:
     aligned(happened)
     say("\nTry next\n")
     site = shlex.quote(str(folder))
-    say(f'  isthmus --site {site} query "SELECT source, count(*) AS scenes FROM scenes GROUP BY source"')
-    say(f'  isthmus --site {site} mine cut_in --set gap_m=15 --where "speed_mean > 10"')
-    say(f"  isthmus --site {site} loop models")
-    say("\nOpen the report in a browser; it needs no network.")
+    if only != "gallery":
+        say(f'  isthmus --site {site} query "SELECT source, count(*) AS scenes FROM scenes GROUP BY source"')
+        say(f'  isthmus --site {site} mine cut_in --set gap_m=15 --where "speed_mean > 10"')
+        say(f"  isthmus --site {site} loop models")
+    if only != "loop":
+        say(f"  isthmus --site {site}/gallery/outer gate status")
+        say(f"  isthmus --site {site}/gallery/outer gallery audit")
+    if only != "gallery":
+        say("\nOpen the report in a browser; it needs no network.")

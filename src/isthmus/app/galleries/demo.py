@@ -1,0 +1,236 @@
+"""The gallery's demonstration: inner site, gate, sync server and device as processes of their own, in one folder.
+
+Each step is a command line that a user would type. The gatekeeper is played by this process: it copies files from
+one folder to the other, and once it loses one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from isthmus.app.demo import Chapter, Happened, find_samples
+from isthmus.core.errors import RunFailed
+
+_PEOPLE = 6
+_TOML = {
+    "inner": """[site]
+name = "inner"
+[gallery]
+role = "inner"
+[gate]
+folder = "../gate-inner"
+key = "keys/gate.pem"
+cut_s = 0
+heartbeat_s = 1
+""",
+    "outer": """[site]
+name = "outer"
+[gallery]
+role = "outer"
+extractor = "{extractor}"
+[gate]
+folder = "../gate-outer"
+trust = ["{public}"]
+gap_alarm_s = 0
+poll_s = 0.2
+[sync]
+port = 0
+[ice]
+loopback = true
+""",
+    "device": """[site]
+name = "gate-b12"
+[device]
+extractor = "{extractor}"
+[ice]
+loopback = true
+""",
+}
+
+
+class Story:
+    """The three sites and the gate in a folder."""
+
+    def __init__(self, folder: Path, extractor: str) -> None:
+        self.folder, self.extractor = folder, extractor
+        self._lost: set[str] = set()
+
+    def make(self) -> None:
+        """Make the sites anew."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for name in ("inner", "outer", "device", "gate-inner", "gate-outer"):
+            (self.folder / name).mkdir(parents=True)
+        self.write("inner")
+        public = self.tell("inner", "gate", "keys").strip()
+        self.write("outer", extractor=self.extractor, public=public)
+        self.write("device", extractor=self.extractor)
+
+    def write(self, site: str, **values: str) -> None:
+        """Write a site's TOML."""
+        (self.folder / site / "isthmus.toml").write_text(_TOML[site].format(**values))
+
+    def tell(self, site: str, *words: str) -> str:
+        """Run one command of a site as a process of its own and return what it printed. Raises RunFailed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "isthmus", "--site", str(self.folder / site), *words],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode not in (0, 3):
+            raise RunFailed(
+                f"isthmus {' '.join(words)} ended with {done.returncode}: {done.stderr.strip()[-400:]}"
+            )
+        return done.stdout
+
+    def carry(self, lose: int = 0) -> int:
+        """Be the gatekeeper: copy what is new to the other side, but lose some increments. Returns how many came."""
+        came = 0
+        for file in sorted((self.folder / "gate-inner").iterdir()):
+            if file.name.startswith(".") or file.name in self._lost:
+                continue
+            if lose and file.name.count(".") == 1:
+                self._lost.add(file.name)
+                lose -= 1
+                continue
+            shutil.copyfile(file, self.folder / "gate-outer" / file.name)
+            came += 1
+        return came
+
+    def find_again(self) -> None:
+        """Let the gatekeeper copy what it lost."""
+        self._lost.clear()
+
+    @contextlib.contextmanager
+    def server(self) -> Iterator[str]:
+        """Run the sync server as a process of its own; yields its address."""
+        log = (self.folder / "outer" / "server.log").open("w")
+        command = [sys.executable, "-m", "isthmus", "--site", str(self.folder / "outer"), "serve", "sync"]
+        with log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
+            assert process.stdout is not None
+            try:
+                line = process.stdout.readline().split()
+                if line[:1] != ["serving"]:
+                    raise RunFailed("the sync server did not start", f"see {log.name}")
+                yield line[1]
+            finally:
+                process.terminate()
+
+    def level(self, rounds: int = 300) -> str:
+        """Wait until the outer site stands where the inner one does; returns the position. Raises RunFailed."""
+        wanted = json.loads(self.tell("inner", "gate", "status", "--json"))["position"]
+        for _ in range(rounds):
+            status = json.loads(self.tell("outer", "gate", "status", "--json"))
+            if status["standing"] == wanted and not self._unseen():
+                return f"{wanted['epoch']}/{wanted['seq']}, digest {wanted['digest'][:12]} on both sides"
+        raise RunFailed("the outer site does not reach the inner one", "see isthmus gate status of both")
+
+    def _unseen(self) -> bool:
+        """Tell whether images wait for their vectors."""
+        rows = [line.split("\t") for line in self.tell("outer", "gallery", "stat").splitlines()[1:]]
+        return any(row[1] != row[4] for row in rows)
+
+
+def tell_galleries(folder: Path) -> Iterator[Chapter | Happened]:
+    """Tell the story: enrol, change, lose, heal, sync, identify, remove. The folder is made anew."""
+    samples = find_samples()
+    people = samples is not None and (samples / "faces" / "caltech").is_dir()
+    story = Story(folder, "faces" if people else "phash")
+    faces = _faces(samples) if people and samples else _pictures(folder.with_name(f"{folder.name}-pictures"))
+    known, stranger = list(faces)[:-1], list(faces)[-1]
+
+    yield Chapter("An inner network keeps a gallery of reference images")
+    story.make()
+    for name in known[:-1]:
+        story.tell("inner", "gallery", "add", "staff", name, str(faces[name][0]), "--set", "duty=gate")
+    yield Happened("gallery", f"{len(known) - 1} records added at the inner site")
+    for line in story.tell("inner", "gate", "send").splitlines():
+        yield Happened("inner", line)
+    yield Happened("gate", f"{story.carry()} files copied one way")
+
+    with story.server() as url:
+        yield Chapter("A sync server behind the gate applies it, a device fetches it over ICE")
+        yield Happened("outer", f"stands at {story.level()}")
+        story.tell("outer", "device", "grant", "galleries.*", "--tag", "airport", "--mode", "both")
+        token = folder / "device" / "token"
+        with open(os.open(token, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:  # noqa: PTH123 - with its mode
+            file.write(story.tell("outer", "device", "invite", "gate-b12", "--tag", "airport"))
+        story.tell("device", "device", "enrol", url, "--token-file", str(token))
+        token.unlink()
+        yield Happened("device", "gate-b12 is enrolled; the policy gives it galleries.* by its tag airport")
+        yield from _synced(story)
+        yield Happened("identify", _identified(story, faces[known[0]][1], known[0]))
+        yield Happened("identify", _identified(story, faces[stranger][1], "a stranger"))
+
+        yield Chapter("Changes cross; the gate loses a file, which shows and heals")
+        story.tell("inner", "gallery", "replace", "staff", known[1], str(faces[known[1]][1]))
+        story.tell("inner", "gate", "send")
+        story.carry(lose=1)
+        story.tell("inner", "gallery", "remove", "staff", known[0])
+        story.tell("inner", "gallery", "add", "staff", known[-1], str(faces[known[-1]][0]))
+        story.tell("inner", "gate", "send")
+        story.carry()
+        yield Happened("gate", _gap(story))
+        line = story.tell("outer", "gate", "request").strip()
+        yield Happened("request", f"an operator carries back: {line}")
+        story.find_again()
+        story.tell("inner", "gate", "resend", line)
+        story.carry()
+        yield Happened("outer", f"stands at {story.level()}")
+        yield from _synced(story)
+        yield Happened("identify", _identified(story, faces[known[-1]][1], f"{known[-1]}, new"))
+        yield Happened("identify", _identified(story, faces[known[0]][1], f"{known[0]}, removed"))
+
+
+def _gap(story: Story) -> str:
+    for _ in range(300):
+        status = json.loads(story.tell("outer", "gate", "status", "--json"))
+        alarms = [alarm["what"] for alarm in status["alarms"] if alarm["kind"] == "GAP"]
+        if alarms:
+            return f"alarm: {alarms[0].partition(';')[0]}"
+    raise RunFailed("the outer site did not notice the gap", "see its server.log")
+
+
+def _synced(story: Story) -> Iterator[Happened]:
+    for line in story.tell("device", "device", "sync").splitlines()[1:]:
+        gallery, tier, written, removed, verified = line.split("\t")
+        equal = "equal digests" if verified in ("true", "yes") else "NOT VERIFIED"
+        yield Happened("sync", f"{gallery} by {tier}: {written} written, {removed} removed, {equal}")
+
+
+def _identified(story: Story, photo: Path, who: str) -> str:
+    lines = story.tell("device", "device", "identify", str(photo)).splitlines()
+    best = lines[1].split("\t") if len(lines) > 2 else None
+    return f"a photo of {who}: {lines[-1]}" + (f" (nearest at {best[2]})" if best else "")
+
+
+def _faces(samples: Path) -> dict[str, list[Path]]:
+    """Choose people with two photos each, from those whose first photos lie far apart in the series."""
+    chosen = {}
+    for person in sorted((samples / "faces" / "caltech").iterdir())[:_PEOPLE]:
+        photos = sorted(person.glob("*.jpg"))
+        chosen[person.name] = [photos[0], photos[len(photos) // 2]]
+    return chosen
+
+
+def _pictures(folder: Path) -> dict[str, list[Path]]:
+    """Draw pictures of things, two views of each, where there are no samples."""
+    import numpy as np
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = {}
+    for number in range(_PEOPLE):
+        shape = np.random.default_rng(number).normal(size=(6, 6))
+        chosen[f"thing-{number}"] = views = [folder / f"{number}-{view}.png" for view in range(2)]
+        for view, path in enumerate(views):
+            tones = 128 + 100 * np.tanh(shape) + 6 * view
+            Image.fromarray(tones.clip(0, 255).astype(np.uint8)).resize((240, 180), 3).convert("RGB").save(path)
+    return chosen

@@ -1,0 +1,20 @@
+"""The stories that the demonstration tells, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from isthmus.app.demo import Chapter, Happened, demonstrate
+from isthmus.app.galleries.demo import tell_galleries
+from isthmus.core.progress import Report
+
+__all__ = ["Chapter", "Happened", "tell"]
+
+
+def tell(folder: Path, only: str | None, report: Report) -> Iterator[Chapter | Happened]:
+    """Tell the stories, or `only` the one of that name: loop or gallery."""
+    if only in (None, "loop"):
+        yield from demonstrate(folder, report)
+    if only in (None, "gallery"):
+        yield from tell_galleries(folder / "gallery")
