@@ -1,4 +1,4 @@
-"""Images as files: one file per content, named by its BLAKE3, in 4,096 folders by the first three digits.
+"""Images as files: one file per content, named by its BLAKE3, in 256 folders by the first two digits.
 
 A file is written under another name first and renamed when its transaction is about to be committed; what is
 committed was made durable before. A file that no committed row speaks of is not trusted (it may have come with a
@@ -28,21 +28,21 @@ class ImageFiles:
     """A folder of images. Staging may be done on any thread; the rest belongs to whoever holds the transaction."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self._root = folder, str(folder)
         self._incoming = folder / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
         self._count = itertools.count()
         self._placed: list[Path] = []
-        self._made: set[Path] = set()
+        self._made: set[str] = set()
 
     def path(self, digest: bytes) -> Path:
         """Return where the image of a digest lies, or would lie."""
         name = digest.hex()
-        return self.folder / name[:3] / name
+        return Path(f"{self._root}/{name[:2]}/{name}")
 
     def stage(self, content: bytes) -> Path:
         """Write content under a name of its own, not durable yet."""
-        staged = self._incoming / f"{os.getpid()}-{id(self):x}-{next(self._count)}"
+        staged = Path(f"{self._root}/incoming/{os.getpid()}-{id(self):x}-{next(self._count)}")
         try:
             with staged.open("wb", buffering=0) as file:
                 file.write(content)
@@ -54,9 +54,9 @@ class ImageFiles:
     def place(self, staged: Path, digest: bytes) -> None:
         """Give a staged file its name; `sync` makes it durable."""
         path = self.path(digest)
-        if path.parent not in self._made:
+        if path.parent.name not in self._made:
             path.parent.mkdir(exist_ok=True)
-            self._made.add(path.parent)
+            self._made.add(path.parent.name)
         staged.replace(path)
         self._placed.append(path)
 
@@ -108,7 +108,7 @@ class ImageFiles:
                 staged.unlink(missing_ok=True)
                 swept += 1
         for folder in self.folder.iterdir():
-            if len(folder.name) != 3:
+            if len(folder.name) != 2:
                 continue
             for path in folder.iterdir():
                 if not known(_digest(path.name)):

@@ -1,14 +1,13 @@
 """Takes images in ahead of the engine: base64 read, digest made, content checked and written on a few threads.
 
-The engine applies entries one after the other; what costs time in an entry is its image. So entries run through
-a window: while one is applied, the images of those behind it are made ready. `take` then only looks up the text.
+The engine applies entries one after the other; what costs time in an entry is its image. So entries come in
+batches whose images are made ready together. `take` then only looks up the text.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -19,8 +18,8 @@ from isthmus.gallery.store.files import ImageFiles
 Check = Callable[[bytes], str | None]
 """Says why an image is refused; None where it is good. Called on several threads."""
 
-_WINDOW_BYTES = 32 * 1024 * 1024
-_WINDOW_ENTRIES = 512
+_BATCH_BYTES = 16 * 1024 * 1024
+_BATCH_ENTRIES = 256
 _THREADS = 2
 
 
@@ -57,25 +56,23 @@ class Intake:
         self._files, self._check = files, check
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="intake")
         self._coming: dict[str, Future[Ready | None]] = {}
-        self._uses: dict[str, int] = {}
         self._staged: set[Path] = set()
 
     def ahead(self, entries: Iterable[R]) -> Iterator[R]:
-        """Hand the entries on, while the images of those that follow are made ready."""
-        window: deque[tuple[R, list[str]]] = deque()
+        """Hand the entries on in batches, each when all its images are ready.
+
+        The threads rest while a batch is applied: every statement of SQLite lets go of the interpreter, and would
+        wait for a thread to hand it back.
+        """
+        batch: list[R] = []
         held = 0
         for entry in entries:
-            window.append((entry, self._expect(entry.raw)))
+            batch.append(entry)
             held += len(entry.raw)
-            while held > _WINDOW_BYTES or len(window) > _WINDOW_ENTRIES:
-                first, texts = window.popleft()
-                held -= len(first.raw)
-                yield first
-                self._done(texts)
-        while window:
-            first, texts = window.popleft()
-            yield first
-            self._done(texts)
+            if held >= _BATCH_BYTES or len(batch) >= _BATCH_ENTRIES:
+                yield from self._prepared(batch)
+                batch, held = [], 0
+        yield from self._prepared(batch)
 
     def take(self, text: str) -> Ready | None:
         """Return the image that a field's text is; None where it is none."""
@@ -110,7 +107,6 @@ class Intake:
             if not future.cancelled():
                 future.exception()
         self._coming.clear()
-        self._uses.clear()
         for staged in self._staged:
             staged.unlink(missing_ok=True)
         self._staged.clear()
@@ -120,23 +116,17 @@ class Intake:
         self.clear()
         self._pool.shutdown()
 
-    def _expect(self, entry: bytes) -> list[str]:
-        texts = []
-        for start, end in inline.fields(entry):
-            if end - start < inline.LEAST_CUT or not entry[start:end].isascii():
-                continue
-            text = entry[start:end].decode("ascii")
-            texts.append(text)
-            self._uses[text] = self._uses.get(text, 0) + 1
-            if text not in self._coming:
-                self._coming[text] = self._pool.submit(self._made, text)
-        return texts
-
-    def _done(self, texts: list[str]) -> None:
-        for text in texts:
-            self._uses[text] -= 1
-            if not self._uses[text]:
-                del self._uses[text], self._coming[text]
+    def _prepared(self, batch: list[R]) -> Iterator[R]:
+        for entry in batch:
+            for start, end in inline.fields(entry.raw):
+                text = entry.raw[start:end]
+                if len(text) >= inline.LEAST_CUT and text.isascii():
+                    known = text.decode("ascii")
+                    if known not in self._coming:
+                        self._coming[known] = self._pool.submit(self._made, known)
+        wait(self._coming.values())
+        yield from batch
+        self._coming.clear()
 
     def _made(self, text: str) -> Ready | None:
         content = inline.image_of(text)
