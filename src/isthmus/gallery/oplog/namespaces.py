@@ -58,8 +58,13 @@ class Namespaces:
 
     def of_database(self, database: str, present: Iterable[str]) -> list[str]:
         """List those of the `present` collections that came from a foreign database."""
-        mine = {new for old, new in self.rename.items() if old.startswith(database + ".") and self.of(old) == new}
-        return [ns for ns in present if ns in mine or self.of(f"{database}.{ns.partition('.')[2]}") == ns]
+        named = {new: old for old, new in self.rename.items() if "." in old}
+        mine = {new for new, old in named.items() if old.startswith(database + ".") and self.of(old) == new}
+        return [
+            ns
+            for ns in present
+            if ns in mine or (ns not in named and self.of(f"{database}.{ns.partition('.')[2]}") == ns)
+        ]
 
     def _judged(self, ns: str) -> str | None:
         if any(pattern.fullmatch(ns) for pattern in self._denied):

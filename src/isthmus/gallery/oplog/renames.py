@@ -38,17 +38,19 @@ class Renames:
 
     def done(self, ui: Any, ts: Any) -> bool:
         """Tell whether the rename that an entry with this UUID and time asks for was done."""
-        return any(one.ts == ts and one.ui == ui for one in self._all())
+        known = self._all()
+        return isinstance(ui, bytes) and any(one.ts == ts and one.ui == bytes(ui) for one in known)
 
     def place(self, ns: str, ui: Any, ts: Any) -> str | None:
         """Return the name that the collection of an entry has now; None where it is gone."""
         known = self._all()
         if not known or not isinstance(ui, bytes) or not isinstance(ts, Timestamp):
             return ns
+        mine = bytes(ui)  # a Binary is never equal to plain bytes
         for one in known:
-            if one.ts > ts and one.ui == ui:
+            if one.ts > ts and one.ui == mine:
                 ns, ts = one.to, one.ts
-        return None if any(one.ts > ts and one.to == ns and one.ui != ui for one in known) else ns
+        return None if any(one.ts > ts and one.to == ns and one.ui != mine for one in known) else ns
 
     def note(self, ui: Any, ts: Any, to: str) -> None:
         """Remember a rename. One without a UUID or time cannot be told apart later and is not kept."""
