@@ -62,7 +62,7 @@ class ChannelContract:
     def test_messages_of_every_size_arrive_whole_and_in_order(self) -> None:
         chance = random.Random(1)
         edges = [0, 1, 2, 1_180, 1_200, 16_384, 16_385, MOST_MESSAGE_BYTES - 1, MOST_MESSAGE_BYTES, 0, 1]
-        sent = [chance.randbytes(size) for size in edges + [chance.randrange(5_000) for _ in range(200)]]
+        sent = [chance.randbytes(size) for size in edges + [chance.randrange(5_000) for _ in range(80)]]
 
         async def work() -> None:
             async with self.pair() as (here, there):
@@ -77,11 +77,11 @@ class ChannelContract:
             async with self.pair() as (here, there):
 
                 async def talk(end: Channel, seed: int) -> None:
-                    for message in pieces(1_000_000, seed):
+                    for message in pieces(300_000, seed):
                         await end.send(message)
 
                 async def listen(end: Channel, seed: int) -> None:
-                    for message in pieces(1_000_000, seed):
+                    for message in pieces(300_000, seed):
                         assert await end.receive() == message
 
                 await asyncio.gather(talk(here, 1), talk(there, 2), listen(here, 2), listen(there, 1))
@@ -121,7 +121,7 @@ class ChannelContract:
     def test_what_was_sent_before_the_close_arrives_before_the_end_is_told(self) -> None:
         async def work() -> None:
             async with self.pair() as (here, there):
-                sent = list(pieces(2_000_000))
+                sent = list(pieces(700_000))
                 for message in sent:
                     await here.send(message)
                 closing = asyncio.create_task(here.close())

@@ -20,26 +20,28 @@ class TestMemoryChannel(ChannelContract):
 
 
 class TestAiortc(ChannelContract):
-    LARGE_BYTES = 4_000_000
+    LARGE_BYTES = 1_000_000
 
     def pair(self) -> AbstractAsyncContextManager[Ends]:
         return direct("aiortc", "aiortc")
 
 
 class TestWrtc(ChannelContract):
+    LARGE_BYTES = 16_000_000
+
     def pair(self) -> AbstractAsyncContextManager[Ends]:
         return direct("wrtc", "wrtc")
 
 
 class TestDeviceAiortcServerWrtc(ChannelContract):
-    LARGE_BYTES = 2_000_000
+    LARGE_BYTES = 500_000
 
     def pair(self) -> AbstractAsyncContextManager[Ends]:
         return direct("aiortc", "wrtc")
 
 
 class TestDeviceWrtcServerAiortc(ChannelContract):
-    LARGE_BYTES = 2_000_000
+    LARGE_BYTES = 500_000
 
     def pair(self) -> AbstractAsyncContextManager[Ends]:
         return direct("wrtc", "aiortc")

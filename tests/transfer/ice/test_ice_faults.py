@@ -25,12 +25,12 @@ from isthmus.transfer.ice import sdp
 from isthmus.transfer.ice.attempt import Attempt, attempt
 from isthmus.transfer.ice.channel import IceChannel
 from isthmus.transfer.ice.port import NotConnected
-from isthmus.transfer.ice.settings import EngineName
+from isthmus.transfer.ice.settings import EngineName, IceSettings
 from transfer.ice.channel_contract import pieces, rest, run
 from transfer.ice.connecting import QUICK, direct, needs
 
 ENGINES: tuple[EngineName, ...] = ("aiortc", "wrtc")
-WATCHFUL = replace(QUICK, silence_s=1.0, linger_s=0.5)
+WATCHFUL = replace(QUICK, silence_s=0.6, linger_s=0.5)
 
 
 class FakePeer:
@@ -72,7 +72,9 @@ def fake(settings: object = WATCHFUL) -> tuple[IceChannel, FakePeer]:
 
 
 @asynccontextmanager
-async def process(engine: EngineName, role: str) -> AsyncIterator[tuple[IceChannel, asyncio.subprocess.Process]]:
+async def process(
+    engine: EngineName, role: str, settings: IceSettings = WATCHFUL
+) -> AsyncIterator[tuple[IceChannel, asyncio.subprocess.Process]]:
     """Lend a channel to another process, and the process."""
     needs(engine)
     script = Path(__file__).with_name("ice_process.py")
@@ -84,7 +86,7 @@ async def process(engine: EngineName, role: str) -> AsyncIterator[tuple[IceChann
     assert child.stdout is not None
     channel = None
     try:
-        async with attempt(replace(WATCHFUL, engine=engine)) as one:
+        async with attempt(replace(settings, engine=engine)) as one:
             child.stdin.write(json.dumps(await one.offer()).encode() + b"\n")
             await one.take(json.loads(await child.stdout.readline()))
             channel = await one.opened()
@@ -100,11 +102,10 @@ async def process(engine: EngineName, role: str) -> AsyncIterator[tuple[IceChann
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_an_end_that_dies_or_stands_still_is_noticed(engine: EngineName, how: signal.Signals) -> None:
+def test_an_end_that_dies_is_noticed(engine: EngineName) -> None:
     async def work() -> None:
         async with process(engine, "silent") as (channel, child):
-            os.kill(child.pid, how)
+            os.kill(child.pid, signal.SIGKILL)
             with pytest.raises(ChannelClosed):
                 await channel.receive()
             with pytest.raises(ChannelClosed):
@@ -114,7 +115,7 @@ def test_an_end_that_dies_or_stands_still_is_noticed(engine: EngineName, how: si
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_sender_that_waits_for_room_learns_that_the_other_end_died(engine: EngineName) -> None:
+def test_a_sender_that_waits_for_room_learns_that_the_other_end_stands_still(engine: EngineName) -> None:
     async def work() -> None:
         async with process(engine, "silent") as (channel, child):
             os.kill(child.pid, signal.SIGSTOP)
@@ -137,10 +138,10 @@ def test_what_came_before_the_death_can_still_be_read(engine: EngineName) -> Non
     run(work)
 
 
-@pytest.mark.parametrize(("engine", "size"), [("wrtc", 64_000_000), ("aiortc", 3_000_000)])
+@pytest.mark.parametrize(("engine", "size"), [("wrtc", 64_000_000), ("aiortc", 1_000_000)])
 def test_a_receiver_that_keeps_up_needs_little_memory(engine: EngineName, size: int) -> None:
     async def work() -> None:
-        async with process(engine, "sink") as (channel, child):
+        async with process(engine, "sink", QUICK) as (channel, child):
             sent = hashlib.blake2b()
             for message in pieces(size):
                 sent.update(message)
@@ -154,10 +155,10 @@ def test_a_receiver_that_keeps_up_needs_little_memory(engine: EngineName, size: 
     run(work)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_no_more_than_the_high_water_ever_waits_to_be_sent(engine: EngineName) -> None:
-    size = 3 * HIGH_WATER_BYTES if engine == "wrtc" else HIGH_WATER_BYTES + 500_000
-
+@pytest.mark.parametrize(
+    ("engine", "size"), [("wrtc", 2 * HIGH_WATER_BYTES), ("aiortc", HIGH_WATER_BYTES + 300_000)]
+)
+def test_no_more_than_the_high_water_ever_waits_to_be_sent(engine: EngineName, size: int) -> None:
     async def work() -> None:
         async with direct(engine, engine) as (here, there):
             most = 0
@@ -169,9 +170,8 @@ def test_no_more_than_the_high_water_ever_waits_to_be_sent(engine: EngineName) -
                     most = max(most, here._wire.waiting())
 
             talking = asyncio.create_task(talk())
-            came = 0
-            while came < size:
-                came += len(await there.receive())
+            for message in pieces(size):
+                assert await there.receive() == message
             await talking
             assert HIGH_WATER_BYTES - 2 * MOST_MESSAGE_BYTES < most <= HIGH_WATER_BYTES
 
@@ -373,7 +373,7 @@ def test_an_end_that_stood_still_itself_does_not_take_the_other_for_dead() -> No
 def test_a_sender_waits_for_the_low_water_and_not_longer() -> None:
     async def work() -> None:
         channel, peer = fake(QUICK)
-        for message in pieces(HIGH_WATER_BYTES - MOST_MESSAGE_BYTES):
+        for message in pieces(HIGH_WATER_BYTES):
             await channel.send(message)
         sending = asyncio.create_task(channel.send(bytes(MOST_MESSAGE_BYTES)))
         for _ in range(5):

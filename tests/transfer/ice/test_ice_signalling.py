@@ -192,7 +192,7 @@ def test_a_stranger_with_a_key_of_its_own_is_refused() -> None:
 
 
 def test_an_answer_whose_fingerprint_was_swapped_on_the_way_is_refused_by_the_device() -> None:
-    site = Site(on_answer=other_fingerprint, settings=replace(FAST, connect_s=2.0))
+    site = Site(on_answer=other_fingerprint, settings=replace(FAST, connect_s=1.0))
 
     async def work() -> None:
         async with serving(site):
@@ -210,7 +210,7 @@ def test_an_answer_that_was_recorded_and_is_replayed_is_refused_by_the_device() 
             await (await dial(recorded)).close()
 
     run(record)
-    site = Site(on_answer=lambda _: recorded.said[1], settings=replace(FAST, connect_s=2.0))
+    site = Site(on_answer=lambda _: recorded.said[1], settings=replace(FAST, connect_s=1.0))
 
     async def work() -> None:
         async with serving(site):
