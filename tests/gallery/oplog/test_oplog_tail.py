@@ -70,14 +70,16 @@ class Found:
     def __iter__(self) -> Iterator[RawBSONDocument]:
         self._raise()
         raws = reversed(self._capped.raws) if self._turned else self._capped.raws
-        return iter([RawBSONDocument(raw) for raw in raws])
+        if not self._tailing:
+            return iter([RawBSONDocument(raw) for raw in raws])
+        return self
 
-    def try_next(self) -> RawBSONDocument | None:
+    def __next__(self) -> RawBSONDocument:
         self._raise()
         fitting = [raw for raw in self._capped.raws if RawEntry(raw).ts >= self._from]
         self.alive = self.alive and not self._capped.ended
         if self._given == len(fitting):
-            return None
+            raise StopIteration  # for now: pymongo's tailable cursors go on afterwards
         self._given += 1
         return RawBSONDocument(fitting[self._given - 1])
 

@@ -160,7 +160,7 @@ class _MongoCursor:
         return bool(self._cursor.alive)
 
     def next_or_none(self) -> bytes | None:
-        document = _reaching(self._cursor.try_next, self._errors)
+        document = _reaching(lambda: next(self._cursor, None), self._errors)
         return None if document is None else bytes(document.raw)
 
     def close(self) -> None:
