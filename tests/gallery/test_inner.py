@@ -262,3 +262,38 @@ def test_a_snapshot_is_of_one_moment_whatever_is_changed_while_it_is_read(
     del cut, reading
     held.tidy()
     assert not [path for path in held.files.folder.rglob("*") if len(path.name) == 64]
+
+
+def test_a_folder_is_imported_once_however_often_it_is_asked_for(
+    held: SqliteSet, site: InnerSite, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    (folder / "deep").mkdir(parents=True)
+    for number in range(3):
+        (folder / f"p{number}.jpg").write_bytes(jpeg(number))
+    (folder / "deep" / "x.JPEG").write_bytes(jpeg(5))
+    (folder / "bad.jpg").write_bytes(hostile_images()["eps named .jpg"])
+    (folder / "notes.txt").write_text("no image")
+    told: list[int] = []
+    site.add(GALLERY, "p0", jpeg(9), {"name": "kept"})
+    first = site.import_folder(GALLERY, folder, lambda progress: told.append(progress.done))
+    assert (first.added, first.replaced, first.unchanged) == (3, 1, 0)
+    assert [path.name for path, _ in first.refused] == ["bad.jpg"]
+    assert told[-1] == 5
+    assert [item.id for item in site.list(GALLERY)] == ["p0", "p1", "p2", "deep/x"]
+    assert site.list(GALLERY)[0].attributes == {"name": "kept"}
+    before = held.position()
+    again = site.import_folder(GALLERY, folder)
+    assert (again.added, again.replaced, again.unchanged) == (0, 0, 4)
+    assert held.position() == before
+    (folder / "p1.jpg").write_bytes(jpeg(7))
+    assert site.import_folder(GALLERY, folder).replaced == 1
+
+
+def test_two_files_with_one_id_and_a_folder_that_is_none_are_refused(site: InnerSite, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(1))
+    (tmp_path / "a.png").write_bytes(jpeg(1))
+    with pytest.raises(InputError, match="one id"):
+        site.import_folder(GALLERY, tmp_path)
+    with pytest.raises(InputError, match="no folder"):
+        site.import_folder(GALLERY, tmp_path / "none")

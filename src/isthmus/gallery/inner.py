@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bson.binary import Binary
@@ -16,6 +17,9 @@ from bson.timestamp import Timestamp
 
 from isthmus.core.errors import InputError, UnknownName
 from isthmus.core.ports import Clock
+from isthmus.core.progress import Progress, Report, silent
+from isthmus.gallery import folder as folders
+from isthmus.gallery.folder import Found, Imported
 from isthmus.gallery.galleries import document_of, gallery_name, record_id
 from isthmus.gallery.oplog import entry as oplog
 from isthmus.gallery.oplog.engine import Engine
@@ -93,6 +97,22 @@ class InnerSite:
             entry = oplog.make_delete(gallery, id, ts, now, Binary(change.ui(gallery), 4))
             self._take(change, entry, "remove", gallery, id)
 
+    def import_folder(self, gallery: str, folder: Path, report: Report = silent) -> Imported:
+        """Make a record of each image file below a folder, its id the path without the ending.
+
+        A record with that id gets the image in place of its own; where it has this image already, nothing is
+        written. Committed every few files: an import that was cut short goes on when it is asked for again.
+        Files that are no usable images are passed over and told of. Raises InputError, OSError (the disk is full).
+        """
+        gallery_name(gallery)
+        files = folders.image_files(folder)
+        done = Imported()
+        for batch in folders.read(files, self._check, lambda id: self._digest_of(gallery, id)):
+            done = self._import(gallery, batch, done)
+            count = done.added + done.replaced + done.unchanged + len(done.refused)
+            report(Progress("import", count, len(files), "files", batch[-1].id))
+        return done
+
     def list(self, gallery: str, after: str | None = None, most: int = 100) -> Sequence[Listed]:
         """Return records in the order of their keys, from behind one of them. Raises UnknownName."""
         if all(stat.gallery != gallery for stat in self.stat()):
@@ -138,6 +158,32 @@ class InnerSite:
         make = oplog.make_insert if new else oplog.make_replace
         entry = make(gallery_name(gallery), document, ts, now, Binary(change.ui(gallery), 4))
         self._take(change, entry, "add" if new else "replace", gallery, id)
+
+    def _import(self, gallery: str, batch: Sequence[Found], done: Imported) -> Imported:
+        added, replaced, unchanged, refused = done.added, done.replaced, done.unchanged, [*done.refused]
+        with self._set.changing() as change:
+            for found in batch:
+                if found.refused is not None:
+                    refused.append((found.path, found.refused))
+                    continue
+                old = change.get(gallery, found.id)
+                image = old.pop(IMAGE_FIELD, None) if old else None
+                if isinstance(image, Held) and image.text is None and image.digest == found.digest:
+                    unchanged += 1
+                    continue
+                attributes = {name: value for name, value in (old or {}).items() if name != "_id"}
+                try:
+                    self.write(change, gallery, found.id, found.image, attributes, new=old is None)
+                except InputError as error:  # too large for an entry, an id that cannot be one
+                    refused.append((found.path, error.what))
+                    continue
+                added, replaced = added + (old is None), replaced + (old is not None)
+        return Imported(added, replaced, unchanged, tuple(refused))
+
+    def _digest_of(self, gallery: str, id: str) -> bytes | None:
+        document = self._set.document(gallery, codec.key_of(id))
+        image = (document or {}).get(IMAGE_FIELD)
+        return image.digest if isinstance(image, Held) and image.text is None else None
 
     def _take(self, change: Change, raw: bytes, act: str, gallery: str, id: str) -> None:
         for entry in self._set.intake.ahead([oplog.RawEntry(raw)]):

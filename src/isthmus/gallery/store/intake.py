@@ -7,7 +7,7 @@ batches whose images are made ready together. `take` then only looks up the text
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -21,6 +21,7 @@ Check = Callable[[bytes], str | None]
 _BATCH_BYTES = 16 * 1024 * 1024
 _BATCH_ENTRIES = 256
 _THREADS = 2
+_TOGETHER = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Intake:
     def __init__(self, files: ImageFiles, check: Check | None) -> None:
         self._files, self._check = files, check
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="intake")
-        self._coming: dict[str, Future[Ready | None]] = {}
+        self._ready: dict[str, Ready | None] = {}
         self._staged: set[Path] = set()
 
     def ahead(self, entries: Iterable[R]) -> Iterator[R]:
@@ -76,8 +77,7 @@ class Intake:
 
     def take(self, text: str) -> Ready | None:
         """Return the image that a field's text is; None where it is none."""
-        future = self._coming.get(text)
-        return self._made(text) if future is None else future.result()
+        return self._ready[text] if text in self._ready else self._made(text)
 
     def of(self, content: bytes) -> Ready:
         """Make an image ready that came as bytes."""
@@ -101,12 +101,7 @@ class Intake:
 
     def clear(self) -> None:
         """Forget what was made ready and not placed."""
-        for future in self._coming.values():
-            future.cancel()
-        for future in self._coming.values():
-            if not future.cancelled():
-                future.exception()
-        self._coming.clear()
+        self._ready.clear()
         for staged in self._staged:
             staged.unlink(missing_ok=True)
         self._staged.clear()
@@ -117,16 +112,21 @@ class Intake:
         self._pool.shutdown()
 
     def _prepared(self, batch: list[R]) -> Iterator[R]:
+        texts: dict[str, None] = {}
         for entry in batch:
             for start, end in inline.fields(entry.raw):
                 text = entry.raw[start:end]
                 if len(text) >= inline.LEAST_CUT and text.isascii():
-                    known = text.decode("ascii")
-                    if known not in self._coming:
-                        self._coming[known] = self._pool.submit(self._made, known)
-        wait(self._coming.values())
+                    texts[text.decode("ascii")] = None
+        known = list(texts)
+        parts = [known[at : at + _TOGETHER] for at in range(0, len(known), _TOGETHER)]
+        for part, made in zip(parts, self._pool.map(self._all_made, parts), strict=True):
+            self._ready.update(zip(part, made, strict=True))
         yield from batch
-        self._coming.clear()
+        self._ready.clear()
+
+    def _all_made(self, texts: list[str]) -> list[Ready | None]:
+        return [self._made(text) for text in texts]
 
     def _made(self, text: str) -> Ready | None:
         content = inline.image_of(text)
