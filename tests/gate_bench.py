@@ -28,7 +28,7 @@ def receiving(**settings: object) -> InboundSettings:
 
 
 class Bench:
-    """A sender and a receiver; `inside` and `outside` are the two ends of the gate, and nothing carries by itself."""
+    """A sender and a receiver; `inside` and `outside` are the ends of the gate, and nothing carries by itself."""
 
     def __init__(
         self,

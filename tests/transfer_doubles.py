@@ -89,12 +89,19 @@ class ListSource:
     def position(self) -> Position:
         return self.positions[-1]
 
-    def after(self, position: Position, most_bytes: int) -> Cut | None:
-        seq = position.seq
-        if position.epoch != self.epoch or not self.kept_from <= seq < len(self.positions):
+    def pending(self, position: Position) -> int:
+        self._known(position)
+        return sum(len(json.dumps(change)) + 1 for change in self.changes[position.seq :])
+
+    def _known(self, position: Position) -> None:
+        if position.epoch != self.epoch or not self.kept_from <= position.seq < len(self.positions):
             raise InputError(f"the changes after {position} are not kept")
-        if position != self.positions[seq]:
+        if position != self.positions[position.seq]:
             raise InputError(f"there never was {position}")
+
+    def after(self, position: Position, most_bytes: int) -> Cut | None:
+        self._known(position)
+        seq = position.seq
         until, size = seq, 0
         while until < len(self.changes):
             size += len(json.dumps(self.changes[until])) + 1

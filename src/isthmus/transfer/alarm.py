@@ -134,6 +134,14 @@ class Alarms:
             return new  # the disk that is full is the one with the state: `_disk` tells it
         return new
 
+    def dismiss(self, about: str) -> None:
+        """Clear all alarms about a file."""
+        with self._store.transaction() as connection:
+            connection.execute(
+                "DELETE FROM gate_alarm WHERE side = ? AND stream = ? AND about = ?",
+                (self._side, self._stream, about),
+            )
+
     def clear(self, kind: Kind, about: str | None = None) -> bool:
         """Clear the alarms of a kind (of one file where `about` says so). Tell whether any stood."""
         stood = [alarm for alarm in self.raised() if alarm.kind is kind and about in (None, alarm.about)]

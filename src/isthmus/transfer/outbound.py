@@ -120,7 +120,8 @@ class Outbound:
         self._ledger = Ledger(store, self._stream)
         self._alarms = Alarms(store, "outbound", self._stream)
         self._sealing = Sealing(outbox, self._stream, source.key, site, key, step)
-        self._looked: Position | None = None
+        self._looked: tuple[Position, Position] | None = None
+        self._pending = 0
 
     def step(self) -> list[str]:
         """Do one round of all that is due; return what was done, in words. A full disk is an alarm, not an error.
@@ -250,17 +251,22 @@ class Outbound:
                 self._ledger.note(pending=now)
                 head = replace(head, pending=now)
             waited = self._settings.cut_s <= 0 or due(head.pending, now, self._settings.cut_s)
-            if not waited and position == self._looked:
-                return
             try:
+                if not waited and not self._full(begin, position):
+                    return
                 cut = self._source.after(begin, self._settings.cut_bytes)
             except InputError:
                 self._whole(now, events)  # changes are gone
                 return
-            self._looked = position
-            if cut is None or not (waited or cut.until.order < position.order):
+            if cut is None:
                 return
             self._send(self._row(Kind.INCREMENT, cut.since, cut.until, now), cut, events)
+
+    def _full(self, begin: Position, position: Position) -> bool:
+        """Tell whether the changes fill a file. Cutting them to see would fix where they are cut."""
+        if (begin, position) != self._looked:
+            self._looked, self._pending = (begin, position), self._source.pending(begin)
+        return self._pending >= self._settings.cut_bytes
 
     def _whole(self, now: datetime, events: list[str]) -> None:
         """Send a snapshot; the increments before it are cut first, so that the next one begins where it ends."""

@@ -105,8 +105,7 @@ class Quarantine:
     def _remove(self, rows: list[SetAside]) -> None:
         for row in rows:
             self._staging.dismiss(row)
-            for kind in Kind:
-                self._alarms.clear(kind, row.unit)
+            self._alarms.dismiss(row.unit)
         self._journal.dismiss(*rows)
 
 
