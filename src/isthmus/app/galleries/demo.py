@@ -12,13 +12,18 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from isthmus.app.demo import Chapter, Happened, find_samples
 from isthmus.core.errors import RunFailed
 
 _PEOPLE = 6
+_LOOK_S = 0.2
+_LOOKS = 900
 _TOML = {
     "inner": """[site]
 name = "inner"
@@ -91,7 +96,7 @@ class Story:
         return done.stdout
 
     def carry(self, lose: int = 0) -> int:
-        """Be the gatekeeper: copy what is new to the other side, but lose some increments. Returns how many came."""
+        """Be the gatekeeper: copy what is new to the other side, but lose some increments."""
         came = 0
         for file in sorted((self.folder / "gate-inner").iterdir()):
             if file.name.startswith(".") or file.name in self._lost:
@@ -123,19 +128,27 @@ class Story:
             finally:
                 process.terminate()
 
-    def level(self, rounds: int = 300) -> str:
-        """Wait until the outer site stands where the inner one does; returns the position. Raises RunFailed."""
-        wanted = json.loads(self.tell("inner", "gate", "status", "--json"))["position"]
-        for _ in range(rounds):
-            status = json.loads(self.tell("outer", "gate", "status", "--json"))
-            if status["standing"] == wanted and not self._unseen():
-                return f"{wanted['epoch']}/{wanted['seq']}, digest {wanted['digest'][:12]} on both sides"
-        raise RunFailed("the outer site does not reach the inner one", "see isthmus gate status of both")
+    def until(self, url: str, holds: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
+        """Ask the sync server for its status until something holds. Raises RunFailed where it never does."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        for _ in range(_LOOKS):
+            with opener.open(f"{url}/v1/status", timeout=30) as answer:
+                status: dict[str, Any] = json.load(answer)
+            if holds(status):
+                return status
+            time.sleep(_LOOK_S)
+        raise RunFailed(f"the outer site never got so far: {what}", f"see {self.folder}/outer/server.log")
 
-    def _unseen(self) -> bool:
-        """Tell whether images wait for their vectors."""
-        rows = [line.split("\t") for line in self.tell("outer", "gallery", "stat").splitlines()[1:]]
-        return any(row[1] != row[4] for row in rows)
+    def level(self, url: str) -> str:
+        """Wait until the outer site stands where the inner one does, vectors made; returns the position."""
+        wanted = json.loads(self.tell("inner", "gate", "status", "--json"))["position"]
+
+        def there(status: dict[str, Any]) -> bool:
+            done = all(one["records"] == one["vectors"] for one in status["galleries"])
+            return done and status["gate"]["standing"] == wanted
+
+        self.until(url, there, "level with the inner site")
+        return f"{wanted['epoch']}/{wanted['seq']}, digest {wanted['digest'][:12]} on both sides"
 
 
 def tell_galleries(folder: Path) -> Iterator[Chapter | Happened]:
@@ -157,7 +170,7 @@ def tell_galleries(folder: Path) -> Iterator[Chapter | Happened]:
 
     with story.server() as url:
         yield Chapter("A sync server behind the gate applies it, a device fetches it over ICE")
-        yield Happened("outer", f"stands at {story.level()}")
+        yield Happened("outer", f"stands at {story.level(url)}")
         story.tell("outer", "device", "grant", "galleries.*", "--tag", "airport", "--mode", "both")
         token = folder / "device" / "token"
         with open(os.open(token, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:  # noqa: PTH123 - with its mode
@@ -177,25 +190,24 @@ def tell_galleries(folder: Path) -> Iterator[Chapter | Happened]:
         story.tell("inner", "gallery", "add", "staff", known[-1], str(faces[known[-1]][0]))
         story.tell("inner", "gate", "send")
         story.carry()
-        yield Happened("gate", _gap(story))
+        yield Happened("gate", _gap(story, url))
         line = story.tell("outer", "gate", "request").strip()
         yield Happened("request", f"an operator carries back: {line}")
         story.find_again()
         story.tell("inner", "gate", "resend", line)
         story.carry()
-        yield Happened("outer", f"stands at {story.level()}")
+        yield Happened("outer", f"stands at {story.level(url)}")
         yield from _synced(story)
         yield Happened("identify", _identified(story, faces[known[-1]][1], f"{known[-1]}, new"))
         yield Happened("identify", _identified(story, faces[known[0]][1], f"{known[0]}, removed"))
 
 
-def _gap(story: Story) -> str:
-    for _ in range(300):
-        status = json.loads(story.tell("outer", "gate", "status", "--json"))
-        alarms = [alarm["what"] for alarm in status["alarms"] if alarm["kind"] == "GAP"]
-        if alarms:
-            return f"alarm: {alarms[0].partition(';')[0]}"
-    raise RunFailed("the outer site did not notice the gap", "see its server.log")
+def _gap(story: Story, url: str) -> str:
+    def gaps(status: dict[str, Any]) -> list[str]:
+        return [alarm["what"] for alarm in status["alarms"] if alarm["kind"] == "GAP"]
+
+    found = gaps(story.until(url, lambda status: bool(gaps(status)), "noticing the gap"))
+    return f"alarm: {found[0].partition(';')[0]}"
 
 
 def _synced(story: Story) -> Iterator[Happened]:
