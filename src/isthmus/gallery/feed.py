@@ -5,7 +5,8 @@ Only what the rules take enters the stream, under its new name, so that whoever 
 1. Inserts, updates and deletes of other namespaces are left out; renamed ones are written anew.
 2. `applyOps` and transactions are gone through to the bottom. What is left of a transaction's entries stays, even
    when empty: its entries are a chain.
-3. Other commands (create, drop, rename, dropDatabase) enter as what they did to the collections that are taken.
+3. Other commands (create, drop, dropDatabase) enter as what they did to the collections that are taken; a rename
+   between two of them enters in any case.
 4. No-ops and commands that changed nothing do not enter.
 
 Entries that need none of this enter byte for byte.
@@ -88,7 +89,7 @@ class Feed:
         applied = skipped = refused = 0
         latest: Timestamp | None = None
         for entry in self._set.intake.ahead(batch):
-            recorder.commands.clear()
+            recorder.clear()
             if isinstance(entry.ts, Timestamp):
                 latest = entry.ts
             outcome = engine.apply(entry)
@@ -99,7 +100,7 @@ class Feed:
                 set_aside(change, refusal.ns, refusal.reason, refusal.entry, now)
             if outcome == _NOTHING_HERE and entry.op in ("i", "u", "d"):
                 continue  # left out by the rules, or a delete of nothing
-            for raw in taken(entry, self._namespaces, recorder.commands):
+            for raw in taken(entry, self._namespaces, recorder):
                 log.append(change, raw, now.timestamp())
         change.bound_quarantine(self._set.bounds.quarantined)
         if latest is not None:
@@ -113,8 +114,20 @@ class _Recorder:
     def __init__(self, change: Change) -> None:
         self._change = change
         self.commands: list[tuple[str, Document]] = []
-        self.get, self.put, self.delete = change.get, change.put, change.delete
-        self.namespaces = change.namespaces
+        self.place: str | None = None
+        self.get, self.namespaces = change.get, change.namespaces
+
+    def clear(self) -> None:
+        self.commands.clear()
+        self.place = None
+
+    def put(self, ns: str, document: Document) -> None:
+        self.place = ns
+        self._change.put(ns, document)
+
+    def delete(self, ns: str, key: Any) -> bool:
+        self.place = ns
+        return self._change.delete(ns, key)
 
     def create(self, ns: str) -> None:
         self._note(ns, {"create": ns.partition(".")[2]})
@@ -136,11 +149,16 @@ class _Recorder:
         self.commands.append((f"{ns.partition('.')[0]}.$cmd", command))
 
 
-def taken(entry: RawEntry, namespaces: Namespaces, done: list[tuple[str, Document]]) -> Iterator[bytes]:
-    """Write what of an entry enters the stream. `done` are the commands that its application came down to."""
+def taken(entry: RawEntry, namespaces: Namespaces, done: _Recorder) -> Iterator[bytes]:
+    """Write what of an entry enters the stream, knowing what its application came down to."""
     fields = entry.fields
     if entry.op in ("i", "u", "d"):
         kept = _operation(fields, namespaces)
+        if done.place not in (
+            None,
+            kept and kept["ns"],
+        ):  # it found its collection by the UUID, under another name
+            kept = {name: value for name, value in fields.items() if name != "ui"} | {"ns": done.place}
         if kept is not None:
             yield entry.raw if kept is fields else _raw(kept)
     elif entry.op == "c" and isinstance(entry.o, dict):
@@ -150,11 +168,32 @@ def taken(entry: RawEntry, namespaces: Namespaces, done: list[tuple[str, Documen
                 yield entry.raw if kept is fields else _raw(kept)
         elif any(name in entry.o for name in ("commitTransaction", "abortTransaction")):
             yield entry.raw
+        elif (renamed := _renamed(fields, entry.o, namespaces)) is not None:
+            yield entry.raw if renamed is fields else _raw(renamed)
         else:
-            for ns, command in done:
-                yield _raw(
-                    {**{name: value for name, value in fields.items() if name != "o2"}, "ns": ns, "o": command}
-                )
+            rest = {name: value for name, value in fields.items() if name != "o2"}
+            for ns, command in done.commands:
+                yield _raw({**rest, "ns": ns, "o": command})
+
+
+def _renamed(fields: Document, o: Document, namespaces: Namespaces) -> Document | None:
+    """Return a rename between two collections that are taken; None for anything else.
+
+    It enters even where there was nothing to rename: entries that come again find their collection by it.
+    """
+    old, new = o.get("renameCollection"), o.get("to")
+    if not isinstance(old, str) or not isinstance(new, str) or next(iter(o)) != "renameCollection":
+        return None
+    source, target = namespaces.of(old), namespaces.of(new)
+    if source is None or target is None:
+        return None
+    if (source, target) == (old, new):
+        return fields
+    return {
+        **fields,
+        "ns": f"{source.partition('.')[0]}.$cmd",
+        "o": {**o, "renameCollection": source, "to": target},
+    }
 
 
 def _operation(fields: Document, namespaces: Namespaces) -> Document | None:

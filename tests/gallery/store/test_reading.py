@@ -1,0 +1,145 @@
+"""What readers of a set are told: counts, changes, removals, vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gallery_making import held_of, jpeg, sqlite_set, text_of
+from isthmus.core.digest import new_key
+from isthmus.gallery.record import Record, Removed
+from isthmus.gallery.store.codec import key_of
+from isthmus.gallery.store.sqlite import Bounds, SqliteSet
+
+G = "faces.staff"
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> SqliteSet:
+    made = sqlite_set(tmp_path, bounds=Bounds(removals=3))
+    with made.changing() as change:
+        change.begin_stream(new_key())
+        for number in range(5):
+            change.put(G, {"_id": number, "url": text_of(jpeg(number))})
+    return made
+
+
+def delete(held: SqliteSet, *numbers: int) -> None:
+    with held.changing() as change:
+        for number in numbers:
+            assert change.delete(G, number)
+
+
+def test_changes_tell_each_key_once_in_the_order_of_change(held: SqliteSet) -> None:
+    with held.changing() as change:
+        change.put(G, {"_id": 1, "url": text_of(jpeg(1)), "x": 1})
+        change.put(G, {"_id": 0, "url": text_of(jpeg(9))})
+    delete(held, 3)
+    told = list(held.changes(G, 5) or ())
+    assert [(type(item), item.key, item.changed) for item in told] == [
+        (Record, key_of(1), 6),
+        (Record, key_of(0), 7),
+        (Removed, key_of(3), 8),
+    ]
+    assert held.change(G) == 8
+    assert list(held.changes(G, 8) or ()) == []
+    assert len(list(held.changes(G, 0) or ())) == 5
+
+
+def test_a_put_that_changes_nothing_is_no_change(held: SqliteSet) -> None:
+    with held.changing() as change:
+        change.put(G, {"_id": 1, "url": text_of(jpeg(1))})
+    assert held.change(G) == 5
+
+
+def test_forgotten_removals_and_changes_never_counted_are_answered_with_none(held: SqliteSet) -> None:
+    delete(held, 0, 1, 2, 3)
+    assert held.changes(G, 5) is None
+    assert [item.key for item in held.changes(G, 6) or ()] == [key_of(1), key_of(2), key_of(3)]
+    assert held.changes(G, 1000) is None
+    assert held.changes("no.gallery", 0) is None
+    assert held.change("no.gallery") == 0
+
+
+def test_a_gallery_that_was_dropped_and_came_again_goes_on_counting(held: SqliteSet) -> None:
+    with held.changing() as change:
+        change.drop(G)
+    assert held.galleries() == []
+    with held.changing() as change:
+        change.put(G, {"_id": 1, "url": text_of(jpeg(1))})
+    assert held.change(G) == 7
+    assert held.changes(G, 5) is None
+    assert len(list(held.changes(G, 6) or ())) == 1
+
+
+def test_a_record_that_comes_back_is_no_longer_told_as_removed(held: SqliteSet) -> None:
+    delete(held, 1)
+    with held.changing() as change:
+        change.put(G, {"_id": 1})
+    assert [(type(item), item.key) for item in held.changes(G, 5) or ()] == [(Record, key_of(1))]
+
+
+def test_vectors_are_by_image_and_a_new_one_is_a_change_of_its_records(held: SqliteSet) -> None:
+    with held.changing() as change:
+        change.put("faces.other", {"_id": "same", "url": text_of(jpeg(1))})
+    first, second = held_of(jpeg(1)).digest, held_of(jpeg(2)).digest
+    assert len(held.without_vector("m", 100)) == 5
+    assert len(held.without_vector("m", 2)) == 2
+    held.put_vectors("m", [(first, b"v1"), (second, None), (bytes(32), b"of nothing")])
+    assert set(held.without_vector("m", 100)) == {held_of(jpeg(n)).digest for n in (0, 3, 4)}
+    assert len(held.without_vector("other", 100)) == 5
+    assert held.vector(first, "m") == b"v1"
+    assert held.vector(second, "m") is None
+    assert held.vector(bytes(32), "m") is None
+    assert [(stat.gallery, stat.vectors, stat.changed) for stat in held.galleries()] == [
+        ("faces.other", 1, 2),
+        (G, 1, 7),
+    ]
+    told = [item for item in held.changes(G, 5) or () if isinstance(item, Record)]
+    assert [(item.key, item.vector_of) for item in told] == [(key_of(1), "m"), (key_of(2), None)]
+
+
+def test_vectors_go_with_the_last_record_that_has_their_image(held: SqliteSet, tmp_path: Path) -> None:
+    digest, secret = held_of(jpeg(1)).digest, b"a vector that nobody may find again"
+    with held.changing() as change:
+        change.put("faces.other", {"_id": "same", "url": text_of(jpeg(1))})
+    held.put_vectors("m", [(digest, secret)])
+    delete(held, 1)
+    assert held.vector(digest, "m") == secret
+    assert held.image(digest) is not None
+    with held.changing() as change:
+        change.drop("faces.other")
+    assert held.vector(digest, "m") is None
+    assert held.image(digest) is None
+    assert not held.files.path(digest).exists()
+    held.tidy()
+    assert all(secret not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_an_image_that_comes_again_has_to_be_looked_at_again(held: SqliteSet) -> None:
+    digest = held_of(jpeg(1)).digest
+    held.put_vectors("m", [(digest, b"v")])
+    delete(held, 1)
+    with held.changing() as change:
+        change.put(G, {"_id": 7, "url": text_of(jpeg(1))})
+    assert digest in held.without_vector("m", 100)
+    path = held.image(digest)
+    assert path is not None
+    assert path.read_bytes() == jpeg(1)
+
+
+def test_a_full_disk_leaves_everything_as_it_was(held: SqliteSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = held.galleries()
+
+    def full(content: bytes) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(held.files, "stage", full)
+    with pytest.raises(OSError, match="No space"), held.changing() as change:
+        change.put(G, {"_id": "x"})
+        change.put(G, {"_id": "y", "url": text_of(jpeg(77))})
+    assert held.galleries() == before
+    monkeypatch.undo()
+    held.tidy()
+    assert len([path for path in held.files.folder.rglob("*") if len(path.name) == 64]) == 5
