@@ -54,8 +54,8 @@ async def accept(
     """Take a device's call and return its name and the open channel.
 
     `known` decides who may connect. Raises Refused for a device that may not, after telling it so without the
-    reason; Corrupt for messages that cannot be read; ChannelClosed where it hung up; NotConnected where there is no
-    way.
+    reason; Corrupt for messages that cannot be read; ChannelClosed where it hung up; NotConnected where there is
+    no way.
     """
     async with attempt(settings) as one:
         greeting = handshake.hello()
