@@ -2,7 +2,7 @@
 
     python tests/gate_process.py sender|receiver <folder> <format> <step> <time>
 
-`<step>` is `name` or `name#n` for its n-th time; `-` kills never. Everything is under <folder>: key, state, outbox,
+`<step>` is `name` or `name#n` for its n-th time; `-` kills never. All is under <folder>: key, state, outbox,
 the gate's two ends `inside` and `outside`, staging.
 """
 

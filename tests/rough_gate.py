@@ -1,4 +1,4 @@
-"""A gatekeeper as bad as any: it loses, repeats, reorders, delays, truncates, flips bits, and shows files growing."""
+"""A gatekeeper as bad as any: it loses, repeats, reorders, truncates, flips bits, renames, shows files growing."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_the_carousel_sends_the_last_files_again(tmp_path: Path) -> None:
 def test_heartbeats_are_numbered_and_tell_the_last_position_that_was_sent(tmp_path: Path) -> None:
     bench = Bench(tmp_path, sending(heartbeat_s=10.0))
     allowed = {"faces": frozenset((SENDER.public,))}
-    names = []
+    names: list[str] = []
     for _ in range(4):
         names += [name for name in bench.send(("a", str(len(names)))) if "heartbeat" in name]
         bench.clock.forward(10)

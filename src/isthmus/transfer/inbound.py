@@ -8,7 +8,7 @@ One round, `Inbound.step`, does this, each part after the one before it has been
 4. What never will be right is set aside with its reason, unparsed, and an alarm tells it.
 5. What is missing for too long, and a sender that is silent for too long, are alarms.
 
-The target's own position is the only truth about what was applied. Names order the work; headers decide.
+Names order the work; headers decide.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 
 from isthmus.core.chain import Verdict, judge
-from isthmus.core.errors import Corrupt, Diverged, InputError, Refused
+from isthmus.core.errors import InputError, Refused
 from isthmus.core.header import BundleName, Header, Kind
 from isthmus.core.ports import Carrier, Clock, Target
 from isthmus.core.position import Position
@@ -28,20 +28,18 @@ from isthmus.state.lock import held, patiently
 from isthmus.state.store import Store
 from isthmus.transfer.alarm import Alarms
 from isthmus.transfer.alarm import Kind as AlarmKind
+from isthmus.transfer.applying import Applying
 from isthmus.transfer.arrival import (
     ENDED,
     Do,
     Room,
     Unit,
-    fits,
     looked,
     missing,
     needs_snapshot,
     to_evict,
     units,
-    verdicts,
 )
-from isthmus.transfer.formats import open_files
 from isthmus.transfer.gate import Step, no_step
 from isthmus.transfer.journal import Arrived, Heard, Journal
 from isthmus.transfer.limits import Limits
@@ -98,7 +96,7 @@ class Inbound:
         if stream is None and len(allowed) != 1:
             raise InputError(f"{len(allowed)} streams are allowed here", "say which one is to be received")
         self._stream = stream or next(iter(allowed))
-        self._allowed = {self._stream: allowed.get(self._stream, frozenset())}
+        theirs = {self._stream: allowed.get(self._stream, frozenset())}
         self._target, self._carrier, self._limits = target, carrier, limits
         self._clock, self._settings, self._step = clock, settings, step
         self._journal = Journal(store, self._stream)
@@ -112,8 +110,9 @@ class Inbound:
             settings.most_quarantined_bytes,
             step,
         )
-        self._rows: dict[str, Arrived] = {}
-        self._fresh: tuple[str, Opened] | None = None
+        self._work = Applying(
+            self._stream, target, self._journal, self._staging, self._quarantine, theirs, limits, step
+        )
 
     def step(self) -> list[Event]:
         """Do one round; return what happened. A disk that refuses is an alarm, not an error, and nothing is lost.
@@ -132,7 +131,7 @@ class Inbound:
             if self._alarms.clear(AlarmKind.DISK):
                 events.append(Event("cleared", "DISK"))
         finally:
-            self._fresh = None
+            self._work.fresh = None
         return events
 
     def status(self) -> InboundStatus:
@@ -187,9 +186,8 @@ class Inbound:
         return held(self._staging.folder / ".lock", f"receiving of stream {self._stream}")
 
     def _round(self, now: datetime, events: list[Event]) -> None:
-        self._rows = self._journal.arrived()
-        self._recover()
-        self._advance(now, events)
+        self._work.begin()
+        self._work.advance(now, events)
         denied: OSError | None = None
         listing = units(self._carrier.names(), self._stream)
         self._forget({str(unit.name) for unit in listing})
@@ -205,41 +203,20 @@ class Inbound:
         if denied is not None:
             raise denied
 
-    def _write(self, row: Arrived, heard: Heard | None = None) -> Arrived:
-        self._journal.write(row, heard=heard)
-        self._rows[row.unit] = row
-        return row
-
-    def _recover(self) -> None:
-        """Finish or roll back what a crash left."""
-        for row in list(self._rows.values()):
-            if row.state == "applying" and row.header is not None:
-                done = self._target.position(self._stream) == row.header.until
-                if done:
-                    self._applied(row, row.header, 0, 0)
-                else:
-                    self._write(row.after("rolled back"))
-        for name in self._staging.held():
-            state = self._rows[name].state if name in self._rows else ""
-            if state == "quarantined":
-                self._quarantine.finish(name)
-            elif state != "staged":
-                self._staging.drop(name)
-
     def _forget(self, there: set[str]) -> None:
         """Forget bundles that lie in the gate no more and of which nothing is kept."""
         gone = [
             name
-            for name, row in self._rows.items()
+            for name, row in self._work.rows.items()
             if name not in there and row.state not in ("staged", "applying")
         ]
         if gone:
             self._journal.forget(*gone)
             for name in gone:
-                del self._rows[name]
+                del self._work.rows[name]
 
     def _look(self, unit: Unit, now: datetime, events: list[Event]) -> None:
-        row = self._rows.get(str(unit.name))
+        row = self._work.rows.get(str(unit.name))
         if not unit.whole:
             if row is not None and row.state in ENDED:
                 self._consume(unit, row)
@@ -252,7 +229,7 @@ class Inbound:
             return
         row = replace(row or Arrived(str(unit.name), noticed), noticed=noticed, size=size)
         if do is Do.WAIT:
-            self._write(row)
+            self._work.write(row)
             return
         self._take(unit, row, do, now, events)
 
@@ -262,54 +239,46 @@ class Inbound:
         if row.size > self._limits.most_file_bytes:
             most = self._limits.most_file_bytes
             why = f"it has {row.size:,} bytes, {most:,} at most are allowed; it was left in the gate"
-            self._refuse(tried, AlarmKind.REFUSED, why, now, events)
+            self._work.refuse(tried, AlarmKind.REFUSED, why, now, events)
             return
         if not self._make_room(unit, row.size, events):
-            self._write(row)
+            self._work.write(row)
             return
         copies = self._staging.take(unit, self._carrier)
         changed = self._stamps(unit)[0] != tried.noticed.stamp
         try:
-            opened = self._open(unit.name, copies)
+            opened = self._work.open(unit.name, copies)
         except (Truncated, Tampered) as error:
             if do is Do.LAST and not changed:
                 kind = AlarmKind.TRUNCATED if isinstance(error, Truncated) else AlarmKind.TAMPERED
-                self._refuse(tried, kind, error.what, now, events)
+                self._work.refuse(tried, kind, error.what, now, events)
                 return
             self._staging.drop(row.unit)
-            self._write(tried.after("unfinished", error.what))
+            self._work.write(tried.after("unfinished", error.what))
             events.append(Event("growing", row.unit, error.what))
         except UnknownKey as error:
-            self._refuse(tried, AlarmKind.UNKNOWN_KEY, error.what, now, events)
+            self._work.refuse(tried, AlarmKind.UNKNOWN_KEY, error.what, now, events)
         except (TooLarge, Refused) as error:
-            self._refuse(tried, AlarmKind.REFUSED, str(error), now, events)
+            self._work.refuse(tried, AlarmKind.REFUSED, str(error), now, events)
         else:
             self._stage(unit, replace(tried.after("verified"), header=opened.header), opened, now, events)
-
-    def _open(self, name: BundleName, copies: dict[str, Path]) -> Opened:
-        opened = open_files(name, copies, self._allowed, self._limits)
-        if not fits(name, opened.header):
-            raise Tampered.at(
-                name, f"its header tells of {opened.header.kind.value} {opened.header.until}: renamed"
-            )
-        return opened
 
     def _stage(self, unit: Unit, row: Arrived, opened: Opened, now: datetime, events: list[Event]) -> None:
         self._step("inbound verified")
         self._staging.keep(unit.name)
-        self._write(row, self._listened(opened.header, now))
+        self._work.write(row, self._listened(opened.header, now))
         self._step("inbound staged")
         events.append(Event("staged", row.unit))
         self._quarantine.heal_unit(row.unit, events)
-        self._fresh = row.unit, opened
-        self._advance(now, events)
-        if self._rows[row.unit].state in ENDED:
-            self._consume(unit, self._rows[row.unit])
+        self._work.fresh = row.unit, opened
+        self._work.advance(now, events)
+        if self._work.rows[row.unit].state in ENDED:
+            self._consume(unit, self._work.rows[row.unit])
 
     def _listened(self, header: Header, now: datetime) -> Heard | None:
         """Return what a verified header tells of the sender, where that is new."""
         heard, until = self._journal.heard(), header.until
-        if judge(header, self._target.position(self._stream), self._seen) in (Verdict.FORK, Verdict.STALE):
+        if judge(header, self._target.position(self._stream), self._work.seen) in (Verdict.FORK, Verdict.STALE):
             return None
         further = heard.latest is None or until.order > heard.latest.order
         later = heard.latest == until and (heard.made is None or header.made > heard.made)
@@ -318,108 +287,14 @@ class Inbound:
         return replace(heard, latest=until, made=header.made, at=now, silent=Waited(now))
 
     def _make_room(self, unit: Unit, size: int, events: list[Event]) -> bool:
-        staged = {row.unit: row for row in self._rows.values() if row.state == "staged"}
+        staged = {row.unit: row for row in self._work.rows.values() if row.state == "staged"}
         names = [(name, row.size) for text, row in staged.items() if (name := BundleName.of(text)) is not None]
         room = Room(self._settings.most_staged, self._settings.most_staged_bytes)
         evicted = to_evict((unit.name, size), names, room)
         for text in evicted or ():
-            self._lose(staged[text])
+            self._work.lose(staged[text])
             events.append(Event("evicted", text, f"{unit.name} comes before it"))
         return evicted is not None
-
-    def _lose(self, row: Arrived) -> None:
-        """Give a staged copy up: if it still lies in the gate it is taken again, else it is missing again."""
-        row = row.after("lost")
-        self._write(replace(row, noticed=replace(row.noticed, tried=""), header=None))
-        self._staging.drop(row.unit)
-
-    def _seen(self, epoch: int, seq: int) -> str | None:
-        return self._target.seen(self._stream, epoch, seq)
-
-    def _advance(self, now: datetime, events: list[Event]) -> None:
-        """Deal with staged bundles in order, until all that are left have to wait."""
-        while True:
-            staged = sorted(
-                (
-                    (row.unit, row.header)
-                    for row in self._rows.values()
-                    if row.state == "staged" and row.header is not None
-                ),
-                key=lambda one: (one[1].until.order, one[1].kind is Kind.HEARTBEAT, one[0]),
-            )
-            standing = self._target.position(self._stream)
-            found = verdicts(staged, standing, self._seen)
-            if found is None:
-                return
-            row = self._rows[found[0]]
-            header = row.header
-            assert header is not None
-            if found[1] in (Verdict.NEXT, Verdict.SNAPSHOT):
-                self._apply(row, header, now, events)
-            elif found[1] in (Verdict.DUPLICATE, Verdict.BEAT):
-                self._finish(row, "duplicate" if found[1] is Verdict.DUPLICATE else "beat", events)
-            elif found[1] is Verdict.FORK:
-                why = f"it tells of {header.until}; what was applied, up to {standing}, says otherwise"
-                self._refuse(row, AlarmKind.FORK, why, now, events)
-            else:
-                why = f"it is of epoch {header.until.epoch}, which was ended (the target stands at {standing})"
-                self._refuse(row, AlarmKind.STALE, why, now, events)
-
-    def _finish(self, row: Arrived, event: str, events: list[Event]) -> None:
-        """End what needs no application."""
-        row = self._write(row.after(event), self._journal.heard().counted(**{_COUNTS[event]: 1}))
-        self._staging.drop(row.unit)
-        self._step("inbound finished")
-        name = BundleName.of(row.unit)
-        if event == "beat" and name is not None:
-            self._quarantine.heal_beats(name, events)
-        events.append(Event(row.state, row.unit))
-
-    def _apply(self, row: Arrived, header: Header, now: datetime, events: list[Event]) -> None:
-        name = BundleName.of(row.unit)
-        assert name is not None
-        known = self._quarantine.same_failed(name)
-        row = self._write(row.after("begin"))
-        self._step("inbound applying")
-        if known is not None:  # it came again: nothing has changed, so it would only fail again
-            self._stuck(row, AlarmKind[known.kind], known.why, now, events)
-            return
-        try:
-            fresh = self._fresh
-            opened = fresh[1] if fresh and fresh[0] == row.unit else self._open(name, self._staging.copies(name))
-            applied = self._target.apply(opened)
-        except Diverged as error:
-            self._stuck(row, AlarmKind.DIVERGED, error.what, now, events)
-        except (Tampered, Truncated, UnknownKey, FileNotFoundError) as error:
-            self._lose(row.after("rolled back"))  # our copy is not any more what was verified
-            events.append(Event("lost", row.unit, str(error)))
-        except (Corrupt, Refused) as error:
-            self._stuck(row, AlarmKind.REFUSED, str(error), now, events)
-        else:
-            self._step("inbound applied")
-            self._applied(row, header, applied.changes, applied.refused)
-            detail = f"{applied.changes} changes to {header.until}"
-            events.append(
-                Event("applied", row.unit, detail + (f", {applied.refused} refused" if applied.refused else ""))
-            )
-
-    def _applied(self, row: Arrived, header: Header, changes: int, refused: int) -> None:
-        counts = {"applied": 1, "changes": changes, "refused changes": refused}
-        if header.kind is Kind.SNAPSHOT:
-            counts["snapshots"] = 1
-        self._write(row.after("done"), replace(self._journal.heard().counted(**counts), stuck=False))
-        self._staging.drop(row.unit)
-        self._step("inbound finished")
-
-    def _stuck(self, row: Arrived, kind: AlarmKind, why: str, now: datetime, events: list[Event]) -> None:
-        """Set aside what continues the stream but cannot be applied: now only a snapshot helps."""
-        self._journal.write(heard=replace(self._journal.heard(), stuck=True))
-        self._refuse(row, kind, why, now, events)
-
-    def _refuse(self, row: Arrived, kind: AlarmKind, why: str, now: datetime, events: list[Event]) -> None:
-        row = row.after("refused", why)
-        self._quarantine.put(row, kind, why, now, events)
-        self._rows[row.unit] = row
 
     def _stamps(self, unit: Unit) -> tuple[str, int]:
         """Return the stamp of all files of a bundle, and their size in bytes."""
@@ -464,9 +339,6 @@ class Inbound:
     def _alarm(self, kind: AlarmKind, what: str, now: datetime, events: list[Event]) -> None:
         if self._alarms.raise_(kind, what, now):
             events.append(Event("alarm", kind.name, what))
-
-
-_COUNTS = {"duplicate": "duplicates", "beat": "heartbeats"}
 
 
 def _stretches(rows: list[Arrived]) -> list[tuple[Position, Position]]:
