@@ -173,6 +173,17 @@ def test_a_transaction_that_is_undecided_at_a_cut_is_decided_after_it(relay: Rel
     assert [key for key, _ in waiting(relay.outer)] == [key for key, _ in waiting(relay.inner)]
 
 
+def test_a_transaction_of_which_a_part_is_left_out_is_applied_for_the_rest(tmp_path: Path) -> None:
+    relay = Relay(tmp_path, Namespaces(deny=("a.secret",), rename={"b": "c"}))
+    ops = [{"op": "i", "ns": ns, "o": {"_id": n}} for n, ns in enumerate(("a.secret", "b.x", "a.secret", "a.x"))]
+    relay.take(part(1, 0, ops[:1], partialTxn=True), part(2, 1, ops[1:3], partialTxn=True))
+    relay.take(part(3, 2, ops[3:], count=4))
+    relay.follow()
+    relay.assert_equal()
+    assert {ns: len(found) for ns, found in documents(relay.outer).items()} == {"a.x": 1, "c.x": 1}
+    assert "secret" not in json.dumps(relay.stream(), default=str)
+
+
 def test_changes_by_hand_and_from_elsewhere_make_one_stream(relay: Relay) -> None:
     site = InnerSite(relay.inner, SteppingClock(), "anna")
     site.add("a.b", "p", jpeg(1))

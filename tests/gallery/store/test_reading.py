@@ -96,8 +96,8 @@ def test_vectors_are_by_image_and_a_new_one_is_a_change_of_its_records(held: Sql
         ("faces.other", 1, 2),
         (G, 1, 7),
     ]
-    told = [item for item in held.changes(G, 5) or () if isinstance(item, Record)]
-    assert [(item.key, item.vector_of) for item in told] == [(key_of(1), "m"), (key_of(2), None)]
+    changed = [item for item in held.changes(G, 5) or () if isinstance(item, Record)]
+    assert [(item.key, item.vector_of) for item in changed] == [(key_of(1), "m"), (key_of(2), None)]
 
 
 def test_vectors_go_with_the_last_record_that_has_their_image(held: SqliteSet, tmp_path: Path) -> None:
