@@ -7,10 +7,20 @@ from isthmus.core.errors import MissingExtra
 _BROUGHT_BY = {
     "warehouse": ("blake3", "duckdb", "fsspec", "lance", "numpy", "pyarrow", "sqlglot"),
     "loop": ("apscheduler", "gymnasium", "highway_env", "jinja2", "matplotlib", "rosbags"),
-    "gallery": ("bson", "cryptography", "msgspec", "PIL", "pymongo", "zstandard"),
+    "gallery": (
+        "bson",
+        "cryptography",
+        "msgspec",
+        "PIL",
+        "pybase64",
+        "pymongo",
+        "simplejpeg",
+        "simsimd",
+        "zstandard",
+    ),
     "faces": ("dlib", "face_recognition_models"),
     "ice": ("aiortc", "websockets"),
-    "ice-fast": ("wrtc",),
+    "ice-fast": ("webrtc", "wrtc"),
     "sync": ("starlette", "uvicorn"),
     "train": ("onnx", "onnxruntime", "optuna", "safetensors", "torch"),
 }
