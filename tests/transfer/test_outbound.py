@@ -240,6 +240,26 @@ def test_a_crash_before_the_file_is_made_gives_the_same_bounds_though_the_source
     assert bench.inside.files[names[0]] == again.inside.files[names[0]]
 
 
+def test_a_crash_while_a_file_is_made_again_leaves_nothing_behind(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, sending(keep_files=1, carousel_files=0))
+    for n in range(3):
+        bench.send((f"k{n}", "1"))
+
+    class Killed(BaseException):
+        pass
+
+    def kill(step: str) -> None:
+        raise Killed
+
+    bench.sender._sealing._step = lambda step: kill(step) if step == "outbound kept" else None
+    with pytest.raises(Killed):
+        bench.sender.resend(str(Request("faces", 1, ((0, 1),))))
+    assert len([file for file in bench.outbox.iterdir() if file.suffix == ".tar"]) == 2
+    bench.sender = bench.new_sender()
+    bench.sender.step()
+    assert [file.name for file in bench.outbox.iterdir() if file.suffix == ".tar"] == bench.inside.names()
+
+
 def test_only_one_process_works_on_an_outbox(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     with held(bench.outbox / ".lock", "other work"), pytest.raises(Busy):

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from isthmus.core.errors import InputError
 from isthmus.core.header import Kind
@@ -26,7 +26,7 @@ from isthmus.core.ports import Carrier, Clock, Cut, Source
 from isthmus.core.position import Position
 from isthmus.state.lock import held, patiently
 from isthmus.state.store import Store
-from isthmus.transfer.alarm import Alarm, Alarms
+from isthmus.transfer.alarm import Alarms
 from isthmus.transfer.alarm import Kind as AlarmKind
 from isthmus.transfer.formats import Format
 from isthmus.transfer.gate import Step, no_step
@@ -35,8 +35,9 @@ from isthmus.transfer.patience import due
 from isthmus.transfer.resend import Request
 from isthmus.transfer.sealing import MovedOn, Sealing, cut_again
 from isthmus.transfer.signing import SigningKey
+from isthmus.transfer.standing import OutboundStatus
 
-T = TypeVar("T")
+__all__ = ["Outbound", "OutboundSettings", "OutboundStatus"]
 
 KEPT_BEATS = 2
 _TRIES = 4
@@ -59,45 +60,6 @@ class OutboundSettings:
     def __post_init__(self) -> None:
         if self.cut_bytes < 1 or not 0 <= self.carousel_files <= self.keep_files or self.keep_files < 1:
             raise ValueError(f"{self}: cut_bytes and keep_files are at least 1, carousel_files at most keep_files")
-
-
-@dataclass(frozen=True, slots=True)
-class OutboundStatus:
-    """Where the sending stands. `head` is the last position that was sent, `position` the source's latest."""
-
-    stream: str
-    head: Position | None
-    position: Position
-    kept: tuple[str, ...]
-    unfinished: tuple[str, ...]
-    beat: int
-    carousel: datetime | None
-    heartbeat: datetime | None
-    snapshot: datetime | None
-    alarms: tuple[Alarm, ...]
-
-    @property
-    def waiting(self) -> int:
-        """How many changes are not cut yet."""
-        if self.head is not None and self.head.epoch == self.position.epoch:
-            return max(0, self.position.seq - self.head.seq)
-        return self.position.seq
-
-    def to_json(self) -> dict[str, Any]:
-        """Write the status as plain JSON values."""
-        return {
-            "stream": self.stream,
-            "head": self.head and self.head.to_json(),
-            "position": self.position.to_json(),
-            "waiting": self.waiting,
-            "kept": list(self.kept),
-            "unfinished": list(self.unfinished),
-            "beat": self.beat,
-            "carousel": self.carousel and self.carousel.isoformat(),
-            "heartbeat": self.heartbeat and self.heartbeat.isoformat(),
-            "snapshot": self.snapshot and self.snapshot.isoformat(),
-            "alarms": [alarm.to_json() for alarm in self.alarms],
-        }
 
 
 class Outbound:
@@ -382,6 +344,12 @@ class Outbound:
             self._step("outbound retired")
             if row.kind is not Kind.HEARTBEAT:
                 events.append(f"retired {row.kind.value} {row.until}")
+        known = {name for row in self._ledger.in_state("sealed", "sent") for name in row.files}
+        self._remove(  # what a crash left while a file was made again
+            file.name
+            for file in self._outbox.iterdir()
+            if not file.name.startswith(".") and file.name not in known
+        )
         self._ledger.trim()
 
     def _remove(self, names: Iterable[str]) -> None:

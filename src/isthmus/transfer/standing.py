@@ -1,4 +1,4 @@
-"""Where the receiving side stands, as plain values: for the faces, metrics and tests."""
+"""Where both sides of a gate stand, as plain values: for the faces, metrics and tests."""
 
 from __future__ import annotations
 
@@ -97,4 +97,43 @@ class InboundStatus:
             "quarantined": [one.to_json() for one in self.quarantined],
             "alarms": [alarm.to_json() for alarm in self.alarms],
             "counts": dict(self.counts),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundStatus:
+    """Where the sending stands. `head` is the last position that was sent, `position` the source's latest."""
+
+    stream: str
+    head: Position | None
+    position: Position
+    kept: tuple[str, ...]
+    unfinished: tuple[str, ...]
+    beat: int
+    carousel: datetime | None
+    heartbeat: datetime | None
+    snapshot: datetime | None
+    alarms: tuple[Alarm, ...]
+
+    @property
+    def waiting(self) -> int:
+        """How many changes are not cut yet."""
+        if self.head is not None and self.head.epoch == self.position.epoch:
+            return max(0, self.position.seq - self.head.seq)
+        return self.position.seq
+
+    def to_json(self) -> dict[str, Any]:
+        """Write the status as plain JSON values."""
+        return {
+            "stream": self.stream,
+            "head": self.head and self.head.to_json(),
+            "position": self.position.to_json(),
+            "waiting": self.waiting,
+            "kept": list(self.kept),
+            "unfinished": list(self.unfinished),
+            "beat": self.beat,
+            "carousel": self.carousel and self.carousel.isoformat(),
+            "heartbeat": self.heartbeat and self.heartbeat.isoformat(),
+            "snapshot": self.snapshot and self.snapshot.isoformat(),
+            "alarms": [alarm.to_json() for alarm in self.alarms],
         }
