@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.figure import Figure
 
-NAMES = ("lookup", "load", "mining", "forecast", "simulator")
+NAMES = ("lookup", "load", "mining", "forecast", "simulator", "oplog", "faces", "search", "sync", "ice")
 OUT = Path("build/bench.json")
 
 
