@@ -126,7 +126,7 @@ def test_an_interrupted_snapshot_goes_on_where_it_was_and_takes_in_what_changed(
     world = World(tmp_path)
     world.policy.table = {PEOPLE: Mode.VECTORS}
     for number in range(1500):
-        world.set.put(PEOPLE, number, b"same")
+        world.set.put(PEOPLE, number, b"same", note="x" * 100)
     world.set.put_vectors("test-16", [(next(world.set.records(PEOPLE)).image.digest, bytes(16))])
     device = world.device()
     with pytest.raises(ChannelClosed):

@@ -167,7 +167,7 @@ def test_a_gallery_that_is_taken_away_is_deleted_with_its_files(tmp_path: Path) 
     report = world.sync(device)
     assert report.dropped == [PEOPLE]
     assert [found.gallery for found in device.galleries()] == ["station.things"]
-    assert len([file for file in (tmp_path / "device" / "content").glob("*/*")]) == 5
+    assert len(list((tmp_path / "device" / "content").glob("*/*"))) == 5
     world.set.drop("station.things")
     world.sync(device)
     assert not device.galleries() and not list((tmp_path / "device" / "content").glob("*/*"))

@@ -48,6 +48,7 @@ from isthmus.transfer.channel import Channel
 
 _CLAIMS_A_PAGE = 200
 _ACTS_A_PAGE = 100
+_ACTS_PAGES = 150
 _TOGETHER = 4
 """So many pages are committed at once where they are there."""
 
@@ -121,6 +122,7 @@ class _Session:
         self.report = SyncReport()
         self._ahead: deque[Items | End] = deque()
         self.leftovers = False
+        self._telling = False
         self._asked = False
         self._fetch = Fetch(holding, self._send, self._content)
 
@@ -135,6 +137,11 @@ class _Session:
                 found.verified = True
             else:
                 await self._gallery(start, found)
+        for _ in range(_ACTS_PAGES):
+            if not self._telling:
+                break
+            self._noted(await self._answer(Noted))
+            await self._tell()
         await self._send(Bye())
         self.report.content_bytes += self._fetch.bytes
         self.report.refetched = self._fetch.refetched
@@ -145,10 +152,18 @@ class _Session:
         for page in range(pages):
             part = claims[page * _CLAIMS_A_PAGE : (page + 1) * _CLAIMS_A_PAGE]
             await self._send(Hello(FORMAT, part, page + 1 < pages))
-        # what does not fit in one page goes with the next session: the queue on the device is bounded anyway
+        await self._tell()
+
+    async def _tell(self) -> None:
+        """Send the next acts; they are forgotten once the server says that it has noted them."""
         acts = self._holding.acts(_ACTS_A_PAGE)
         if acts is not None:
+            self._telling = True
             await self._send(acts)
+
+    def _noted(self, noted: Noted) -> None:
+        self._telling = False
+        self._holding.told(noted.upto)
 
     async def _welcome(self) -> list[Start]:
         starts: list[Start] = []
@@ -270,7 +285,7 @@ class _Session:
             if isinstance(message, kinds):
                 return message
             if isinstance(message, Noted):
-                self._holding.told(message.upto)
+                self._noted(message)
             elif isinstance(message, Items | End) and Piece in kinds and len(self._ahead) <= WINDOW:
                 self._ahead.append(message)
             else:
