@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -67,7 +67,7 @@ def _apart(model: Model, one: bytes, other: bytes) -> float:
 def test_a_search_finds_what_comparing_with_each_vector_finds(
     model: Model, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("isthmus.gallery.match._BLOCK_ROWS", block)
+    monkeypatch.setattr("isthmus.gallery.nearest.BLOCK_ROWS", block)
     stored = {_key(number): vector for number, vector in enumerate(_random(model, 300))}
     with Matrix(None, model) as matrix:
         matrix.change(stored.items())
@@ -86,6 +86,51 @@ def test_distances_of_extreme_vectors_are_exact() -> None:
         matrix.change([(b"low", b"\x81" * 128), (b"high", b"\x7f" * 128)])
         found = matrix.search(b"\x7f" * 128)
     assert found == [Candidate(0.0, b"high"), Candidate(math.sqrt(128 * 254**2), b"low")]
+
+
+@pytest.mark.usefixtures("kernel")
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.integers(0, 1000),
+    st.floats(0.001, 1.0),
+    st.lists(st.tuples(st.integers(0, 79), st.floats(-60_000, 60_000, width=16)), max_size=3),
+    st.integers(1, 12),
+)
+def test_a_search_by_rounded_vectors_is_exact_however_badly_they_were_rounded(
+    seed: int, spread: float, outliers: list[tuple[int, float]], k: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(0, spread, (80, 16)).astype("<f2")
+    rows[40:] = rows[rng.integers(0, 40, 40)] + rng.normal(0, spread / 300, (40, 16)).astype("<f2")  # near ties
+    with Matrix(None, FLOAT16) as matrix:
+        matrix.change((_key(number), row.tobytes()) for number, row in enumerate(rows))
+        for at, value in outliers:  # far beyond what the first vectors let expect
+            rows[at, at % 16] = value
+            matrix.change([(_key(at), rows[at].tobytes())])
+        for probe in [rows[3], rng.normal(0, spread, 16).astype("<f2"), *(rows[at] for at, _ in outliers)]:
+            found = matrix.search(probe.tobytes(), k)
+            apart = np.sort(np.linalg.norm(rows.astype(np.float64) - probe.astype(np.float64), axis=1))
+            assert [item.distance for item in found] == pytest.approx(apart[:k], rel=1e-5, abs=1e-6)
+
+
+def test_a_float16_vector_that_is_not_finite_is_refused() -> None:
+    with Matrix(None, FLOAT16) as matrix:
+        for wrong in (np.nan, np.inf, -np.inf):
+            with pytest.raises(InputError, match="no finite number"):
+                matrix.change([(b"one", np.full(16, wrong, "<f2").tobytes())])
+        assert len(matrix) == 0
+
+
+def test_the_rounded_rows_of_a_removed_vector_are_gone_too(tmp_path: Path) -> None:
+    with Matrix(tmp_path, FLOAT16) as matrix:
+        matrix.change([(_key(number), vector) for number, vector in enumerate(_random(FLOAT16, 10))], position="p")
+        [rounded] = tmp_path.glob("rounded-*.bin")
+        matrix.change(delete=[_key(number) for number in range(9)])
+        assert np.frombuffer(rounded.read_bytes(), np.uint8).reshape(-1, 16).any(axis=1).sum() == 1
+    rounded.unlink()
+    with Matrix(tmp_path, FLOAT16) as matrix:
+        assert (len(matrix), matrix.position) == (0, None)
+        assert len(list(tmp_path.glob("ro*.bin"))) == 2
 
 
 def test_both_kernels_give_the_same_distances() -> None:

@@ -1,8 +1,8 @@
 """Search among the stored vectors of a gallery: exact, over a memory-mapped matrix of rows.
 
-A matrix is a folder of two: `keys.sqlite` says which row holds whose vector, and `rows-<number>.bin` holds the
-rows. Vectors are compared as they are stored, int8 with int8 and float16 with float16, every one of them: there is
-no approximate stage whose recall would have to be restored by ranking again.
+A matrix is a folder: `keys.sqlite` says which row holds whose vector, and `rows-<number>.bin` holds the rows as
+they are stored, int8, float16 or bits. Of float16 rows `rounded-<number>.bin` holds int8 ones, through which the
+few are found that have to be compared as float16. Every vector counts in every search: nothing is approximate.
 
 A change writes vectors only into rows that nobody uses, makes them durable, and then commits which rows count, in
 one transaction of SQLite together with the position. So whatever dies when, a row that counts is whole. A row that
@@ -17,34 +17,30 @@ import secrets
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from sqlite3 import Connection
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.core.errors import Busy, Corrupt, InputError
 from isthmus.gallery.kernels import differing_bits, squared
+from isthmus.gallery.nearest import BLOCK_ROWS, Rounding, nearest
+from isthmus.gallery.room import Room, batches
 from isthmus.gallery.rows import Rows
 from isthmus.imaging.port import Metric, Model
 from isthmus.state.store import Store
 
-T = TypeVar("T")
-
 _STEPS = (
     """
     CREATE TABLE matrix (one INTEGER PRIMARY KEY CHECK (one = 1), model TEXT NOT NULL, file TEXT NOT NULL,
-                         high INTEGER NOT NULL, position TEXT);
+                         high INTEGER NOT NULL, scale REAL NOT NULL, error REAL NOT NULL, position TEXT);
     CREATE TABLE matrix_row (key BLOB PRIMARY KEY, row INTEGER NOT NULL UNIQUE, sum INTEGER NOT NULL)
                              WITHOUT ROWID;
     CREATE TABLE matrix_free (row INTEGER PRIMARY KEY)
     """,
 )
 
-_BLOCK_ROWS = 65_536
-_BATCH = 512
 _TRIES = 5
 
 
@@ -71,6 +67,7 @@ class Matrix:
         self._store = Store(Path(":memory:") if folder is None else folder / "keys.sqlite")
         self._store.migrate("matrix", _STEPS)
         self._rows: Rows | None = None
+        self._rounded: Rows | None = None
         self._file = ""
         self._load()
         self._wipe(self._leftovers())
@@ -98,15 +95,18 @@ class Matrix:
         """
         with self._store.transaction() as connection:
             self._follow(begin=False)
-            room = _Room(connection, self._rows_held, self._high)
-            for batch in _batches(delete):
+            room = Room(connection, self._rows_held, self._rounded, self._rounding, self._high)
+            for batch in batches(delete):
                 room.free(batch)
-            for batch_put in _batches(put):
+            for batch_put in batches(put):
                 room.put(dict(self._checked(batch_put)))
             self._step("rows written")
-            self._rows_held.sync()
+            self._sync()
             self._step("rows durable")
-            connection.execute("UPDATE matrix SET high = ?, position = ?", (room.high, position))
+            connection.execute(
+                "UPDATE matrix SET high = ?, scale = ?, error = ?, position = ?",
+                (room.high, room.rounding.scale, room.rounding.error, position),
+            )
         self._step("committed")
         self._load()
         self._wipe(room.freed)
@@ -148,8 +148,8 @@ class Matrix:
     def close(self) -> None:
         """Close the files."""
         self._store.close()
-        if self._rows is not None:
-            self._rows.close()
+        for rows in filter(None, (self._rows, self._rounded)):
+            rows.close()
 
     def __enter__(self) -> Matrix:
         return self
@@ -173,9 +173,6 @@ class Matrix:
             return stored
         return stored.view(np.int8 if self.model.scale else np.dtype("<f2"))
 
-    def _distances(self, rows: NDArray[Any], probe: NDArray[Any]) -> NDArray[Any]:
-        return differing_bits(rows, probe) if self.model.metric is Metric.HAMMING else squared(rows, probe)
-
     def _told(self, distance: float) -> float:
         if self.model.metric is Metric.HAMMING:
             return float(distance)
@@ -184,25 +181,18 @@ class Matrix:
     def _nearest(self, probe: NDArray[Any], k: int) -> dict[int, float]:
         """Return the nearest rows and their distances as the kernels give them."""
         rows = self._typed(self._view[: self._high])
-        near, apart, bound = np.empty(0, np.int64), np.empty(0), math.inf
-        for start in range(0, self._high if k else 0, _BLOCK_ROWS):
-            distances = self._distances(rows[start : start + _BLOCK_ROWS], probe)
-            better = distances < bound
-            better &= ~self._dead[start : start + _BLOCK_ROWS]
-            at = np.flatnonzero(better)
-            if not len(at):
-                continue
-            near, apart = np.concatenate((near, at + start)), np.concatenate((apart, distances[at]))
-            if len(near) > k:
-                kept = np.argpartition(apart, k - 1)[:k]
-                near, apart = near[kept], apart[kept]
-            if len(near) == k:
-                bound = float(apart.max())
-        return dict(zip(near.tolist(), apart.tolist(), strict=True))
+        if self._rounded is not None:
+            rounded = self._rounded.view[: self._high].view(np.int8)
+            near, apart = self._rounding.nearest(rounded, rows, self._dead, probe, k)
+        else:
+            measure = differing_bits if self.model.metric is Metric.HAMMING else squared
+            near, apart = nearest(rows, self._dead, probe, k, measure)
+        first = np.argsort(apart, kind="stable")[:k]
+        return dict(zip(near[first].tolist(), apart[first].tolist(), strict=True))
 
     def _named(self, found: dict[int, float]) -> list[Candidate]:
         named = []
-        for batch in _batches(found):
+        for batch in batches(found):
             marks = ",".join("?" * len(batch))
             for row in self._store.rows(f"SELECT key, row, sum FROM matrix_row WHERE row IN ({marks})", batch):
                 self._whole(row["row"], row["sum"])
@@ -227,7 +217,7 @@ class Matrix:
         loaded = False
         while not loaded:
             self._version = self._store.rows("PRAGMA data_version")[0][0]
-            rows = self._store.rows("SELECT model, file, high, position FROM matrix")
+            rows = self._store.rows("SELECT * FROM matrix")
             free = [row["row"] for row in self._store.rows("SELECT row FROM matrix_free")]
             if self._changed():  # the two were not read at one moment
                 continue
@@ -239,41 +229,60 @@ class Matrix:
                 self._begin()
         self._high: int = rows[0]["high"]
         self._position: str | None = rows[0]["position"]
+        self._rounding = Rounding(rows[0]["scale"], rows[0]["error"])
         self._dead = np.zeros(self._high, np.bool_)
         self._dead[free] = True
 
     def _mapped(self, file: str, high: int) -> bool:
-        """Map the file of rows; False where it is not there or too short."""
+        """Map the files of rows; False where one is not there or too short."""
         if self._rows is None or file != self._file:
-            if self._folder is not None and not (self._folder / file).is_file():
+            names = [name for name, _ in self._parts(file)]
+            if self._folder is not None and not all((self._folder / name).is_file() for name in names):
                 return False
-            if self._rows is not None:
-                self._rows.close()
-            self._rows = Rows(self._folder and self._folder / file, self.model.size)
+            for rows in filter(None, (self._rows, self._rounded)):
+                rows.close()
+            opened = [Rows(self._folder and self._folder / name, size) for name, size in self._parts(file)]
+            self._rows, self._rounded = opened[0], opened[1] if len(opened) > 1 else None
             self._file = file
-        self._rows.remap()
-        return len(self._rows.view) >= high
+        held = [rows for rows in (self._rows, self._rounded) if rows is not None]
+        for rows in held:
+            rows.remap()
+        return all(len(rows.view) >= high for rows in held)
+
+    def _parts(self, file: str) -> list[tuple[str, int]]:
+        """List the files of rows, and the size of a row in each."""
+        parts = [(f"rows-{file}.bin", self.model.size)]
+        if self.model.metric is Metric.EUCLIDEAN and not self.model.scale:
+            parts.append((f"rounded-{file}.bin", self.model.size // 2))
+        return parts
 
     def _begin(self) -> None:
-        """Begin an empty file of rows, and remove those that were there."""
-        file = f"rows-{secrets.token_hex(8)}.bin"
-        Rows(self._folder and self._folder / file, self.model.size).close()
+        """Begin empty files of rows, and remove those that were there."""
+        file = secrets.token_hex(8)
+        names = {name for name, _ in self._parts(file)}
+        for name, size in self._parts(file):
+            Rows(self._folder and self._folder / name, size).close()
         with self._store.transaction() as connection:
             for table in ("matrix", "matrix_row", "matrix_free"):
                 connection.execute(f"DELETE FROM {table}")
-            connection.execute("INSERT INTO matrix VALUES (1, ?, ?, 0, NULL)", (self._kind(), file))
-        for other in self._folder.glob("rows-*.bin") if self._folder else ():
-            if other.name != file:
+            connection.execute("INSERT INTO matrix VALUES (1, ?, ?, 0, 0, 0, NULL)", (self._kind(), file))
+        for other in self._folder.glob("ro*-*.bin") if self._folder else ():
+            if other.name not in names:
                 other.unlink(missing_ok=True)
+
+    def _sync(self) -> None:
+        for rows in filter(None, (self._rows, self._rounded)):
+            rows.sync()
 
     def _leftovers(self) -> list[int]:
         """List the rows that do not count and yet hold something: a change did not end, or its wiping did not."""
-        unused = np.concatenate((np.flatnonzero(self._dead), np.arange(self._high, len(self._view))))
-        left: list[int] = []
-        for start in range(0, len(unused), _BLOCK_ROWS):
-            some = unused[start : start + _BLOCK_ROWS]
-            left += some[self._view[some].any(axis=1)].tolist()
-        return left
+        left: set[int] = set()
+        for rows in filter(None, (self._rows, self._rounded)):
+            unused = np.concatenate((np.flatnonzero(self._dead), np.arange(self._high, len(rows.view))))
+            for start in range(0, len(unused), BLOCK_ROWS):
+                some = unused[start : start + BLOCK_ROWS]
+                left.update(some[rows.view[some].any(axis=1)].tolist())
+        return sorted(left)
 
     def _wipe(self, rows: list[int]) -> None:
         """Overwrite rows that do not count; nobody writes meanwhile, for the transaction is immediate."""
@@ -281,10 +290,11 @@ class Matrix:
             return
         with self._store.transaction():
             self._follow(begin=False)
-            for row in rows:
-                if row >= len(self._dead) or self._dead[row]:
-                    self._rows_held.write(row, bytes(self.model.size))
-            self._rows_held.sync()
+            for held in filter(None, (self._rows, self._rounded)):
+                for row in rows:
+                    if (row >= self._high or self._dead[row]) and row < len(held.view):
+                        held.write(row, bytes(held.stride))
+            self._sync()
 
     def _kind(self) -> str:
         return f"{self.model.name} {self.model.metric.value} {self.model.size} {self.model.scale:g}"
@@ -300,52 +310,3 @@ class Matrix:
                 f"{what} has {len(vector)} bytes, those of {self.model.name} have {self.model.size}",
                 "make it with the gallery's own model",
             )
-
-
-def _batches(items: Iterable[T]) -> Iterator[tuple[T, ...]]:
-    rest = iter(items)
-    while batch := tuple(islice(rest, _BATCH)):
-        yield batch
-
-
-class _Room:
-    """Gives rows to vectors within one transaction: first those that were free before it, then new ones behind."""
-
-    def __init__(self, connection: Connection, rows: Rows, high: int) -> None:
-        self.high = high
-        self._connection = connection
-        self._rows = rows
-        self.freed: list[int] = []
-        found = connection.execute("SELECT row FROM matrix_free ORDER BY row DESC").fetchall()
-        self._spare = [row["row"] for row in found]
-
-    def free(self, keys: Iterable[bytes]) -> None:
-        """Take the rows of these keys out of use."""
-        given = tuple(keys)
-        marks = ",".join("?" * len(given))
-        found = self._connection.execute(f"SELECT row FROM matrix_row WHERE key IN ({marks})", given).fetchall()
-        if found:
-            self._connection.execute(f"DELETE FROM matrix_row WHERE key IN ({marks})", given)
-            unused = [row["row"] for row in found]
-            self._connection.executemany("INSERT INTO matrix_free (row) VALUES (?)", [(row,) for row in unused])
-            self.freed += unused
-
-    def put(self, vectors: dict[bytes, bytes]) -> None:
-        """Write the vectors, each into a row of its own, which was not used before."""
-        self.free(vectors)
-        spare = [self._spare.pop() for _ in range(min(len(self._spare), len(vectors)))]
-        fresh = range(self.high, self.high + len(vectors) - len(spare))
-        self.high = fresh.stop
-        self._rows.hold(self.high)
-        contents = list(vectors.values())
-        for row, content in zip(spare, contents, strict=False):
-            self._rows.write(row, content)
-        self._rows.write(fresh.start, b"".join(contents[len(spare) :]))
-        self._connection.executemany("DELETE FROM matrix_free WHERE row = ?", [(row,) for row in spare])
-        self._connection.executemany(
-            "INSERT INTO matrix_row (key, row, sum) VALUES (?, ?, ?)",
-            [
-                (key, row, zlib.crc32(content))
-                for row, (key, content) in zip([*spare, *fresh], vectors.items(), strict=True)
-            ],
-        )

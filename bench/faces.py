@@ -1,0 +1,197 @@
+"""Faces: rank-1 and false identification on two sets of real people, and the time of a face against dlib's own.
+
+Protocol. Three pictures of each person are enrolled, the others are probes; a probe without a found face counts as
+missed. Rank-1 asks whether the nearest enrolled vector is of the probe's person.
+
+Strangers are people of whom nothing is enrolled; all their pictures are probes, and one is identified falsely that
+lies within the threshold of anybody. Twice: a random half of the people is enrolled and the other half are the
+strangers; and each person in turn is the stranger while everybody else is enrolled. The second gallery is twice as
+large, and false identification grows with the gallery: that is what calibration is for. It is measured with half
+of the people, who set the threshold, and the other half, who try it. Shares are means of random draws. Nothing was
+tuned on these pictures.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from bench.figure import Figure, median_s, scratch, show
+from isthmus.gallery.calibrate import calibrate
+from isthmus.imaging.faces import SCALE, THRESHOLD, Faces
+from samples import SAMPLES
+
+ENROLLED = 3
+DRAWS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """`vectors` as stored, back in components; `whose` tells the person; `found` whether a face was there."""
+
+    vectors: NDArray[np.float64]
+    whose: NDArray[np.int64]
+    found: NDArray[np.bool_]
+
+    def distances(self) -> NDArray[np.float64]:
+        """Return all distances; a picture without a face is infinitely far from everything."""
+        apart = np.linalg.norm(self.vectors[:, None] - self.vectors[None], axis=2)
+        apart[~self.found] = apart[:, ~self.found] = np.inf
+        return apart
+
+
+def run(scale: float = 1.0) -> list[Figure]:
+    """Measure; `scale` is the part of the people that are looked at."""
+    if not (SAMPLES / "faces").is_dir():
+        print(f"  the faces are missing: put them in {SAMPLES} or set ISTHMUS_SAMPLES")
+        return []
+    figures = []
+    with scratch("faces") as folder:
+        faces = Faces(folder)
+        for name in ("orl", "caltech"):
+            people = _people(SAMPLES / "faces" / name, faces, scale)
+            figures += [*_ranks(name, people), *_strangers(name, people)]
+        figures += _costs(faces)
+    return figures
+
+
+def _people(folder: Path, faces: Faces, scale: float) -> People:
+    chosen = sorted((item for item in folder.iterdir() if item.is_dir()), key=_by_number)
+    vectors, whose = [], []
+    for number, person in enumerate(chosen[: max(4, round(len(chosen) * scale))]):
+        for file in sorted(person.iterdir(), key=_by_number):
+            vectors.append(faces.embed(np.asarray(Image.open(file).convert("RGB"))))
+            whose.append(number)
+    found = np.array([vector is not None for vector in vectors])
+    floats = np.array([np.zeros(128) if vector is None else vector for vector in vectors], np.float64)
+    stored = np.rint(floats * SCALE).clip(-127, 127) / SCALE
+    return People(stored, np.array(whose), found)
+
+
+def _by_number(file: Path) -> tuple[str, int]:
+    letters = file.stem.rstrip("0123456789")
+    return letters, int(file.stem[len(letters) :] or 0)
+
+
+def _enrol(people: People, who: list[int], dice: random.Random | None = None) -> NDArray[np.bool_]:
+    """Choose three pictures of each of these people: the first, or random ones."""
+    enrolled = np.zeros(len(people.whose), np.bool_)
+    for person in who:
+        pictures = np.flatnonzero(people.whose == person).tolist()
+        enrolled[dice.sample(pictures, ENROLLED) if dice else pictures[:ENROLLED]] = True
+    return enrolled
+
+
+def _everybody(people: People) -> list[int]:
+    return list(range(int(people.whose.max()) + 1))
+
+
+def _ranks(name: str, people: People) -> list[Figure]:
+    apart = people.distances()
+
+    def rank_1(enrolled: NDArray[np.bool_]) -> tuple[int, int, int]:
+        probes, gallery = np.flatnonzero(~enrolled), np.flatnonzero(enrolled)
+        among = apart[np.ix_(probes, gallery)]
+        nearest = among.min(axis=1)
+        right = (people.whose[gallery[among.argmin(axis=1)]] == people.whose[probes]) & np.isfinite(nearest)
+        return int(right.sum()), int((right & (nearest <= THRESHOLD)).sum()), len(probes)
+
+    right, known, probes = rank_1(_enrol(people, _everybody(people)))
+    share = right / probes
+    draws = [rank_1(_enrol(people, _everybody(people), random.Random(seed))) for seed in range(DRAWS)]
+    mean = float(np.mean([draw[0] / draw[2] for draw in draws]))
+    missing, most = int((~people.found).sum()), "at least 0.99"
+    return [
+        Figure(f"{name}: rank-1, {right} of {probes} probes", share, "", goal=most, holds=share >= 0.99),
+        Figure(f"{name}:   mean of {DRAWS} draws of who is enrolled", mean, "", goal=most, holds=mean >= 0.99),
+        Figure(f"{name}:   right and within {THRESHOLD:.2f}, {known} of {probes}", known / probes, ""),
+        Figure(f"{name}:   pictures in which no face was found", missing, f"of {len(people.found)}"),
+    ]
+
+
+def _strangers(name: str, people: People) -> list[Figure]:
+    apart, everybody = people.distances(), _everybody(people)
+    halves, one_out, tuned = [], [], []
+    for seed in range(DRAWS):
+        dice = random.Random(seed)
+        enrolled = _enrol(people, everybody, dice)
+        of_others = enrolled[None, :] & (people.whose[None, :] != people.whose[:, None])
+        one_out.append(np.where(of_others, apart, np.inf).min(axis=1)[people.found])
+        inside = dice.sample(everybody, len(everybody) // 2)
+        enrolled = _enrol(people, inside, dice) & people.found
+        outside = ~np.isin(people.whose, inside) & people.found
+        halves.append(apart[np.ix_(outside, enrolled)].min(axis=1))
+        tuned.append(
+            _calibrated(people, apart, enrolled, np.isin(people.whose, inside) & people.found & ~enrolled)
+        )
+        tuned[-1] += (float((halves[-1] <= tuned[-1][0]).mean()),)
+    figures = [
+        _falsely(f"{name}: strangers taken for one of {len(everybody) // 2}", halves),
+        _falsely(f"{name}: strangers taken for one of {len(everybody) - 1}", one_out),
+    ]
+    threshold, missed, falsely = np.mean(tuned, axis=0).tolist()
+    figures.append(Figure(f"{name}:   calibrated for 1 %: at {threshold:.3f}, falsely", 100 * falsely, "%"))
+    figures.append(Figure(f"{name}:   calibrated: own people not known", 100 * missed, "%"))
+    return figures
+
+
+def _falsely(what: str, nearest: list[NDArray[np.float64]]) -> Figure:
+    tried, taken = sum(map(len, nearest)), sum(int((draw <= THRESHOLD).sum()) for draw in nearest)
+    loose = float(np.concatenate([draw <= 0.60 for draw in nearest]).mean())
+    share = taken / tried
+    what = f"{what}, {taken:,} of {tried:,}"
+    return Figure(what, 100 * share, "%", "at 0.60", 100 * loose, "at most 2.5 %", share <= 0.025)
+
+
+def _calibrated(
+    people: People, apart: NDArray[np.float64], enrolled: NDArray[np.bool_], probes: NDArray[np.bool_]
+) -> tuple[float, ...]:
+    """Calibrate on who is enrolled; return the threshold and the share of their other pictures that it misses."""
+    stored = np.rint(people.vectors[enrolled] * SCALE).astype(np.int8)
+    found = calibrate([row.tobytes() for row in stored], people.whose[enrolled].tolist(), Faces().model, 0.01)
+    own = np.where(
+        people.whose[probes][:, None] == people.whose[enrolled][None], apart[np.ix_(probes, enrolled)], 9
+    )
+    return found.threshold, float((own.min(axis=1) > found.threshold).mean())
+
+
+def _costs(faces: Faces) -> list[Figure]:
+    import dlib
+    import face_recognition_models as models
+
+    image = np.asarray(Image.open(SAMPLES / "faces/caltech/person_00/image_0001.jpg"))
+    parts = faces._parts
+    assert parts is not None
+    chip = parts.chip(image)
+    assert chip is not None
+    theirs = dlib.face_recognition_model_v1(models.face_recognition_model_location())
+    differs = float(np.abs(np.array(theirs.compute_face_descriptor(chip)) - parts.embed(chip)).max())
+    ours_s, theirs_s = (
+        median_s(lambda: parts.embed(chip), 20),
+        median_s(lambda: theirs.compute_face_descriptor(chip), 5),
+    )
+    rng = np.random.default_rng(1)
+    pairs = rng.normal(0, 0.12, (2, 5_000, 128))
+    stored = np.rint(pairs * SCALE).clip(-127, 127) / SCALE
+    moved = np.abs(np.linalg.norm(stored[0] - stored[1], axis=1) - np.linalg.norm(pairs[0] - pairs[1], axis=1))
+    return [
+        Figure("embedding of one aligned face", 1000 * ours_s, "ms", "dlib", 1000 * theirs_s),
+        Figure("  most it differs from dlib's", differs * 1e6, "× 1e-6", goal="under 10", holds=differs < 1e-5),
+        Figure("whole extraction, 510 × 337 picture", 1000 * median_s(lambda: faces.extract(image), 7), "ms"),
+        Figure("int8 moves a distance by, 99 of 100 below", float(np.quantile(moved, 0.99)), ""),
+        Figure("bytes of a vector", faces.model.size, "B", "JPEG", 30_939),
+    ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    import sys
+
+    show(run(float(sys.argv[1]) if len(sys.argv) > 1 else 1.0))
