@@ -1,8 +1,8 @@
 """The nearest of many rows to a probe, all of them compared; float16 rows by way of int8 ones.
 
 A float16 vector is also kept rounded to int8, half as large and compared in half the time. If rounding moves no
-row by more than E, and the probe by e, then a rounded distance differs from the true one by E + e at most. So with c
-the k-th smallest rounded distance, each of the k nearest has a rounded distance of c + 2 (E + e) at most: those
+row by more than E, and the probe by e, then a rounded distance differs from the true one by E + e at most. So with
+c the k-th smallest rounded distance, each of the k nearest has a rounded distance of c + 2 (E + e) at most: those
 few are compared again as float16. The result is that of comparing all of them so, however badly any was rounded.
 """
 
