@@ -15,6 +15,7 @@ from typing import Any
 
 from isthmus.core.header import Header, Kind
 from isthmus.core.ports import Cut, Source
+from isthmus.gallery.ports import Set
 from isthmus.gallery.record import Held
 from isthmus.gallery.store.sqlite import Bounds, SqliteSet, Step
 from isthmus.state.store import Store
@@ -80,7 +81,7 @@ def sqlite_set(
     return SqliteSet(Store(folder / "state.db"), folder / "images", stream, check=check, bounds=bounds, step=step)
 
 
-def content(held: SqliteSet) -> dict[str, dict[bytes, tuple[Any, bytes | None]]]:
+def content(held: Set) -> dict[str, dict[bytes, tuple[Any, bytes | None]]]:
     """Read all that a set holds: documents by gallery and key, each with the bytes of its image."""
     found: dict[str, dict[bytes, tuple[Any, bytes | None]]] = {}
     for stat in held.galleries():

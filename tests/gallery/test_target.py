@@ -33,6 +33,7 @@ from isthmus.core.position import Position
 from isthmus.gallery.inner import InnerSite
 from isthmus.gallery.record import Record, Removed
 from isthmus.gallery.source import OplogSource
+from isthmus.gallery.store.mongo import MongoSet
 from isthmus.gallery.store.sqlite import Bounds, SqliteSet
 from isthmus.gallery.target import SetTarget
 
@@ -239,6 +240,30 @@ def test_a_new_epoch_with_a_new_key_begins_with_a_snapshot(pair: Pair, tmp_path:
     pair.target.apply(carried(source, source.snapshot()))
     pair.assert_equal()
     assert pair.outer.vector(vectors[0], "m") == b"v"
+
+
+def test_a_set_in_mongodb_follows_too(tmp_path: Path) -> None:
+    client = pytest.importorskip("mongomock").MongoClient()
+    pair = Pair(tmp_path)
+    outer = MongoSet(client, tmp_path / "mongo", STREAM, check=True, transactions=False, codec=None)
+    target = SetTarget(outer)
+    for number in range(4):
+        pair.site.add(G, f"p{number}", jpeg(number), {"n": number})
+    pair.site.remove(G, "p1")
+    cut = pair.source.after(Position(1, 0), 1 << 30)
+    assert cut is not None
+    target.apply(carried(pair.source, cut))
+    assert outer.position() == pair.inner.position()
+    assert content(outer) == content(pair.inner)
+    assert client["faces"]["staff"].find_one({"_id": "p2"})["url"] == text_of(jpeg(2))
+    pair.site.replace(G, "p2", jpeg(20))
+    pair.site.remove(G, "p3")
+    target.apply(carried(pair.source, pair.source.snapshot()))
+    assert outer.position() == pair.inner.position()
+    assert content(outer) == content(pair.inner)
+    assert target.seen(STREAM, 1, 7) == str(pair.source.position().digest)
+    outer.tidy()
+    assert len([path for path in outer.files.folder.rglob("*") if len(path.name) == 64]) == 2
 
 
 STEPS = st.lists(

@@ -31,7 +31,6 @@ from isthmus.gallery.oplog.namespaces import Namespaces
 from isthmus.gallery.record import Document
 from isthmus.gallery.store import log
 from isthmus.gallery.store.change import Change
-from isthmus.gallery.store.quarantine import set_aside
 from isthmus.gallery.store.sqlite import SqliteSet
 from isthmus.gallery.target import EVERYTHING
 
@@ -97,7 +96,7 @@ class Feed:
             skipped += not kept
             if isinstance(kept, str):
                 refused += 1
-                set_aside(change, str(entry.ns), kept, entry.raw, now)
+                change.set_aside(str(entry.ns), kept, entry.raw, now)
                 continue
             for one in kept:
                 outcome = engine.apply(one)
@@ -106,7 +105,7 @@ class Feed:
                 skipped += outcome.skipped
                 refused += len(outcome.refused)
                 for refusal in outcome.refused:
-                    set_aside(change, refusal.ns, refusal.reason, refusal.entry, now)
+                    change.set_aside(refusal.ns, refusal.reason, refusal.entry, now)
         change.bound_quarantine(self._set.bounds.quarantined)
         if latest is not None:
             note_resume(change.connection, change.set_id, self._source, latest)

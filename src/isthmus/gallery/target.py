@@ -22,7 +22,8 @@ from isthmus.gallery.oplog.entry import RawEntry, key_bytes
 from isthmus.gallery.oplog.namespaces import Namespaces
 from isthmus.gallery.oplog.read import entries
 from isthmus.gallery.store.change import Change
-from isthmus.gallery.store.quarantine import set_aside
+from isthmus.gallery.store.mongo import MongoSet
+from isthmus.gallery.store.mongochange import MongoChange
 from isthmus.gallery.store.sqlite import SqliteSet
 
 MEMBER = "entries.bson"
@@ -43,7 +44,9 @@ class SetTarget:
     is believed where it tells the digest, and a snapshot is refused.
     """
 
-    def __init__(self, held: SqliteSet, namespaces: Namespaces = EVERYTHING, clock: Clock | None = None) -> None:
+    def __init__(
+        self, held: SqliteSet | MongoSet, namespaces: Namespaces = EVERYTHING, clock: Clock | None = None
+    ) -> None:
         self._set, self._namespaces, self._clock = held, namespaces, clock or _Now()
 
     def position(self, stream: str) -> Position | None:
@@ -87,7 +90,7 @@ class SetTarget:
             self._set.step("applied")
         return Applied(header.until, work.applied, work.refused)
 
-    def _prove(self, change: Change, header: Header) -> None:
+    def _prove(self, change: Change | MongoChange, header: Header) -> None:
         if self._namespaces == EVERYTHING and change.digest != header.until.digest:
             raise Diverged(
                 f"after {header.until} of {header.stream} the set is another one than at the sender"
@@ -103,7 +106,7 @@ class SetTarget:
 class _Application:
     """One bundle on its way into an open transaction."""
 
-    def __init__(self, change: Change, engine: Engine, now: datetime) -> None:
+    def __init__(self, change: Change | MongoChange, engine: Engine, now: datetime) -> None:
         self._change, self._engine, self._now = change, engine, now
         self.applied = self.refused = 0
 
@@ -112,7 +115,7 @@ class _Application:
         self.applied += outcome.applied
         self.refused += len(outcome.refused)
         for refusal in outcome.refused:
-            set_aside(self._change, refusal.ns, refusal.reason, refusal.entry, self._now)
+            self._change.set_aside(refusal.ns, refusal.reason, refusal.entry, self._now)
 
     def snapshot(self, entries: Iterator[RawEntry]) -> None:
         change = self._change

@@ -12,6 +12,7 @@ from gallery.store_contract import DocumentsContract
 from gallery_making import sqlite_set
 from isthmus.core.digest import new_key
 from isthmus.gallery.memory import MemoryDocuments, MemoryWaiting
+from isthmus.gallery.store.mongo import MongoSet
 
 
 class _Both(MemoryDocuments, MemoryWaiting):
@@ -30,6 +31,17 @@ class TestSqlite(DocumentsContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[Any]:
         held = sqlite_set(tmp_path)
+        with held.changing() as change:
+            change.begin_stream(new_key())
+            yield change
+        held.close()
+
+
+class TestMongo(DocumentsContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Any]:
+        mongomock = pytest.importorskip("mongomock")
+        held = MongoSet(mongomock.MongoClient(), tmp_path, "set1", check=False, transactions=False, codec=None)
         with held.changing() as change:
             change.begin_stream(new_key())
             yield change

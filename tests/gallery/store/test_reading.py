@@ -10,14 +10,22 @@ from gallery_making import held_of, jpeg, sqlite_set, text_of
 from isthmus.core.digest import new_key
 from isthmus.gallery.record import Record, Removed
 from isthmus.gallery.store.codec import key_of
+from isthmus.gallery.store.mongo import MongoSet
 from isthmus.gallery.store.sqlite import Bounds, SqliteSet
 
 G = "faces.staff"
 
 
-@pytest.fixture
-def held(tmp_path: Path) -> SqliteSet:
-    made = sqlite_set(tmp_path, bounds=Bounds(removals=3))
+@pytest.fixture(params=["sqlite", "mongo"])
+def held(tmp_path: Path, request: pytest.FixtureRequest) -> SqliteSet | MongoSet:
+    made: SqliteSet | MongoSet
+    if request.param == "mongo":
+        client = pytest.importorskip("mongomock").MongoClient()
+        made = MongoSet(
+            client, tmp_path, "set1", check=False, transactions=False, codec=None, bounds=Bounds(removals=3)
+        )
+    else:
+        made = sqlite_set(tmp_path, bounds=Bounds(removals=3))
     with made.changing() as change:
         change.begin_stream(new_key())
         for number in range(5):
@@ -25,13 +33,13 @@ def held(tmp_path: Path) -> SqliteSet:
     return made
 
 
-def delete(held: SqliteSet, *numbers: int) -> None:
+def delete(held: SqliteSet | MongoSet, *numbers: int) -> None:
     with held.changing() as change:
         for number in numbers:
             assert change.delete(G, number)
 
 
-def test_changes_tell_each_key_once_in_the_order_of_change(held: SqliteSet) -> None:
+def test_changes_tell_each_key_once_in_the_order_of_change(held: SqliteSet | MongoSet) -> None:
     with held.changing() as change:
         change.put(G, {"_id": 1, "url": text_of(jpeg(1)), "x": 1})
         change.put(G, {"_id": 0, "url": text_of(jpeg(9))})
@@ -47,13 +55,13 @@ def test_changes_tell_each_key_once_in_the_order_of_change(held: SqliteSet) -> N
     assert len(list(held.changes(G, 0) or ())) == 5
 
 
-def test_a_put_that_changes_nothing_is_no_change(held: SqliteSet) -> None:
+def test_a_put_that_changes_nothing_is_no_change(held: SqliteSet | MongoSet) -> None:
     with held.changing() as change:
         change.put(G, {"_id": 1, "url": text_of(jpeg(1))})
     assert held.change(G) == 5
 
 
-def test_forgotten_removals_and_changes_never_counted_are_answered_with_none(held: SqliteSet) -> None:
+def test_forgotten_removals_and_changes_never_counted_are_answered_with_none(held: SqliteSet | MongoSet) -> None:
     delete(held, 0, 1, 2, 3)
     assert held.changes(G, 5) is None
     assert [item.key for item in held.changes(G, 6) or ()] == [key_of(1), key_of(2), key_of(3)]
@@ -62,7 +70,7 @@ def test_forgotten_removals_and_changes_never_counted_are_answered_with_none(hel
     assert held.change("no.gallery") == 0
 
 
-def test_a_gallery_that_was_dropped_and_came_again_goes_on_counting(held: SqliteSet) -> None:
+def test_a_gallery_that_was_dropped_and_came_again_goes_on_counting(held: SqliteSet | MongoSet) -> None:
     with held.changing() as change:
         change.drop(G)
     assert held.galleries() == []
@@ -73,14 +81,14 @@ def test_a_gallery_that_was_dropped_and_came_again_goes_on_counting(held: Sqlite
     assert len(list(held.changes(G, 6) or ())) == 1
 
 
-def test_a_record_that_comes_back_is_no_longer_told_as_removed(held: SqliteSet) -> None:
+def test_a_record_that_comes_back_is_no_longer_told_as_removed(held: SqliteSet | MongoSet) -> None:
     delete(held, 1)
     with held.changing() as change:
         change.put(G, {"_id": 1})
     assert [(type(item), item.key) for item in held.changes(G, 5) or ()] == [(Record, key_of(1))]
 
 
-def test_vectors_are_by_image_and_a_new_one_is_a_change_of_its_records(held: SqliteSet) -> None:
+def test_vectors_are_by_image_and_a_new_one_is_a_change_of_its_records(held: SqliteSet | MongoSet) -> None:
     with held.changing() as change:
         change.put("faces.other", {"_id": "same", "url": text_of(jpeg(1))})
     first, second = held_of(jpeg(1)).digest, held_of(jpeg(2)).digest
@@ -100,7 +108,7 @@ def test_vectors_are_by_image_and_a_new_one_is_a_change_of_its_records(held: Sql
     assert [(item.key, item.vector_of) for item in changed] == [(key_of(1), "m"), (key_of(2), None)]
 
 
-def test_vectors_go_with_the_last_record_that_has_their_image(held: SqliteSet, tmp_path: Path) -> None:
+def test_vectors_go_with_the_last_record_that_has_their_image(held: SqliteSet | MongoSet, tmp_path: Path) -> None:
     digest, secret = held_of(jpeg(1)).digest, b"a vector that nobody may find again"
     with held.changing() as change:
         change.put("faces.other", {"_id": "same", "url": text_of(jpeg(1))})
@@ -117,7 +125,7 @@ def test_vectors_go_with_the_last_record_that_has_their_image(held: SqliteSet, t
     assert all(secret not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
-def test_an_image_that_comes_again_has_to_be_looked_at_again(held: SqliteSet) -> None:
+def test_an_image_that_comes_again_has_to_be_looked_at_again(held: SqliteSet | MongoSet) -> None:
     digest = held_of(jpeg(1)).digest
     held.put_vectors("m", [(digest, b"v")])
     delete(held, 1)
@@ -129,7 +137,11 @@ def test_an_image_that_comes_again_has_to_be_looked_at_again(held: SqliteSet) ->
     assert path.read_bytes() == jpeg(1)
 
 
-def test_a_full_disk_leaves_everything_as_it_was(held: SqliteSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_everything_as_it_was(
+    held: SqliteSet | MongoSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if isinstance(held, MongoSet):
+        pytest.skip("mongomock has no transactions to roll back")
     before = held.galleries()
 
     def full(content: bytes) -> Path:

@@ -18,6 +18,7 @@ from isthmus.core.position import Position
 from isthmus.gallery.record import IMAGE_FIELD, Document, Held
 from isthmus.gallery.store import codec
 from isthmus.gallery.store.intake import Intake, Ready
+from isthmus.gallery.store.notes import Notes
 
 _PAGE = 500
 
@@ -45,18 +46,18 @@ class _Gallery:
         self.vectors += sign * (vector_of is not None)
 
 
-class Change:
+class Change(Notes):
     """The documents and waiting operations (`gallery.ports.Documents`, `Waiting`) of an open transaction."""
 
     def __init__(
         self, connection: sqlite3.Connection, row: sqlite3.Row, intake: Intake, most_removals: int
     ) -> None:
-        self.connection = connection
+        super().__init__(connection, row["id"])
         self.intake = intake
-        self.set_id: int = row["id"]
         self.key: bytes | None = row["key"]
         self.digest = Digest(row["digest"])
-        self.position = None if row["epoch"] is None else Position(row["epoch"], row["seq"], self.digest)
+        if row["epoch"] is not None:
+            self.position = Position(row["epoch"], row["seq"], self.digest)
         self.loosened: set[bytes] = set()
         self.removes_images = False
         self._most_removals = most_removals
@@ -163,30 +164,6 @@ class Change:
         names = {row["ns"] for row in self._all("SELECT ns FROM gallery WHERE stream_set = ?", self.set_id)}
         return sorted(ns for ns in names | self._touched if (found := self._gallery(ns)) and found.live)
 
-    # Waiting
-
-    def add(self, transaction: str, entry: bytes) -> None:
-        """Keep one more entry (its BSON) of an undecided transaction."""
-        self.connection.execute(
-            "INSERT INTO waiting (stream_set, transaction_id, entry) VALUES (?, ?, ?)",
-            (self.set_id, transaction, entry),
-        )
-
-    def entries(self, transaction: str) -> list[bytes]:
-        """Return what was kept, in the order in which it was added."""
-        sql = "SELECT entry FROM waiting WHERE stream_set = ? AND transaction_id = ? ORDER BY number"
-        return [row["entry"] for row in self._all(sql, self.set_id, transaction)]
-
-    def forget(self, transaction: str) -> None:
-        """Drop what was kept."""
-        self.connection.execute(
-            "DELETE FROM waiting WHERE stream_set = ? AND transaction_id = ?", (self.set_id, transaction)
-        )
-
-    def forget_all(self) -> None:
-        """Drop what was kept of every transaction."""
-        self.connection.execute("DELETE FROM waiting WHERE stream_set = ?", (self.set_id,))
-
     # What a snapshot and the stream need besides
 
     def begin_stream(self, key: bytes) -> None:
@@ -233,28 +210,6 @@ class Change:
         """Return the UUID of a collection, which is made with it."""
         sql = "SELECT ui FROM gallery WHERE id = ?"
         return bytes(self.connection.execute(sql, (self._made(ns).id,)).fetchone()["ui"])
-
-    def note_position(self, most: int) -> None:
-        """Remember the digest at the present position, and so many of those before."""
-        assert self.position is not None
-        execute, at = self.connection.execute, self.position
-        execute("REPLACE INTO stream_seen VALUES (?, ?, ?, ?)", (self.set_id, at.epoch, at.seq, str(at.digest)))
-        oldest = execute(
-            "SELECT epoch, seq FROM stream_seen WHERE stream_set = ? ORDER BY epoch DESC, seq DESC"
-            " LIMIT 1 OFFSET ?",
-            (self.set_id, most),
-        ).fetchone()
-        if oldest is not None:
-            execute("DELETE FROM stream_seen WHERE stream_set = ? AND (epoch, seq) <= (?, ?)",
-                    (self.set_id, oldest["epoch"], oldest["seq"]))  # fmt: skip
-
-    def bound_quarantine(self, most: int) -> None:
-        """Forget the oldest of more than so many operations that were set aside."""
-        self.connection.execute(
-            "DELETE FROM quarantine WHERE stream_set = ?1 AND number <= (SELECT number FROM quarantine"
-            " WHERE stream_set = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
-            (self.set_id, most),
-        )
 
     def flush(self) -> None:
         """Write what was kept here: the last thing before the commit."""
@@ -382,9 +337,6 @@ class Change:
         while rows := self._all(sql, gallery, last, _PAGE):
             yield from rows
             last = rows[-1]["key"]
-
-    def _all(self, sql: str, *values: object) -> list[sqlite3.Row]:
-        return self.connection.execute(sql, values).fetchall()
 
 
 def document(row: sqlite3.Row) -> Document:

@@ -28,7 +28,7 @@ Step = Callable[[str], None]
 _PAGE = 1000
 
 
-def _unseen(step: str) -> None:
+def unseen(step: str) -> None:
     """Take no notice."""
 
 
@@ -56,7 +56,7 @@ class SqliteSet:
         *,
         check: bool,
         bounds: Bounds | None = None,
-        step: Step = _unseen,
+        step: Step = unseen,
     ) -> None:
         self.store, self.stream, self.bounds, self.step = store, stream, bounds or Bounds(), step
         self.files = ImageFiles(images)
