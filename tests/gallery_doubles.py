@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import bson
+import numpy as np
 from blake3 import blake3
+from PIL import Image
 
 from isthmus.core.errors import Refused
 from isthmus.gallery.device.store import DeviceStore
@@ -220,6 +223,15 @@ class World:
 
 def photo(seed: str, size: int) -> bytes:
     return blake3(seed.encode()).digest(size)
+
+
+def scene(seed: int, quality: int = 90, size: int = 160) -> bytes:
+    """A picture of coarse shapes: other seeds look different, other qualities the same."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 255, (6, 6, 3), dtype=np.uint8)).resize((size, size), Image.BICUBIC)
+    out = io.BytesIO()
+    coarse.save(out, "JPEG", quality=quality)
+    return out.getvalue()
 
 
 def held(device: DeviceStore, gallery: str = PEOPLE) -> dict[bytes, bytes]:

@@ -35,6 +35,7 @@ from isthmus.imaging.port import Model
 from isthmus.state.store import Store
 
 _PROOF = b"isthmus device store"
+_STRETCH = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +226,7 @@ class DeviceStore:
             if row is not None and _same_kind(row, start):
                 digest, count = Digest(row["digest"]), row["count"]
                 if self._key(row) != start.key:
-                    digest = self._rekeyed(connection, row, start)
+                    digest = self._rekeyed(connection, start)
             elif row is not None:  # contents stay until the end: what is still used is not fetched again
                 connection.execute("DELETE FROM device_used WHERE gallery = ?", (start.gallery,))
                 connection.execute("DELETE FROM device_record WHERE gallery = ?", (start.gallery,))
@@ -250,19 +251,20 @@ class DeviceStore:
                 ),
             )
 
-    def _rekeyed(self, connection: sqlite3.Connection, row: sqlite3.Row, start: Start) -> Digest:
+    def _rekeyed(self, connection: sqlite3.Connection, start: Start) -> Digest:
         """Hash all records of a gallery anew, under the key of its new epoch."""
-        digest, fresh, used = Digest(), [], []
+        digest, aside = Digest(), f"\n{start.gallery}"  # no gallery has such a name
         for _, item in self.items(start.gallery):
-            moved, lanes = key_hash(start.key, item.key), item_hash(start.key, start.mode, item)
+            place, lanes = key_hash(start.key, item.key), item_hash(start.key, start.mode, item)
             digest = digest.plus(lanes)
-            fresh.append((start.gallery, moved, lanes, self._body(start.gallery, moved, item)))
-            used += [(start.gallery, moved, self.contents.name(part.digest)) for part in item.contents]
-        connection.execute("DELETE FROM device_record WHERE gallery = ?", (start.gallery,))
-        connection.execute("DELETE FROM device_used WHERE gallery = ?", (start.gallery,))
+            body = self._body(start.gallery, place, item)
+            connection.execute("INSERT INTO device_record VALUES (?, ?, ?, ?)", (aside, place, lanes, body))
+            used = [(aside, place, self.contents.name(part.digest)) for part in item.contents]
+            connection.executemany("INSERT OR IGNORE INTO device_used VALUES (?, ?, ?)", used)
+        for table in ("device_record", "device_used"):
+            connection.execute(f"DELETE FROM {table} WHERE gallery = ?", (start.gallery,))
+            connection.execute(f"UPDATE {table} SET gallery = ? WHERE gallery = ?", (start.gallery, aside))
         forget_gallery(connection, start.gallery)
-        connection.executemany("INSERT INTO device_record VALUES (?, ?, ?, ?)", fresh)
-        connection.executemany("INSERT OR IGNORE INTO device_used VALUES (?, ?, ?)", used)
         return digest
 
     def standing(self, gallery: str) -> tuple[Digest, int]:
@@ -272,12 +274,13 @@ class DeviceStore:
 
     def hashes(self, gallery: str) -> tuple[U64, U64]:
         """Return the records' key hashes, ascending, and their first lanes."""
-        rows = self._store.rows(
-            "SELECT hash, substr(lanes, 1, 8) AS lane FROM device_record WHERE gallery = ? ORDER BY hash",
-            (gallery,),
-        )
-        hashes = np.frombuffer(b"".join(row["hash"] for row in rows), ">u8").astype(np.uint64)
-        return hashes, np.frombuffer(b"".join(row["lane"] for row in rows), "<u8").astype(np.uint64)
+        sql = "SELECT hash, substr(lanes, 1, 8) AS lane FROM device_record WHERE gallery = ? AND hash > ?"
+        hashes, lanes, after = bytearray(), bytearray(), b""
+        while rows := self._store.rows(f"{sql} ORDER BY hash LIMIT {_STRETCH}", (gallery, after)):
+            hashes += b"".join(row["hash"] for row in rows)
+            lanes += b"".join(row["lane"] for row in rows)
+            after = rows[-1]["hash"]
+        return np.frombuffer(hashes, ">u8").astype(np.uint64), np.frombuffer(lanes, "<u8").astype(np.uint64)
 
     def missing(self, contents: Iterable[Ref]) -> list[Ref]:
         """List which contents are not there, each once."""
