@@ -17,7 +17,8 @@ from isthmus.core.header import Header, Kind
 from isthmus.core.ports import Cut, Source
 from isthmus.gallery.ports import Set
 from isthmus.gallery.record import Held
-from isthmus.gallery.store.sqlite import Bounds, SqliteSet, Step
+from isthmus.gallery.store.bounds import Bounds
+from isthmus.gallery.store.sqlite import SqliteSet, Step
 from isthmus.state.store import Store
 
 STREAM = "set1"

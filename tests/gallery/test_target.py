@@ -33,8 +33,9 @@ from isthmus.core.position import Position
 from isthmus.gallery.inner import InnerSite
 from isthmus.gallery.record import Record, Removed
 from isthmus.gallery.source import OplogSource
+from isthmus.gallery.store.bounds import Bounds
 from isthmus.gallery.store.mongo import MongoSet
-from isthmus.gallery.store.sqlite import Bounds, SqliteSet
+from isthmus.gallery.store.sqlite import SqliteSet
 from isthmus.gallery.target import SetTarget
 
 G = "faces.staff"

@@ -9,9 +9,10 @@ import pytest
 from gallery_making import held_of, jpeg, sqlite_set, text_of
 from isthmus.core.digest import new_key
 from isthmus.gallery.record import Record, Removed
+from isthmus.gallery.store.bounds import Bounds
 from isthmus.gallery.store.codec import key_of
 from isthmus.gallery.store.mongo import MongoSet
-from isthmus.gallery.store.sqlite import Bounds, SqliteSet
+from isthmus.gallery.store.sqlite import SqliteSet
 
 G = "faces.staff"
 

@@ -22,10 +22,11 @@ from isthmus.core.errors import InputError, SourceError
 from isthmus.core.position import Position
 from isthmus.gallery.oplog.entry import CODEC
 from isthmus.gallery.record import Document, GalleryStat, Held, Record, Removed
+from isthmus.gallery.store.bounds import Bounds
 from isthmus.gallery.store.files import ImageFiles
 from isthmus.gallery.store.intake import Intake
 from isthmus.gallery.store.mongochange import MongoChange, document_of, record_id
-from isthmus.gallery.store.sqlite import Bounds, Step, image_check, unseen
+from isthmus.gallery.store.sqlite import Step, image_check, unseen
 
 
 class MongoSet:

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from isthmus.core.digest import Digest
 from isthmus.core.position import Position
 from isthmus.gallery.record import IMAGE_FIELD, Document, Held
 from isthmus.gallery.store import codec, inline
-from isthmus.gallery.store.intake import Ready
+from isthmus.gallery.store.bounds import Bounds
+from isthmus.gallery.store.files import ImageFiles
+from isthmus.gallery.store.intake import Intake, Ready
 from isthmus.gallery.store.quarantine import without_images
 
-if TYPE_CHECKING:
-    from isthmus.gallery.store.mongo import MongoSet
-
 _EMPTY = {"records": 0, "image_bytes": 0, "refused": 0, "vectors": 0}
+
+
+class Place(Protocol):
+    """Where a change happens: the set over MongoDB."""
+
+    @property
+    def stream(self) -> str: ...  # noqa: D102
+    @property
+    def own(self) -> Any: ...  # noqa: D102
+    @property
+    def intake(self) -> Intake: ...  # noqa: D102
+    @property
+    def files(self) -> ImageFiles: ...  # noqa: D102
+    @property
+    def bounds(self) -> Bounds: ...  # noqa: D102
+    def collection(self, ns: str) -> Any: ...  # noqa: D102
 
 
 class MongoChange:
     """The documents and waiting operations (`gallery.ports.Documents`, `Waiting`) of an open transaction."""
 
-    def __init__(self, held: MongoSet, session: Any) -> None:
+    def __init__(self, held: Place, session: Any) -> None:
         self._set, self._own, self._session = held, held.own, session
         row = self._one("sets", {"_id": held.stream}) or {"key": None, "epoch": 0, "seq": 0, "digest": bytes(32)}
         self.key: bytes | None = row["key"]

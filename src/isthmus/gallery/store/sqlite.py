@@ -10,17 +10,19 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from isthmus.core.digest import Digest
 from isthmus.core.position import Position
 from isthmus.gallery.record import Document, GalleryStat, Held, Record, Removed
 from isthmus.gallery.store import schema
+from isthmus.gallery.store.bounds import Bounds
 from isthmus.gallery.store.change import Change, document
 from isthmus.gallery.store.files import ImageFiles
 from isthmus.gallery.store.intake import Check, Intake
 from isthmus.state.store import Store
+
+__all__ = ["Bounds", "SqliteSet", "Step", "image_check", "unseen"]
 
 Step = Callable[[str], None]
 """Told the name of each step of a transaction as it is reached; tests kill the process there."""
@@ -30,15 +32,6 @@ _PAGE = 1000
 
 def unseen(step: str) -> None:
     """Take no notice."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How much of the past a store remembers, in rows."""
-
-    removals: int = 100_000
-    positions: int = 10_000
-    quarantined: int = 10_000
 
 
 class SqliteSet:
