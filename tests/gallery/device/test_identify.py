@@ -1,4 +1,4 @@
-"""A device tells what a photo shows, or that it does not know: embedded store, matrix and extractor as they are."""
+"""A device tells what a photo shows, or that it does not know; the store, matrix and extractor are real."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ said = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.booleans(), st.lists(said, max_size=8))
 def test_whatever_a_device_says_the_server_answers_or_refuses(world: World, greets: bool, messages_: list) -> None:
     served, answers = spoken(world, *([HELLO] if greets else []), *messages_)

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from isthmus.core.digest import Digest
-from isthmus.core.errors import Corrupt, InputError, Refused, UnknownName
+from isthmus.core.errors import Busy, Corrupt, InputError, Refused, UnknownName
 from isthmus.core.ports import Clock
 from isthmus.gallery.device.acts import Acts
 from isthmus.gallery.device.content import Contents, PartFile
@@ -345,7 +345,7 @@ class DeviceStore:
             self.sweep()
         with self._store.transaction() as connection:
             connection.execute("DELETE FROM device_unswept")
-        with contextlib.suppress(sqlite3.OperationalError):  # a reader is in the way: the next session does it
+        with contextlib.suppress(Busy):  # a reader is in the way: the next session does it
             self._store.rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def sweep(self) -> int:
