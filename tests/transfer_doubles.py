@@ -89,6 +89,9 @@ class ListSource:
     def position(self) -> Position:
         return self.positions[-1]
 
+    def counts(self) -> dict[str, int]:
+        return {"records": len(self.records)}
+
     def pending(self, position: Position) -> int:
         self._known(position)
         return sum(len(json.dumps(change)) + 1 for change in self.changes[position.seq :])

@@ -59,6 +59,18 @@ def test_a_gallery_crosses_a_gate_that_loses_a_file(tmp_path: Path, form: str, k
     assert receiver.status().alarms == ()
 
 
+def test_a_heartbeat_tells_how_many_galleries_and_records_set_1_holds(tmp_path: Path) -> None:
+    one = sqlite_set(tmp_path / "inner")
+    site, source = InnerSite(one, SteppingClock(), "anna"), OplogSource(one)
+    assert source.counts() == {"galleries": 0, "records": 0}
+    for number in range(3):
+        site.add(G, f"p{number}", jpeg(number))
+        site.add("things.tools", f"t{number}", jpeg(number))
+    site.remove(G, "p0")
+    assert source.counts() == {"galleries": 2, "records": 5}
+    assert source.counts() == source.snapshot().counts
+
+
 def test_changes_of_several_rounds_are_cut_together_when_their_time_has_come(tmp_path: Path) -> None:
     one = sqlite_set(tmp_path / "inner")
     site, clock = InnerSite(one, SteppingClock(), "anna"), HandClock()

@@ -51,6 +51,10 @@ class Source(Protocol):
         """Return the latest position."""
         ...
 
+    def counts(self) -> Mapping[str, int]:
+        """Return what a heartbeat tells of the content at the latest position, such as {"records": n}. Cheap."""
+        ...
+
     def after(self, position: Position, most_bytes: int) -> Cut | None:
         """Return the next stretch, of about `most_bytes` at most but at least one change; None at the end.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 import bson
@@ -53,6 +53,15 @@ class OplogSource:
         position = self._set.position()
         assert position is not None
         return position
+
+    def counts(self) -> Mapping[str, int]:
+        """Return how many galleries and records the set holds, in the words of a snapshot."""
+        galleries = self._set.store.rows(
+            "SELECT records FROM gallery JOIN stream_set ON stream_set.id = gallery.stream_set"
+            " WHERE stream_set.stream = ? AND gallery.live",
+            (self._set.stream,),
+        )
+        return {"galleries": len(galleries), "records": sum(row["records"] for row in galleries)}
 
     def after(self, position: Position, most_bytes: int) -> Cut | None:
         """Return the next stretch; None at the end.

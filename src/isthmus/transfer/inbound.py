@@ -154,6 +154,7 @@ class Inbound:
             tuple(self._journal.set_aside()),
             tuple(self._alarms.raised()),
             heard.counts,
+            heard.content,
         )
 
     def request(self, *, snapshot: bool = False) -> str:
@@ -282,9 +283,13 @@ class Inbound:
             return None
         further = heard.latest is None or until.order > heard.latest.order
         later = heard.latest == until and (heard.made is None or header.made > heard.made)
-        if not further and not later:
-            return None  # a repetition: it does not prove that the sender lives
-        return replace(heard, latest=until, made=header.made, at=now, silent=Waited(now))
+        told = header.counts if header.kind is not Kind.INCREMENT else {}
+        if further or later:
+            content = told or ({} if further else heard.content)
+            return replace(heard, latest=until, made=header.made, at=now, silent=Waited(now), content=content)
+        if told and heard.latest == until and not heard.content:
+            return replace(heard, content=told)
+        return None  # a repetition: it does not prove that the sender lives
 
     def _make_room(self, unit: Unit, size: int, events: list[Event]) -> bool:
         staged = {row.unit: row for row in self._work.rows.values() if row.state == "staged"}

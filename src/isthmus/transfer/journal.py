@@ -52,6 +52,7 @@ _STEPS = (
         healed INTEGER NOT NULL,
         PRIMARY KEY (stream, unit, digest)
     )""",
+    "ALTER TABLE heard ADD COLUMN content TEXT NOT NULL DEFAULT '{}'",
 )
 
 
@@ -80,7 +81,8 @@ class Heard:
     """What is known of the sender: its latest position, when it made and we took what told so, and our waiting.
 
     `silent` and `gap` count how long nothing new was heard, and how long changes are missing from `gap_begin` on.
-    `stuck`: what comes next cannot be applied, and only a snapshot helps.
+    `stuck`: what comes next cannot be applied, and only a snapshot helps. `content`: what the sender counted in
+    its content at `latest`, empty where nothing told.
     """
 
     latest: Position | None = None
@@ -91,6 +93,7 @@ class Heard:
     gap_begin: str = ""
     stuck: bool = False
     counts: Mapping[str, int] = field(default_factory=dict)
+    content: Mapping[str, int] = field(default_factory=dict)
 
     def counted(self, **more: int) -> Heard:
         """Return it with some counts raised."""
@@ -168,8 +171,8 @@ class Journal:
                 )
             if heard is not None:
                 connection.execute(
-                    "REPLACE INTO heard (stream, latest, made, at, silent, gap, gap_begin, stuck, counts)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "REPLACE INTO heard (stream, latest, made, at, silent, gap, gap_begin, stuck, counts, content)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (self._stream, *_heard_values(heard)),
                 )
             if aside is not None:
@@ -257,6 +260,7 @@ def _heard(row: sqlite3.Row) -> Heard:
         row["gap_begin"] or "",
         bool(row["stuck"]),
         json.loads(row["counts"]),
+        json.loads(row["content"]),
     )
 
 
@@ -270,6 +274,7 @@ def _heard_values(heard: Heard) -> tuple[object, ...]:
         heard.gap_begin,
         heard.stuck,
         json.dumps(dict(heard.counts)),
+        json.dumps(dict(heard.content)),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from isthmus.core.header import Kind
@@ -67,12 +67,16 @@ _STEPS = (
         heartbeat TEXT,
         snapshot TEXT
     )""",
+    "ALTER TABLE outgoing ADD COLUMN counts TEXT NOT NULL DEFAULT '{}'",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Bundled:
-    """One bundle of the ledger. `files` gives name to BLAKE3, once sealed; `sent` orders the last sendings."""
+    """One bundle of the ledger. `files` gives name to BLAKE3, once sealed; `sent` orders the last sendings.
+
+    `counts` is what a heartbeat tells of the content; what the others tell comes with their cut.
+    """
 
     number: int
     state: str
@@ -85,6 +89,7 @@ class Bundled:
     beat: int | None
     files: Mapping[str, str]
     sent: int
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     def after(self, event: str) -> Bundled:
         """Return the row after an event. Raises IllegalTransition."""
@@ -237,6 +242,7 @@ def _columns(row: Bundled) -> dict[str, object]:
         "beat": row.beat,
         "files": json.dumps(row.files),
         "sent": row.sent,
+        "counts": json.dumps(dict(row.counts)),
     }
 
 
@@ -253,6 +259,7 @@ def _bundled(row: sqlite3.Row) -> Bundled:
         row["beat"],
         json.loads(row["files"]),
         row["sent"],
+        json.loads(row["counts"]),
     )
 
 

@@ -167,9 +167,16 @@ class Outbound:
         if due(head.carousel, now, self._settings.carousel_s):
             self._carousel(now, events)
         if due(head.heartbeat, now, self._settings.heartbeat_s):
-            at = self._ledger.head().head or Position(self._source.position().epoch, 0)
-            self._send(self._row(Kind.HEARTBEAT, at, at, now), Cut(Kind.HEARTBEAT, at, at, {}), events)
+            self._beat(now, events)
         self._retire(events)
+
+    def _beat(self, now: datetime, events: list[str]) -> None:
+        """Send a heartbeat of the last position sent, with its counts where the source still stands there."""
+        at = self._ledger.head().head or Position(self._source.position().epoch, 0)
+        counts = self._source.counts()
+        told = counts if self._source.position() == at else {}  # positions never come back, so none was between
+        row = replace(self._row(Kind.HEARTBEAT, at, at, now), counts=told)
+        self._send(row, cut_again(self._source, row), events)
 
     def _resume(self, events: list[str]) -> None:
         """Finish what a crash or a full disk left, oldest first."""

@@ -29,7 +29,7 @@ class MovedOn(InputError):
 def cut_again(source: Source, row: Bundled) -> Cut:
     """Cut from the source what a row says. Raises MovedOn where that cannot be had any more."""
     if row.kind is Kind.HEARTBEAT:
-        return Cut(row.kind, row.until, row.until, {})
+        return Cut(row.kind, row.until, row.until, {}, row.counts)
     if row.kind is Kind.SNAPSHOT:
         cut: Cut | None = source.snapshot()
     else:

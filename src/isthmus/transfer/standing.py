@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -58,7 +58,8 @@ class InboundStatus:
     """Where one stream stands at its receiver.
 
     `standing` is what was applied, `latest` the furthest position that any verified bundle told of, `heard` when
-    the last new one was taken (this site's clock). `snapshot_needed`: no increment leads on.
+    the last new one was taken (this site's clock). `snapshot_needed`: no increment leads on. `content` is what the
+    sender counted in its content at `latest`, such as {"records": n}; empty where nothing told.
     """
 
     stream: str
@@ -72,6 +73,7 @@ class InboundStatus:
     quarantined: tuple[SetAside, ...]
     alarms: tuple[Alarm, ...]
     counts: Mapping[str, int]
+    content: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def lag(self) -> int:
@@ -97,6 +99,7 @@ class InboundStatus:
             "quarantined": [one.to_json() for one in self.quarantined],
             "alarms": [alarm.to_json() for alarm in self.alarms],
             "counts": dict(self.counts),
+            "content": dict(self.content),
         }
 
 

@@ -164,6 +164,7 @@ def _receiving(now: InboundStatus) -> None:
         ("stream", now.stream),
         ("stands at", str(now.standing or "nothing yet")),
         ("sender known to be at", str(now.latest or "unknown")),
+        *((f"{what} there", str(count)) for what, count in now.content.items()),
         ("changes behind", str(now.lag)),
         ("last heard", now.heard.isoformat(timespec="seconds") if now.heard else "never"),
         *((what, str(count)) for what, count in now.counts.items()),
