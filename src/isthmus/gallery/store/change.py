@@ -116,6 +116,8 @@ class Change(Notes):
                 (*values, old["id"]),
             )
         gallery.count(1, size, refused, vector_of)
+        if digest is not None:
+            self.loosened.discard(digest)
 
     def delete(self, ns: str, key: Any) -> bool:
         """Remove the document; False where there was none."""
@@ -197,7 +199,8 @@ class Change(Notes):
         if row is not None and row["refused"] == ready.refused:
             return ready.refused
         self.connection.execute("DELETE FROM unlink WHERE digest = ?", (ready.digest,))
-        self.connection.execute("DELETE FROM image WHERE digest = ?", (ready.digest,))
+        if row is not None:
+            self.connection.execute("DELETE FROM image WHERE digest = ?", (ready.digest,))
         self.connection.execute(
             "INSERT INTO image (digest, size, refused) VALUES (?, ?, ?)", (ready.digest, ready.size, ready.refused)
         )

@@ -32,33 +32,40 @@ class ImageFiles:
         self._incoming = folder / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
         self._count = itertools.count()
-        self._placed: list[Path] = []
-        self._made: set[str] = set()
+        self._placed: list[bytes] = []
+        self._made: set[bytes] = set()
 
     def path(self, digest: bytes) -> Path:
         """Return where the image of a digest lies, or would lie."""
-        name = digest.hex()
-        return Path(f"{self._root}/{name[:2]}/{name}")
+        return Path(self._path(digest))
 
-    def stage(self, content: bytes) -> Path:
+    def seems_held(self, digest: bytes) -> bool:
+        """Tell whether a file of that name is there."""
+        return os.path.exists(self._path(digest))  # noqa: PTH110 - paths as texts: this is done for every image
+
+    def stage(self, content: bytes) -> str:
         """Write content under a name of its own, not durable yet."""
-        staged = Path(f"{self._root}/incoming/{os.getpid()}-{id(self):x}-{next(self._count)}")
+        staged = f"{self._root}/incoming/{os.getpid()}-{id(self):x}-{next(self._count)}"
         try:
-            with staged.open("wb", buffering=0) as file:
+            with open(staged, "wb", buffering=0) as file:  # noqa: PTH123
                 file.write(content)
         except OSError:
-            staged.unlink(missing_ok=True)
+            self.unstage(staged)
             raise
         return staged
 
-    def place(self, staged: Path, digest: bytes) -> None:
+    def unstage(self, staged: str) -> None:
+        """Remove what was staged and is not needed."""
+        Path(staged).unlink(missing_ok=True)
+
+    def place(self, staged: str, digest: bytes) -> None:
         """Give a staged file its name; `sync` makes it durable."""
-        path = self.path(digest)
-        if path.parent.name not in self._made:
-            path.parent.mkdir(exist_ok=True)
-            self._made.add(path.parent.name)
-        staged.replace(path)
-        self._placed.append(path)
+        shard = digest[:1]
+        if shard not in self._made:
+            self.path(digest).parent.mkdir(exist_ok=True)
+            self._made.add(shard)
+        os.replace(staged, self._path(digest))  # noqa: PTH105
+        self._placed.append(digest)
 
     def sync(self) -> None:
         """Make all that was placed since the last sync durable, with as few syncs as possible."""
@@ -67,10 +74,11 @@ class ImageFiles:
         if len(self._placed) > _FEW and sync_file_system(self.folder):
             self._placed.clear()
             return
-        for path in self._placed:
+        paths = [self.path(digest) for digest in self._placed]
+        for path in paths:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-        for folder in {path.parent for path in self._placed}:
+        for folder in {path.parent for path in paths}:
             sync_folder(folder)
         sync_folder(self.folder)
         self._placed.clear()
@@ -115,6 +123,10 @@ class ImageFiles:
                     path.unlink(missing_ok=True)
                     swept += 1
         return swept
+
+    def _path(self, digest: bytes) -> str:
+        name = digest.hex()
+        return f"{self._root}/{name[:2]}/{name}"
 
     def pin(self) -> Pin:
         """Keep all images in place until the pin is released or its process is gone."""

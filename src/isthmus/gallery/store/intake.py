@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 from isthmus.gallery.store import inline
@@ -35,7 +34,7 @@ class Ready:
     size: int
     content: bytes
     refused: str | None
-    staged: Path | None
+    staged: str | None
 
 
 class Raw(Protocol):
@@ -57,7 +56,7 @@ class Intake:
         self._files, self._check = files, check
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="intake")
         self._ready: dict[str, Ready | None] = {}
-        self._staged: set[Path] = set()
+        self._staged: set[str] = set()
 
     def ahead(self, entries: Iterable[R]) -> Iterator[R]:
         """Hand the entries on in batches, each when all its images are ready.
@@ -86,7 +85,7 @@ class Intake:
         refused = self._check(content) if self._check else None
         digest = blake3(content).digest()
         staged = None
-        if refused is None and not self._files.path(digest).exists():
+        if refused is None and not self._files.seems_held(digest):
             staged = self._files.stage(content)
             self._staged.add(staged)
         return Ready(digest, len(content), content, refused, staged)
@@ -103,7 +102,7 @@ class Intake:
         """Forget what was made ready and not placed."""
         self._ready.clear()
         for staged in self._staged:
-            staged.unlink(missing_ok=True)
+            self._files.unstage(staged)
         self._staged.clear()
 
     def close(self) -> None:
