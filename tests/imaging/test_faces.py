@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -207,3 +208,16 @@ def test_another_package_may_bring_an_extractor_but_not_replace_ours(monkeypatch
     assert extractors.load("faces").model == Faces().model
     with pytest.raises(InputError, match=r"'plates' cannot be loaded"):
         extractors.load("plates")
+
+
+@needs_samples
+def test_without_onnxruntime_dlib_itself_makes_the_same_vectors(
+    cache: Path, faces: Faces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = np.asarray(Image.open(next((SAMPLES / "faces/caltech/person_00").glob("*.jpg"))).convert("RGB"))
+    expected = faces.embed(photo)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    Weights(cache).prepare(onnx=False)
+    alone = Faces(cache).embed(photo)
+    assert expected is not None and alone is not None
+    np.testing.assert_allclose(alone, expected, atol=1e-5)

@@ -58,14 +58,22 @@ class Weights:
         """Return the ONNX model that turns aligned faces into vectors. Raises MissingExtra, Corrupt, OSError."""
         return self._kept(EMBEDDER, NETWORK)
 
+    def network(self) -> Path:
+        """Return the file of the network as dlib reads it. Raises MissingExtra, Corrupt, OSError."""
+        self._kept(NETWORK, NETWORK)
+        return self.folder / NETWORK.name
+
     def landmarks(self) -> Path:
         """Return the file of the predictor of five landmarks. Raises MissingExtra, Corrupt, OSError."""
         self._kept(LANDMARKS, LANDMARKS)
         return self.folder / LANDMARKS.name
 
-    def prepare(self) -> None:
-        """Put everything into the cache: a device that gets the folder needs no package of weights."""
-        self.embedder(), self.landmarks()
+    def prepare(self, *, onnx: bool = True) -> None:
+        """Put everything into the cache: a device that gets the folder needs no package of weights.
+
+        `onnx` false is for devices without onnxruntime: the network as dlib reads it takes the model's place.
+        """
+        self.landmarks(), self.embedder() if onnx else self.network()
 
     def _kept(self, wanted: Weight, origin: Weight) -> bytes:
         file = self.folder / wanted.name
