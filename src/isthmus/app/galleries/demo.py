@@ -65,7 +65,6 @@ class Story:
 
     def __init__(self, folder: Path, extractor: str) -> None:
         self.folder, self.extractor = folder, extractor
-        self._lost: set[str] = set()
 
     def make(self) -> None:
         """Make the sites anew."""
@@ -96,22 +95,18 @@ class Story:
         return done.stdout
 
     def carry(self, lose: int = 0) -> int:
-        """Be the gatekeeper: copy what is new to the other side, but lose some increments."""
+        """Be the gatekeeper: move what is there to the other side, but lose some increments. Returns how many came."""
         came = 0
         for file in sorted((self.folder / "gate-inner").iterdir()):
-            if file.name.startswith(".") or file.name in self._lost:
+            if file.name.startswith("."):
                 continue
             if lose and file.name.count(".") == 1:
-                self._lost.add(file.name)
                 lose -= 1
-                continue
-            shutil.copyfile(file, self.folder / "gate-outer" / file.name)
-            came += 1
+            else:
+                shutil.copyfile(file, self.folder / "gate-outer" / file.name)
+                came += 1
+            file.unlink()
         return came
-
-    def find_again(self) -> None:
-        """Let the gatekeeper copy what it lost."""
-        self._lost.clear()
 
     @contextlib.contextmanager
     def server(self) -> Iterator[str]:
@@ -193,7 +188,6 @@ def tell_galleries(folder: Path) -> Iterator[Chapter | Happened]:
         yield Happened("gate", _gap(story, url))
         line = story.tell("outer", "gate", "request").strip()
         yield Happened("request", f"an operator carries back: {line}")
-        story.find_again()
         story.tell("inner", "gate", "resend", line)
         story.carry()
         yield Happened("outer", f"stands at {story.level(url)}")

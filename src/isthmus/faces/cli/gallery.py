@@ -83,11 +83,9 @@ def import_(ctx: click.Context, name: str, folder: Path) -> None:
     A record's id is the image's path in the folder, without its ending. What is there already and equal is left
     alone, so the same command goes on after an interruption.
     """
-    from isthmus.gallery.importing import import_folder
-
     with Screen() as screen:
         site = inner(ctx)
-        done = import_folder(site.site, site.name(name), folder, report=screen)
+        done = site.site.import_folder(site.name(name), folder, screen)
     say(
         f"{name}: {done.added} added, {done.replaced} replaced, {done.unchanged} unchanged,"
         f" {len(done.refused)} refused"
