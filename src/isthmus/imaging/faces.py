@@ -1,10 +1,10 @@
 """Faces to vectors: find the largest face, turn it upright by five landmarks, embed it.
 
 Detection is dlib's HOG detector of frontal faces and alignment its predictor of five landmarks (150 × 150 pixels,
-padding 0.25, as the network was trained). The network is dlib's ResNet, run by onnxruntime on one thread, or by dlib
-itself where that is not installed: the same vectors to 1e-5, but 0.2 s a face instead of 7 ms. It was trained so
-that pictures of one person lie within 0.6 of each other (King, 2017); strangers do so too often, which is why the
-threshold here is 0.50.
+padding 0.25, as the network was trained). The network is dlib's ResNet, run by onnxruntime on one thread, or by
+dlib itself where that is not installed: the same vectors to 1e-5, but 0.2 s a face instead of 7 ms. It was trained
+so that pictures of one person lie within 0.6 of each other (King, 2017); strangers do so too often, which is why
+the threshold here is 0.50.
 
 A vector has 128 components, about 1.3 long. It is stored as int8, component × SCALE rounded, or as float16.
 """

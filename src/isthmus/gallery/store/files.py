@@ -174,7 +174,7 @@ def sync_file_system(folder: Path) -> bool:
 @cache
 def _syncfs() -> Callable[[int], int] | None:
     # Linux since 2.6.39
-    return getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)  # type: ignore[return-value]
+    return getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
 
 def _lock_file(path: Path) -> int:

@@ -36,7 +36,7 @@ except ImportError:  # many times faster, and nothing else
 
 def encoded(content: bytes) -> bytes:
     """Write bytes as base64."""
-    return pybase64.b64encode(content) if pybase64 else base64.b64encode(content)  # type: ignore[no-any-return]
+    return pybase64.b64encode(content) if pybase64 else base64.b64encode(content)
 
 
 def decoded(text: bytes) -> bytes | None:

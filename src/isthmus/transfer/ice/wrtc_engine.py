@@ -72,7 +72,7 @@ class WrtcPeer:
         except TimeoutError:
             pass  # a server that does not answer: go on with the addresses found so far
         gathered = self._connection.local_description
-        return description.sdp if gathered is None else gathered.sdp
+        return str(description.sdp if gathered is None else gathered.sdp)
 
     async def _take(self, kind: Literal["offer", "answer"], sdp: str) -> None:
         try:
@@ -118,7 +118,7 @@ class WrtcWire:
 
     def waiting(self) -> int:
         """Return the bytes that are queued."""
-        return self._channel.buffered_amount
+        return int(self._channel.buffered_amount)
 
 
 def _configuration(settings: IceSettings) -> webrtc.RTCConfiguration:
