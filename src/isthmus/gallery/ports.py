@@ -13,8 +13,8 @@ class Documents(Protocol):
     """Collections of BSON documents, as the oplog engine changes them.
 
     All changes between the beginning and the end of an application belong to one transaction of the store. A
-    namespace is `<database>.<collection>`; one that holds nothing need not exist. Documents that are handed out may
-    be changed by the caller; those handed in are not kept. The image field holds a `Held` when read, and takes a
+    namespace is `<database>.<collection>`; one that holds nothing need not exist. Documents that are handed out
+    may be changed by the caller; those handed in are not kept. The image field holds a `Held` when read, and takes a
     `Held` or the text that an entry brought.
     """
 
@@ -83,7 +83,7 @@ class Set(Protocol):
         ...
 
     def changes(self, gallery: str, after: int) -> Iterator[Record | Removed] | None:
-        """Stream what changed after a change, each key once, by change; None where removals since are forgotten."""
+        """Stream what changed after a change, each key once, by change; None where removals since then are lost."""
         ...
 
     def document(self, gallery: str, key: bytes) -> Document | None:
@@ -99,7 +99,7 @@ class Set(Protocol):
         ...
 
     def put_vectors(self, model: str, vectors: Iterable[tuple[bytes, bytes | None]]) -> None:
-        """Store vectors by image digest; None: the model found nothing in it. Counts as a change of its records."""
+        """Store vectors by image digest, None where nothing was found: a change of the records with that image."""
         ...
 
     def without_vector(self, model: str, most: int) -> list[bytes]:

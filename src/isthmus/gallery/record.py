@@ -19,7 +19,7 @@ Document = dict[str, Any]
 class Held:
     """Stands in a document for an image that the store holds: its BLAKE3 (32 bytes) and its size in bytes.
 
-    `text` is the field's own text where it was no base64; then there is no image, and `digest` is that of the text.
+    `text` is the field's own text where it was no base64; then there is no image, and `digest` is the text's.
     """
 
     digest: bytes
