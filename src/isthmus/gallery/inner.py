@@ -17,6 +17,7 @@ from bson.timestamp import Timestamp
 
 from isthmus.core.errors import InputError, UnknownName
 from isthmus.core.ports import Clock
+from isthmus.core.position import Position
 from isthmus.core.progress import Progress, Report, silent
 from isthmus.gallery import folder as folders
 from isthmus.gallery.folder import Found, Imported
@@ -134,6 +135,17 @@ class InnerSite:
             through = log.overdue(change, retention or log.Retention(), self._clock.now().timestamp())
             log.forget(change, through)
         return self._set.tidy()
+
+    def begin_epoch(self, above: int = 0) -> Position:
+        """Begin another epoch of the stream, numbered above the present one and `above`; returns where it begins.
+
+        For a set whose history is not the one that receivers know: restored from a backup, or made anew. Set 1
+        itself stays as it is; a snapshot brings receivers into the epoch, and they refuse the earlier ones then.
+        """
+        with self._set.changing() as change:
+            position = log.begin_epoch(change, above)
+            self._audit.note(self._who, "begin epoch", subject=str(position.epoch), connection=change.connection)
+        return position
 
     def checked(self, image: bytes | None) -> bytes | None:
         """Return an image that may enter. Raises InputError with the reason where it may not."""

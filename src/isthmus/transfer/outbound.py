@@ -6,7 +6,7 @@ Nothing ever comes back from the other side, so everything here is by clock and 
 2. Changes are cut when they fill a file or have waited long enough.
 3. A snapshot is sent by schedule, on demand, at the beginning of an epoch, and where changes are no longer kept.
 4. The carousel sends the last files again; a heartbeat tells how far the stream is.
-5. Files beyond those that are to be kept are removed, from the outbox and from the gate.
+5. Files beyond those that are to be kept, or of an ended epoch, are removed, from the outbox and from the gate.
 
 A source that stands before what was already sent (an old backup was restored) stops the sending: a new epoch is
 needed, or two histories would go by the same name.
@@ -333,7 +333,9 @@ class Outbound:
         self._ledger.note(carousel=now)
 
     def _last_sent(self) -> list[Bundled]:
-        files = [row for row in self._ledger.in_state("sent") if row.kind is not Kind.HEARTBEAT]
+        sent = [row for row in self._ledger.in_state("sent") if row.kind is not Kind.HEARTBEAT]
+        epoch = self._epoch()
+        files = [row for row in sent if row.until.epoch >= epoch]
         return files[len(files) - min(len(files), self._settings.carousel_files) :]
 
     def _retire(self, events: list[str]) -> None:
@@ -343,7 +345,9 @@ class Outbound:
         beats = [row for row in rows if row.kind is Kind.HEARTBEAT]
         turning = {row.number for row in self._last_sent()}
         old = [row for row in files[: -self._settings.keep_files] if row.number not in turning]
-        for row in (*old, *beats[:-KEPT_BEATS]):
+        epoch = self._epoch()
+        ended = [row for row in rows if row.until.epoch < epoch]  # receivers refuse these, with an alarm
+        for row in {row.number: row for row in (*old, *beats[:-KEPT_BEATS], *ended)}.values():
             self._remove(row.files)
             for name in row.files:
                 self._carrier.drop(name)
@@ -358,6 +362,11 @@ class Outbound:
             if not file.name.startswith(".") and file.name not in known
         )
         self._ledger.trim()
+
+    def _epoch(self) -> int:
+        """Return the epoch that was sent last; 0 before anything was."""
+        head = self._ledger.head().head
+        return head.epoch if head is not None else 0
 
     def _remove(self, names: Iterable[str]) -> None:
         for name in names:

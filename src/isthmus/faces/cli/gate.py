@@ -1,4 +1,4 @@
-"""Commands of the one-way gate: keys, send, receive, status, request, resend, snapshot, dismiss."""
+"""Commands of the one-way gate: keys, send, receive, status, request, resend, snapshot, epoch, dismiss."""
 
 from __future__ import annotations
 
@@ -131,6 +131,21 @@ def resend(ctx: click.Context, line: tuple[str, ...]) -> None:
 def snapshot(ctx: click.Context) -> None:
     """Send the whole content now; it heals every gap."""
     for event in inner(ctx).outbound.snapshot():
+        say(event)
+
+
+@gate.command()
+@click.option("--above", default=0, type=click.IntRange(0, 10**9), help="The epoch that the receiver stands in.")
+@click.pass_context
+def epoch(ctx: click.Context, above: int) -> None:
+    """Begin another epoch, and send the snapshot that it begins with.
+
+    For a set 1 that was restored from a backup or made anew: its history is not the one that receivers know. They
+    take the snapshot in place of everything, and refuse what is of an earlier epoch from then on.
+    """
+    site = inner(ctx)
+    say(f"begun at {site.site.begin_epoch(above)}")
+    for event in site.outbound.snapshot():
         say(event)
 
 

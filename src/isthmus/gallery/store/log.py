@@ -43,6 +43,23 @@ def begin(change: Change) -> None:
         )
 
 
+def begin_epoch(change: Change, above: int = 0) -> Position:
+    """Begin another epoch with the content as it is, numbered above the present one and `above`.
+
+    The entries so far are forgotten: only a snapshot leads into an epoch. Returns where it begins.
+    """
+    begin(change)
+    assert change.position is not None
+    execute, number = change.connection.execute, change.set_id
+    images = execute("SELECT DISTINCT image FROM entry_image WHERE stream_set = ?", (number,)).fetchall()
+    change.loosened.update(row["image"] for row in images)
+    for table in ("entry_image", "stretch", "entry"):
+        execute(f"DELETE FROM {table} WHERE stream_set = ?", (number,))
+    change.position = Position(max(change.position.epoch, above) + 1, 0, change.digest)
+    execute("UPDATE stream_set SET floor = 0, floor_digest = ? WHERE id = ?", (change.digest.lanes, number))
+    return change.position
+
+
 def append(change: Change, entry: bytes, at: float) -> None:
     """Put an entry that was just applied into the stream; `at` is the time, in seconds since 1970."""
     assert change.position is not None, "the stream was begun"
