@@ -14,8 +14,8 @@ class Documents(Protocol):
 
     All changes between the beginning and the end of an application belong to one transaction of the store. A
     namespace is `<database>.<collection>`; one that holds nothing need not exist. Documents that are handed out
-    may be changed by the caller; those handed in are not kept. The image field holds a `Held` when read, and takes a
-    `Held` or the text that an entry brought.
+    may be changed by the caller; those handed in are not kept. The image field holds a `Held` when read, and takes
+    a `Held` or the text that an entry brought.
     """
 
     def get(self, ns: str, key: Any) -> Document | None:
@@ -83,7 +83,7 @@ class Set(Protocol):
         ...
 
     def changes(self, gallery: str, after: int) -> Iterator[Record | Removed] | None:
-        """Stream what changed after a change, each key once, by change; None where removals since then are lost."""
+        """Stream what changed after a change, each key once, by change; None where removals were forgotten."""
         ...
 
     def document(self, gallery: str, key: bytes) -> Document | None:
