@@ -262,3 +262,22 @@ def test_a_device_is_not_broken_by_a_server_that_speaks_nonsense(tmp_path: Path,
 
 def test_the_rows_of_a_session_make_a_diagram() -> None:
     assert SESSION.diagram().startswith("stateDiagram") and SESSION.terminal == {"over"}
+
+
+def test_a_device_that_is_revoked_while_it_is_served_gets_nothing_more(world: World) -> None:
+    async def both() -> tuple[Served, list[messages.FromServer]]:
+        ours, theirs = memory_pair()
+        serving = asyncio.create_task(serve(world.server, theirs, "station-7"))
+        await ours.send(messages.encode(Hello(FORMAT, [])))
+        answers = [messages.of_server(await ours.receive()) for _ in range(3)]
+        assert isinstance(answers[1], Items)
+        content = answers[1].items[0].image
+        assert content is not None
+        world.policy.revoked = True
+        await ours.send(messages.encode(Pull([Want(content.digest, 0, content.size)])))
+        answers.append(messages.of_server(await ours.receive()))
+        return await serving, answers
+
+    served, answers = asyncio.run(both())
+    assert [type(answer) for answer in answers] == [Welcome, Items, End, Refusal]
+    assert "revoked" in served.ended

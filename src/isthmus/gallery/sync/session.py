@@ -70,10 +70,10 @@ class Session:
 
     async def run(self) -> None:
         """Serve until the device says goodbye. Raises ChannelClosed, TimeoutError, Refused."""
-        self._server.policy.allowed(self._served.device, ())
         while self._state != "over":
             async with asyncio.timeout(self._server.settings.idle_s):
                 content = await self._channel.receive()
+            self._server.policy.allowed(self._served.device, ())  # it may have been revoked meanwhile
             message = messages.of_device(content)
             self._step(type(message).__name__)
             await self._handle(message)
