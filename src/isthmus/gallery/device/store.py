@@ -7,6 +7,7 @@ between is made up for when the store is opened next.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,6 +37,9 @@ from isthmus.state.store import Store
 
 _PROOF = b"isthmus device store"
 _STRETCH = 20_000
+_BREATH = 500
+_CACHE_KB = 65_536
+"""Records lie in the order of their hashes: writing many at random needs more than SQLite's usual 2 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class DeviceStore:
         self._sealing: Sealing = Sealed(key) if key is not None else Plain()
         self._store = Store(folder / "device.db")
         self._store.rows("PRAGMA secure_delete = ON")
+        self._store.rows(f"PRAGMA cache_size = -{_CACHE_KB}")
         self._store.migrate("device", STEPS)
         self._unlock(key is not None)
         self.contents = Contents(folder / "content", self._sealing, step)
@@ -217,7 +222,7 @@ class DeviceStore:
         self._reap()
         return count
 
-    def begin(self, start: Start, tier: Tier) -> None:
+    async def begin(self, start: Start, tier: Tier) -> None:
         """Prepare a gallery for a tier: its key, mode and model become the server's."""
         snapshot = tier is Tier.SNAPSHOT
         with self._store.transaction() as connection:
@@ -226,7 +231,7 @@ class DeviceStore:
             if row is not None and _same_kind(row, start):
                 digest, count = Digest(row["digest"]), row["count"]
                 if self._key(row) != start.key:
-                    digest = self._rekeyed(connection, start)
+                    digest = await self._rekeyed(connection, start)
             elif row is not None:  # contents stay until the end: what is still used is not fetched again
                 connection.execute("DELETE FROM device_used WHERE gallery = ?", (start.gallery,))
                 connection.execute("DELETE FROM device_record WHERE gallery = ?", (start.gallery,))
@@ -251,10 +256,12 @@ class DeviceStore:
                 ),
             )
 
-    def _rekeyed(self, connection: sqlite3.Connection, start: Start) -> Digest:
+    async def _rekeyed(self, connection: sqlite3.Connection, start: Start) -> Digest:
         """Hash all records of a gallery anew, under the key of its new epoch."""
         digest, aside = Digest(), f"\n{start.gallery}"  # no gallery has such a name
-        for _, item in self.items(start.gallery):
+        for number, (_, item) in enumerate(self.items(start.gallery)):
+            if number % _BREATH == 0:
+                await asyncio.sleep(0)  # the channel has to answer its other end meanwhile
             place, lanes = key_hash(start.key, item.key), item_hash(start.key, start.mode, item)
             digest = digest.plus(lanes)
             body = self._body(start.gallery, place, item)

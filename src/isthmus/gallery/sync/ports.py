@@ -65,8 +65,11 @@ class Holding(Protocol):
         """Delete a gallery with all its files; returns how many records it had."""
         ...
 
-    def begin(self, start: Start, tier: Tier) -> None:
-        """Prepare a gallery for a tier: its key, mode and model become the server's."""
+    async def begin(self, start: Start, tier: Tier) -> None:
+        """Prepare a gallery for a tier: its key, mode and model become the server's.
+
+        Under another key all records are hashed anew, which takes minutes for a million of them.
+        """
         ...
 
     def standing(self, gallery: str) -> tuple[Digest, int]:

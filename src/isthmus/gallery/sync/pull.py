@@ -179,7 +179,7 @@ class _Session:
     async def _gallery(self, start: Start, found: GalleryReport) -> None:
         tier = start.tier
         while True:
-            self._holding.begin(start, tier)
+            await self._holding.begin(start, tier)
             if tier is Tier.RECONCILE:
                 search = Search(self._holding, start, self._send, self._differ)
                 if not await search.run():

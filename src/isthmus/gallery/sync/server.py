@@ -22,9 +22,12 @@ ModelOf = Callable[[str], Model | None]
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """`idle_s`: how long a device may be silent. `most_indexes`: how many indexes are kept in memory."""
+    """`idle_s`: how long a device may be silent; it may be hashing a large gallery anew.
 
-    idle_s: float = 120.0
+    `most_indexes`: how many indexes are kept in memory.
+    """
+
+    idle_s: float = 600.0
     most_indexes: int = 16
 
 
