@@ -29,6 +29,10 @@ class GalleryPart:
     image_mb: float = setting("largest image file", default=20.0, minimum=0.01, maximum=500, unit="MB")
     tombstones: int = setting("removals remembered for devices", default=100_000, minimum=100)
 
+    def namespace(self, gallery: str) -> str:
+        """Return a gallery's namespace: a bare name belongs to `database`."""
+        return gallery if "." in gallery else f"{self.database}.{gallery}"
+
 
 @dataclass(frozen=True, slots=True)
 class GatePart:

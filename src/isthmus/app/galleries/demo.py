@@ -10,11 +10,13 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from isthmus.core.errors import RunFailed
 _PEOPLE = 6
 _LOOK_S = 0.2
 _LOOKS = 900
+_END_S = 15.0
 _TOML = {
     "inner": """[site]
 name = "inner"
@@ -76,6 +79,14 @@ class Story:
         self.write("outer", extractor=self.extractor, public=public)
         self.write("device", extractor=self.extractor)
 
+    def photos(self, of: Mapping[str, Path]) -> Path:
+        """Make a folder of photos that are named as the records are to be."""
+        folder = self.folder / "photos"
+        folder.mkdir()
+        for name, photo in of.items():
+            shutil.copyfile(photo, folder / f"{name}{photo.suffix}")
+        return folder
+
     def write(self, site: str, **values: str) -> None:
         """Write a site's TOML."""
         (self.folder / site / "isthmus.toml").write_text(_TOML[site].format(**values))
@@ -95,7 +106,7 @@ class Story:
         return done.stdout
 
     def carry(self, lose: int = 0) -> int:
-        """Be the gatekeeper: move what is there to the other side, but lose some increments. Returns how many came."""
+        """Be the gatekeeper: move what is there to the other side, but lose some; returns how many came."""
         came = 0
         for file in sorted((self.folder / "gate-inner").iterdir()):
             if file.name.startswith("."):
@@ -113,7 +124,11 @@ class Story:
         """Run the sync server as a process of its own; yields its address."""
         log = (self.folder / "outer" / "server.log").open("w")
         command = [sys.executable, "-m", "isthmus", "--site", str(self.folder / "outer"), "serve", "sync"]
-        with log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
+        with (
+            log,
+            _interruptible(),
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+        ):
             assert process.stdout is not None
             try:
                 line = process.stdout.readline().split()
@@ -122,13 +137,22 @@ class Story:
                 yield line[1]
             finally:
                 process.terminate()
+                try:
+                    process.wait(_END_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
 
     def until(self, url: str, holds: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
         """Ask the sync server for its status until something holds. Raises RunFailed where it never does."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         for _ in range(_LOOKS):
-            with opener.open(f"{url}/v1/status", timeout=30) as answer:
-                status: dict[str, Any] = json.load(answer)
+            try:
+                with opener.open(f"{url}/v1/status", timeout=30) as answer:
+                    status: dict[str, Any] = json.load(answer)
+            except OSError as error:
+                raise RunFailed(
+                    f"the sync server is gone: {error}", f"see {self.folder}/outer/server.log"
+                ) from error
             if holds(status):
                 return status
             time.sleep(_LOOK_S)
@@ -146,6 +170,19 @@ class Story:
         return f"{wanted['epoch']}/{wanted['seq']}, digest {wanted['digest'][:12]} on both sides"
 
 
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let SIGTERM interrupt as Ctrl-C does, so that what was started is ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def tell_galleries(folder: Path) -> Iterator[Chapter | Happened]:
     """Tell the story: enrol, change, lose, heal, sync, identify, remove. The folder is made anew."""
     samples = find_samples()
@@ -156,9 +193,10 @@ def tell_galleries(folder: Path) -> Iterator[Chapter | Happened]:
 
     yield Chapter("An inner network keeps a gallery of reference images")
     story.make()
-    for name in known[:-1]:
-        story.tell("inner", "gallery", "add", "staff", name, str(faces[name][0]), "--set", "duty=gate")
-    yield Happened("gallery", f"{len(known) - 1} records added at the inner site")
+    story.tell(
+        "inner", "gallery", "import", "staff", str(story.photos({name: faces[name][0] for name in known[:-1]}))
+    )
+    yield Happened("gallery", f"{len(known) - 1} records imported at the inner site")
     for line in story.tell("inner", "gate", "send").splitlines():
         yield Happened("inner", line)
     yield Happened("gate", f"{story.carry()} files copied one way")

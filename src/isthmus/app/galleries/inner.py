@@ -49,7 +49,7 @@ class Inner:
 
     def name(self, gallery: str) -> str:
         """Return a gallery's namespace: a bare name belongs to the site's database."""
-        return gallery if "." in gallery else f"{self.part.database}.{gallery}"
+        return self.part.namespace(gallery)
 
     @cached_property
     def store(self) -> Store:

@@ -9,13 +9,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import bson
+
 from isthmus.app.clock import SystemClock
 from isthmus.app.galleries.config import GalleryConfig, GalleryPart, GatePart, read_gallery_config
-from isthmus.app.galleries.inner import Inner
+from isthmus.app.galleries.inner import Inner, namespaces_of
 from isthmus.core.errors import InputError
 from isthmus.core.ports import Clock
+from isthmus.gallery.feed import Feed
 from isthmus.gallery.store.sqlite import Bounds, SqliteSet
 from isthmus.gallery.target import SetTarget
+from isthmus.gallery.thresholds import Thresholds
 from isthmus.state.audit import Audit
 from isthmus.state.store import Store
 from isthmus.transfer.gate import Gate
@@ -25,7 +29,7 @@ from isthmus.transfer.signing import PublicKey
 from isthmus.transfer.standing import Event
 
 if TYPE_CHECKING:
-    from isthmus.imaging.port import Extractor
+    from isthmus.imaging.port import Extractor, Model
 
 VECTORS_AT_ONCE = 16
 
@@ -71,6 +75,37 @@ class Outer:
 
         return load(self.part.extractor)
 
+    def name(self, gallery: str) -> str:
+        """Return a gallery's namespace: a bare name belongs to the site's database."""
+        return self.part.namespace(gallery)
+
+    @property
+    def gated(self) -> bool:
+        """Whether set 2 follows a gate; otherwise it is fed with files alone."""
+        return self.config.gate is not None
+
+    @cached_property
+    def thresholds(self) -> Thresholds:
+        """The thresholds that were calibrated here."""
+        return Thresholds(self.store)
+
+    def close(self) -> None:
+        """Close the set and the store."""
+        self.set.close()
+        self.store.close()
+
+    def feed(self, source: str) -> Feed:
+        """Return what takes a foreign oplog into set 2; `source` names it, so that it is resumed.
+
+        Raises InputError where set 2 follows a gate: two sources would make it equal to neither.
+        """
+        if self.gated:
+            raise InputError(
+                f"{self.config.path}: set 2 follows the gate here, so nothing else may change it",
+                "feed the file at the inner site; or, where no gate leads here, remove [gate]",
+            )
+        return Feed(self.set, namespaces_of(self.part), self.clock, source)
+
     @cached_property
     def inbound(self) -> Inbound:
         """What receives the stream. Raises InputError where no key is trusted."""
@@ -110,6 +145,11 @@ class Outer:
             if not watch:
                 return
             wait(gate.poll_s)
+
+    def model_of(self, gallery: str) -> Model | None:
+        """Return the model whose vectors devices get of a gallery, with the gallery's own threshold."""
+        extractor = self.extractor
+        return None if extractor is None else self.thresholds.applied(gallery, extractor.model)
 
     def make_vectors(self, most: int = VECTORS_AT_ONCE) -> int:
         """Make the vectors of some images that have none yet; returns how many images were looked at."""
@@ -161,7 +201,18 @@ def any_audit(path: Path) -> Audit:
     return Audit(Store(config.state_folder / "isthmus.sqlite"), SystemClock())
 
 
-def any_gate(path: Path) -> Inner | Outer:
+def refused_images(held: SqliteSet, most: int) -> Iterator[tuple[str, str, str]]:
+    """Tell the gallery, the id and the reason of records whose image was refused: nobody gets them."""
+    for stat in held.galleries():
+        for record in held.records(stat.gallery) if stat.refused else ():
+            if record.refused is not None:
+                if most <= 0:
+                    return
+                most -= 1
+                yield stat.gallery, str(bson.decode(record.key)["_id"]), record.refused
+
+
+def any_site(path: Path) -> Inner | Outer:
     """Open the site at `path` as what it is."""
     config = read_gallery_config(path)
     part: GalleryPart = config.need("gallery")

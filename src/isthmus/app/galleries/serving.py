@@ -15,7 +15,6 @@ from isthmus.gallery.registry import Devices, DeviceState
 from isthmus.gallery.sync.epochs import Epochs
 from isthmus.gallery.sync.server import SyncServer
 from isthmus.gallery.sync.serving import serve
-from isthmus.imaging.port import Model
 from isthmus.transfer.channel import Channel
 from isthmus.transfer.signing import PublicKey, SigningKey
 
@@ -61,14 +60,14 @@ class SyncService:
     def server(self) -> SyncServer:
         """What serves sessions."""
         return SyncServer(
-            self.outer.set, Epochs(self.outer.store), self.devices, self.outer.audit, lambda gallery: self.model
+            self.outer.set, Epochs(self.outer.store), self.devices, self.outer.audit, self.outer.model_of
         )
 
-    @cached_property
-    def model(self) -> Model | None:
-        """The model whose vectors devices get."""
-        extractor = self.outer.extractor
-        return None if extractor is None else extractor.model
+    def check(self) -> None:
+        """Prove that the site can be served. Raises InputError and its like for what the TOML has wrong."""
+        if self.outer.gated:
+            _ = self.outer.inbound
+        _ = self.server, self.outer.extractor
 
     def known(self, device: str) -> PublicKey | None:
         """Return the key of a device that may connect."""
@@ -93,17 +92,19 @@ class SyncService:
         """Say what keeps the site from following; empty where nothing does."""
         return self.follower.failure
 
+    async def end_sessions(self) -> None:
+        """End all sessions; devices go on from where they are when they connect again."""
+        for task in list(self.active):
+            task.cancel()
+        await asyncio.gather(*self.active, return_exceptions=True)
+
     def status(self) -> dict[str, Any]:
         """Tell everything as plain JSON values. Raises IsthmusError where the state cannot be read."""
-        inbound = self.outer.inbound.status()
-        alarms = [alarm.to_json() for alarm in inbound.alarms]
-        if inbound.lag > self.part.lag_alarm:
-            what = f"{inbound.lag} changes behind the sender"
-            alarms.append({"kind": "LAG", "stream": inbound.stream, "what": what, "hint": "see what is missing"})
+        gate, alarms = self._gate()
         devices = self.devices.list()
         return {
             "site": self.config.site.name,
-            "gate": inbound.to_json(),
+            "gate": gate,
             "alarms": alarms,
             "galleries": [
                 {
@@ -128,21 +129,29 @@ class SyncService:
             "failure": self.failure(),
         }
 
+    def _gate(self) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+        """Tell where the stream stands and what alarms there are; no stream where the site has no gate."""
+        if not self.outer.gated:
+            return None, []
+        inbound = self.outer.inbound.status()
+        alarms = [alarm.to_json() for alarm in inbound.alarms]
+        if inbound.lag > self.part.lag_alarm:
+            what = f"{inbound.lag} changes behind the sender"
+            alarms.append({"kind": "LAG", "stream": inbound.stream, "what": what, "hint": "see what is missing"})
+        return inbound.to_json(), alarms
+
     def healthy(self) -> tuple[bool, str]:
         """Tell whether the site can do its work, and what is wrong if not."""
         if failure := self.failure():
             return False, failure
         try:
-            self.outer.inbound.status()
+            self._gate()
         except (IsthmusError, OSError) as error:
             return False, str(error)
         return True, ""
 
     async def close(self) -> None:
         """End all sessions and the following."""
-        for task in list(self.active):
-            task.cancel()
-        await asyncio.gather(*self.active, return_exceptions=True)
+        await self.end_sessions()
         await asyncio.to_thread(self.follower.stop)
-        self.outer.set.close()
-        self.outer.store.close()
+        self.outer.close()

@@ -1,4 +1,4 @@
-"""Commands of galleries: add, replace, remove, import, list, stat at the inner site; feed, audit, quarantine."""
+"""Commands of galleries: add, replace, remove, import, list at the inner site; feed, stat, calibrate, audit."""
 
 from __future__ import annotations
 
@@ -140,13 +140,17 @@ def stat(ctx: click.Context) -> None:
 def feed(
     ctx: click.Context, file: Path | None, mongodb_env: str | None, mongodb_file: Path | None, from_now: bool
 ) -> None:
-    """Take a foreign oplog into set 1: an oplog.bson, MongoShake's tunnel file, or a MongoDB server.
+    """Take a foreign oplog in: an oplog.bson, MongoShake's tunnel file, or a MongoDB server.
 
-    `allow`, `deny` and `rename` of [gallery] say what of it is taken. It resumes where it was stopped.
+    It goes into set 1, or into set 2 of an outer site that has no [gate]. `allow`, `deny` and `rename` of
+    [gallery] say what of it is taken. A server is resumed where it was stopped; a file may be taken again.
     """
     from isthmus.app.galleries.feeding import feed_file, feed_server, server_uri
+    from isthmus.app.galleries.outer import any_site
 
-    site = inner(ctx)
+    if file is not None and (mongodb_env or mongodb_file or from_now):
+        raise InputError("a file and a server at once", "give FILE alone, or the options of a server")
+    site = any_site(ctx.obj)
     with Screen() as screen:
         if file is not None:
             total = feed_file(site, file, screen)
@@ -179,13 +183,48 @@ def audit(ctx: click.Context, after: int, limit: int) -> None:
 
 
 @gallery.command()
+@click.argument("name", required=False)
+@click.option(
+    "--target", default=0.01, show_default=True, help="The share of strangers that may be taken for known."
+)
+@click.option("--person", metavar="ATTRIBUTE", help="The attribute that says whose a record is.")
+@click.option("--by-folder", is_flag=True, help="The id up to its last / says whose a record is.")
+@click.option("--forget", is_flag=True, help="Let the model's own threshold hold again.")
+@click.pass_context
+def calibrate(
+    ctx: click.Context, name: str | None, target: float, person: str | None, by_folder: bool, forget: bool
+) -> None:
+    """At the outer site: find gallery NAME's threshold from its own vectors; without NAME list what was found.
+
+    Devices learn it when they next synchronise. Every record is taken for a person of its own unless --person or
+    --by-folder says otherwise: two records of one person that count as two make the threshold too strict.
+    """
+    from isthmus.app.galleries.calibrating import calibrate_gallery, forget_threshold
+    from isthmus.app.galleries.outer import Outer
+
+    if person and by_folder:
+        raise InputError("--person and --by-folder exclude each other", "give one of them")
+    site = Outer.open(ctx.obj)
+    if name is None:
+        rows = [(o.gallery, o.model, o.threshold, o.target, o.strangers, o.at) for o in site.thresholds.list()]
+        table(("gallery", "model", "threshold", "target", "strangers", "at"), rows)
+    elif forget:
+        say(f"{name}: {forget_threshold(site, name)} thresholds forgotten")
+    else:
+        found = calibrate_gallery(site, name, target, person, by_folder)
+        click.echo(f"{found.threshold:.4f}")
+        say(found.sentence)
+
+
+@gallery.command()
 @click.option("--after", default=0, help="Begin behind this number.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 100_000))
 @click.pass_context
 def quarantine(ctx: click.Context, after: int, limit: int) -> None:
-    """Show the changes that could not be applied, with the reason of each."""
-    from isthmus.app.galleries.outer import any_set
+    """Show the changes that could not be applied and the images that were refused, with the reason of each."""
+    from isthmus.app.galleries.outer import any_set, refused_images
 
     with any_set(ctx.obj) as held:
-        rows = held.quarantined(after, limit)
-    table(("number", "at", "namespace", "reason"), [(r["number"], r["at"], r["ns"], r["reason"]) for r in rows])
+        rows = [(r["number"], r["at"], r["ns"], "", r["reason"]) for r in held.quarantined(after, limit)]
+        rows += [("", "", gallery, id, why) for gallery, id, why in refused_images(held, limit - len(rows))]
+    table(("number", "at", "namespace", "record", "reason"), rows)

@@ -90,9 +90,9 @@ def receive(ctx: click.Context, watch: bool) -> None:
 def status(ctx: click.Context, as_json: bool) -> None:
     """Show what is staged, missing and quarantined, or what was sent; and the alarms."""
     from isthmus.app.galleries.inner import Inner
-    from isthmus.app.galleries.outer import any_gate
+    from isthmus.app.galleries.outer import any_site
 
-    site = any_gate(ctx.obj)
+    site = any_site(ctx.obj)
     now = site.outbound.status() if isinstance(site, Inner) else site.inbound.status()
     if as_json:
         click.echo(json.dumps(now.to_json(), indent=2, ensure_ascii=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from datetime import UTC, datetime
 
@@ -24,45 +25,42 @@ def serve_sync(ctx: click.Context) -> None:
 
     Listens where [sync] says. GET /health, /v1/status and /metrics tell how it is.
     """
-    import socket
-
-    import uvicorn
-
     from isthmus.app.galleries.config import read_gallery_config
     from isthmus.app.galleries.serving import SyncService
-    from isthmus.faces.http.sync import application
+    from isthmus.faces.http.server import SyncHttpServer
 
     config = read_gallery_config(ctx.obj)
     part = config.need("sync")
-    family = socket.AF_INET6 if ":" in part.host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((part.host, part.port))
-    except OSError as error:
-        raise InputError(
-            f"cannot listen on {part.host} port {part.port}: {error.strerror}", "choose another port in [sync]"
-        ) from error
     service = SyncService(config, _log)
-    secure = bool(part.tls_certificate)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            application(service),
-            log_level="warning",
-            access_log=False,
-            ws="websockets-sansio",
-            ws_max_size=1 << 20,
-            timeout_graceful_shutdown=5,
-            ssl_certfile=str(config.place(part.tls_certificate)) if secure else None,
-            ssl_keyfile=str(config.place(part.tls_key)) if secure else None,
-        )
-    )
-    scheme = "https" if secure else "http"
+    service.check()
+    server = SyncHttpServer(service, part.tls_certificate, part.tls_key)
+    try:
+        server.config.load()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{part.tls_certificate} and {part.tls_key} cannot be used: {error}",
+            "name a PEM certificate and its key",
+        ) from error
+    bound = _bound(part.host, part.port)
+    scheme = "https" if part.tls_certificate else "http"
     host = f"[{part.host}]" if ":" in part.host else part.host
     click.echo(f"serving {scheme}://{host}:{bound.getsockname()[1]} key {service.key.public}")
     sys.stdout.flush()
     server.run(sockets=[bound])
     say("stopped")
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+        bound.listen()
+    except OSError as error:
+        bound.close()
+        what = f"cannot listen on {host} port {port}: {error.strerror}"
+        raise InputError(what, "choose another port or host in [sync]") from error
+    return bound
 
 
 def _log(text: str) -> None:

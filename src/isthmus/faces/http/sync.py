@@ -10,10 +10,11 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from isthmus.app.galleries.serving import SyncService
 from isthmus.core.errors import IsthmusError, Refused
@@ -21,6 +22,7 @@ from isthmus.faces.http import metrics
 from isthmus.gallery.enrolment import MOST_BODY_BYTES
 from isthmus.transfer.ice.signalling import accept, of_starlette
 
+_BODY_S = 10.0
 _AT_ONCE = 64
 """So many devices may be connecting or connected at once; others are told to come later."""
 
@@ -45,6 +47,7 @@ def application(service: SyncService) -> Starlette:
             Route("/v1/devices/enrol", doors.enrol, methods=["POST"]),
             WebSocketRoute("/v1/signal", doors.signal),
         ],
+        exception_handlers={HTTPException: _refused, IsthmusError: _failing, OSError: _failing},
         lifespan=living,
     )
 
@@ -65,10 +68,16 @@ class _Doors:
 
     async def enrol(self, request: Request) -> Response:
         body = b""
-        async for piece in request.stream():
-            body += piece
-            if len(body) > MOST_BODY_BYTES:
-                return problem(413, "an enrolment is smaller than that")
+        try:
+            async with asyncio.timeout(_BODY_S):
+                async for piece in request.stream():
+                    body += piece
+                    if len(body) > MOST_BODY_BYTES:
+                        return problem(413, "an enrolment is smaller than that")
+        except TimeoutError:
+            return problem(408, "the enrolment did not come in time")
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
         try:
             return Response(self._service.enrol(body), media_type="application/json")
         except Refused as error:
@@ -84,6 +93,8 @@ class _Doors:
         self._service.active.add(task)
         task.add_done_callback(self._service.active.discard)
         await asyncio.wait({task})
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._service.say(f"a session ended by {type(error).__name__}: {error}")
 
     async def _session(self, websocket: WebSocket) -> None:
         service = self._service
@@ -95,9 +106,21 @@ class _Doors:
             service.say(f"a device was not connected: {error}")
             return
         finally:
-            with contextlib.suppress(RuntimeError):  # it was closed by the other side
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect, OSError):  # the other side was faster
                 await websocket.close()
         await service.session(device, channel)
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    answer = problem(error.status_code, error.detail)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _failing(_: Request, error: Exception) -> Response:
+    what, hint = (error.what, error.hint) if isinstance(error, IsthmusError) else (str(error), "")
+    return problem(503, what, hint)
 
 
 def problem(status: int, title: str, detail: str = "") -> Response:
