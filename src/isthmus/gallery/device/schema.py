@@ -6,6 +6,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+
+import msgspec
+
+from isthmus.gallery.sync.messages import Kind, Start
+
 STEPS = (
     """CREATE TABLE device_seal (
         one INTEGER PRIMARY KEY CHECK (one = 1), proof BLOB NOT NULL, sealed INTEGER NOT NULL
@@ -26,3 +32,14 @@ STEPS = (
     CREATE TABLE device_doomed (name TEXT PRIMARY KEY) WITHOUT ROWID;
     CREATE TABLE device_unswept (one INTEGER PRIMARY KEY CHECK (one = 1))""",
 )
+
+
+def kind_of(model: bytes | None) -> Kind | None:
+    """Read the model that a gallery's row holds."""
+    return None if model is None else msgspec.msgpack.decode(model, type=Kind)
+
+
+def samekind_of(row: sqlite3.Row, start: Start) -> bool:
+    """Tell whether a gallery's row is of the mode and model that the server means."""
+    kind = kind_of(row["model"])
+    return (row["mode"], kind.name if kind else "") == (start.mode.value, start.model.name if start.model else "")

@@ -22,7 +22,7 @@ from isthmus.core.errors import Busy, Corrupt, InputError, Refused, UnknownName
 from isthmus.core.ports import Clock
 from isthmus.gallery.device.acts import Acts
 from isthmus.gallery.device.content import Contents, PartFile
-from isthmus.gallery.device.schema import STEPS
+from isthmus.gallery.device.schema import STEPS, kind_of, same_kind
 from isthmus.gallery.device.sealing import Plain, Sealed, Sealing
 from isthmus.gallery.device.vectors import Vectors, forget_gallery, forget_old, model_of
 from isthmus.gallery.device.writing import Writing
@@ -115,7 +115,7 @@ class DeviceStore:
             HeldGallery(
                 row["name"],
                 Mode(row["mode"]),
-                _kind(row["model"]),
+                kind_of(row["model"]),
                 row["count"],
                 row["change"],
                 Digest(row["digest"]),
@@ -151,19 +151,19 @@ class DeviceStore:
 
     def models(self, gallery: str) -> list[Model]:
         """List the models whose vectors a gallery has, the server's first."""
-        kind = _kind(self._row(gallery)["model"])
+        kind = kind_of(self._row(gallery)["model"])
         own = self._vectors.models(gallery)
         return own if kind is None else [model_of(kind), *(model for model in own if model.name != kind.name)]
 
     def vector_of(self, gallery: str, place: bytes, item: Item, model: str) -> bytes | None:
         """Return a record's vector by a model, the server's or the device's own; None where there is none."""
-        kind = _kind(self._row(gallery)["model"])
+        kind = kind_of(self._row(gallery)["model"])
         given = self.vector(item) if kind is not None and kind.name == model else None
         return given or self._vectors.get(gallery, place, model) or None
 
     def without_vector(self, gallery: str, model: str) -> Iterator[tuple[bytes, Item]]:
         """Stream the records of which there is no vector by a model and none was tried to be made."""
-        kind = _kind(self._row(gallery)["model"])
+        kind = kind_of(self._row(gallery)["model"])
         for place, item in self.items(gallery):
             if kind is not None and kind.name == model and item.vector is not None:
                 continue
@@ -193,7 +193,7 @@ class DeviceStore:
         """Tell of every gallery what is held."""
         claims = []
         for row in self._store.rows("SELECT * FROM device_gallery ORDER BY name"):
-            kind = _kind(row["model"])
+            kind = kind_of(row["model"])
             claims.append(
                 Claim(
                     row["name"],
@@ -228,7 +228,7 @@ class DeviceStore:
         with self._store.transaction() as connection:
             row = connection.execute("SELECT * FROM device_gallery WHERE name = ?", (start.gallery,)).fetchone()
             digest, count = Digest(), 0
-            if row is not None and _same_kind(row, start):
+            if row is not None and same_kind(row, start):
                 digest, count = Digest(row["digest"]), row["count"]
                 if self._key(row) != start.key:
                     digest = await self._rekeyed(connection, start)
@@ -399,12 +399,3 @@ class DeviceStore:
 
     def _body(self, gallery: str, place: bytes, item: Item) -> bytes:
         return self._sealing.seal(msgspec.msgpack.encode(item), gallery.encode() + place)
-
-
-def _kind(model: bytes | None) -> Kind | None:
-    return None if model is None else msgspec.msgpack.decode(model, type=Kind)
-
-
-def _same_kind(row: sqlite3.Row, start: Start) -> bool:
-    kind = _kind(row["model"])
-    return (row["mode"], kind.name if kind else "") == (start.mode.value, start.model.name if start.model else "")
