@@ -39,7 +39,7 @@ def kind_of(model: bytes | None) -> Kind | None:
     return None if model is None else msgspec.msgpack.decode(model, type=Kind)
 
 
-def samekind_of(row: sqlite3.Row, start: Start) -> bool:
+def same_kind(row: sqlite3.Row, start: Start) -> bool:
     """Tell whether a gallery's row is of the mode and model that the server means."""
     kind = kind_of(row["model"])
     return (row["mode"], kind.name if kind else "") == (start.mode.value, start.model.name if start.model else "")

@@ -38,8 +38,7 @@ from isthmus.state.store import Store
 _PROOF = b"isthmus device store"
 _STRETCH = 20_000
 _BREATH = 500
-_CACHE_KB = 65_536
-"""Records lie in the order of their hashes: writing many at random needs more than SQLite's usual 2 MB."""
+_CACHE_KB = 65_536  # records lie by hash: writing many at random needs more than SQLite's usual 2 MB
 
 
 @dataclass(frozen=True, slots=True)
