@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import datetime
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from isthmus.app.chapters import Chapter, Happened, find_samples
 from isthmus.app.mining import MineAsk, mine_site, plain
 from isthmus.app.site import Site
 from isthmus.app.starter import write_site
@@ -15,31 +14,6 @@ from isthmus.core.progress import Report
 from isthmus.loop.runs.ledger import Ask, Run
 
 DAY = datetime.date(2026, 11, 20)
-_NEAR = (Path("../shared/data"),)
-
-
-@dataclass(frozen=True, slots=True)
-class Chapter:
-    """What the demonstration does next."""
-
-    title: str
-
-
-@dataclass(frozen=True, slots=True)
-class Happened:
-    """One line of what the demonstration did."""
-
-    what: str
-    result: str
-
-
-def find_samples() -> Path | None:
-    """Return the folder of the real samples: ISTHMUS_SAMPLES, or ../shared/data where that is there."""
-    named = os.environ.get("ISTHMUS_SAMPLES")
-    for folder in (Path(named),) if named else _NEAR:
-        if (folder / "driving").is_dir():
-            return folder
-    return None
 
 
 def demonstrate(folder: Path, report: Report) -> Iterator[Chapter | Happened]:

@@ -1,4 +1,7 @@
-"""Every key that a site's TOML takes, gathered from the settings classes themselves."""
+"""Every key that a site's TOML takes, gathered from the settings classes themselves.
+
+The loop's classes are imported only when its keys are asked for: a device explains its own without them.
+"""
 
 from __future__ import annotations
 
@@ -8,32 +11,21 @@ from collections.abc import Iterator
 from importlib.metadata import entry_points
 from typing import Any
 
-from isthmus.app.config import RulesPart, TriggerPart, WarehousePart
+from isthmus.app.galleries.config import TABLES as GALLERY
 from isthmus.app.sitepart import SitePart
 from isthmus.core.errors import UnknownName
 from isthmus.core.settings import describe
-from isthmus.loop.extract import ExtractSettings
-from isthmus.loop.runs.settings import PipelineSettings
-from isthmus.loop.sources.port import GROUP, job_type
 
-_PARTS: dict[str, type] = {
-    "site": SitePart,
-    "warehouse": WarehousePart,
-    "extract": ExtractSettings,
-    "rules": RulesPart,
-    "trigger.NAME": TriggerPart,
-    "pipeline.NAME": PipelineSettings,
-}
+_SITE: dict[str, type] = {"site": SitePart}
 
 
 def explained(part: str | None = None) -> Iterator[tuple[str, str, str, str]]:
     """List (table, key, default, meaning). `part` chooses tables by the beginning of their name.
 
-    Raises UnknownName where no table begins so.
+    Raises UnknownName where no table begins so, ModuleNotFoundError for the loop's where it is not installed.
     """
-    parts = dict(_PARTS)
-    for name in sorted(point.name for point in entry_points(group=GROUP)):
-        parts[f"source.NAME.settings ({name})"] = job_type(name).Settings
+    light = part in (*_SITE, *GALLERY)
+    parts = {**_SITE, **({} if light else _loop()), **GALLERY}
     rows = [row for name, cls in parts.items() for row in _rows(name, cls)]
     if part is not None:
         kind, *rest = part.replace(".NAME", "").split(".")
@@ -45,6 +37,24 @@ def explained(part: str | None = None) -> Iterator[tuple[str, str, str, str]]:
             raise UnknownName.among("table", part, {row[0] for row in rows})
         rows = chosen
     yield from rows
+
+
+def _loop() -> dict[str, type]:
+    from isthmus.app.config import RulesPart, TriggerPart, WarehousePart
+    from isthmus.loop.extract import ExtractSettings
+    from isthmus.loop.runs.settings import PipelineSettings
+    from isthmus.loop.sources.port import GROUP, job_type
+
+    parts: dict[str, type] = {
+        "warehouse": WarehousePart,
+        "extract": ExtractSettings,
+        "rules": RulesPart,
+        "trigger.NAME": TriggerPart,
+        "pipeline.NAME": PipelineSettings,
+    }
+    for name in sorted(point.name for point in entry_points(group=GROUP)):
+        parts[f"source.NAME.settings ({name})"] = job_type(name).Settings
+    return parts
 
 
 def _rows(table: str, cls: type) -> Iterator[tuple[str, str, str, str]]:

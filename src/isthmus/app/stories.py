@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from isthmus.app.demo import Chapter, Happened, demonstrate
-from isthmus.app.galleries.demo import tell_galleries
+from isthmus.app.chapters import Chapter, Happened
 from isthmus.core.progress import Report
 
 __all__ = ["Chapter", "Happened", "tell"]
@@ -15,6 +14,10 @@ __all__ = ["Chapter", "Happened", "tell"]
 def tell(folder: Path, only: str | None, report: Report) -> Iterator[Chapter | Happened]:
     """Tell the stories, or `only` the one of that name: loop or gallery."""
     if only in (None, "loop"):
+        from isthmus.app.demo import demonstrate
+
         yield from demonstrate(folder, report)
     if only in (None, "gallery"):
+        from isthmus.app.galleries.demo import tell_galleries
+
         yield from tell_galleries(folder / "gallery")

@@ -10,6 +10,7 @@ from isthmus.app.sitepart import SitePart, open_toml
 from isthmus.core.errors import InputError
 from isthmus.core.settings import setting
 from isthmus.transfer.ice.settings import IceSettings
+from isthmus.transfer.signing import PublicKey
 
 Role = Literal["inner", "outer"]
 
@@ -89,6 +90,20 @@ class DevicePart:
     store_key_env: str = setting("environment variable that holds them instead", default="")
     extractor: str = setting("what makes the vector of a probe", default="faces")
 
+    def __post_init__(self) -> None:
+        if self.store_key_file and self.store_key_env:
+            raise ValueError("store_key_file and store_key_env exclude each other")
+
+
+TABLES: dict[str, type] = {
+    "gallery": GalleryPart,
+    "gate": GatePart,
+    "sync": SyncPart,
+    "ice": IceSettings,
+    "device": DevicePart,
+}
+"""By name of the table, the class that it is read into."""
+
 
 @dataclass(frozen=True, slots=True)
 class GalleryConfig:
@@ -125,22 +140,25 @@ def read_gallery_config(path: Path) -> GalleryConfig:
     Raises ConfigError with every mistake and its line, InputError where the file cannot be read.
     """
     reader = open_toml(path)
-    parts: dict[str, Any] = {}
-    classes = {
-        "gallery": GalleryPart,
-        "gate": GatePart,
-        "sync": SyncPart,
-        "ice": IceSettings,
-        "device": DevicePart,
+    parts: dict[str, Any] = {
+        name: reader.read(cls, reader.root[name], (name,)) for name, cls in TABLES.items() if name in reader.root
     }
-    for name, cls in classes.items():
-        if name in reader.root:
-            parts[name] = reader.read(cls, reader.root[name], (name,))
-    gallery: GalleryPart | None = parts.get("gallery")
+    gallery, gate = parts.get("gallery"), parts.get("gate")
     for pair in gallery.rename if gallery else ():
         if pair.count("=") != 1 or "." not in pair.partition("=")[0] or "." not in pair.partition("=")[2]:
             reader.mistake(("gallery", "rename"), f'rename has {pair!r}; write "database.from=database.to"')
+    for text in gate.trust if gate else ():
+        try:
+            PublicKey.of_text(text)
+        except InputError as error:
+            reader.mistake(("gate", "trust"), f"trust has {_cut(text)}: {error}")
+    if "sync" in parts and gallery is not None and gallery.role == "inner":
+        reader.mistake(("sync",), "[sync] is for the outer site: an inner one is never connected to")
     site = reader.read(SitePart, reader.root.get("site", {}), ("site",))
     reader.finish()
     assert site is not None
     return GalleryConfig(path, site, **parts)
+
+
+def _cut(text: str) -> str:
+    return repr(text) if len(text) <= 40 else f"{text[:40]!r}…"

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from isthmus.app.demo import Chapter, Happened, find_samples
+from isthmus.app.chapters import Chapter, Happened, find_samples
 from isthmus.core.errors import RunFailed
 
 _PEOPLE = 6

@@ -78,8 +78,6 @@ class Portable:
 
     def _store_key(self) -> bytes | None:
         file, variable = self.part.store_key_file, self.part.store_key_env
-        if file and variable:
-            raise InputError(f"{self.config.path}: [device] names a key file and a variable", "name one of them")
         if file:
             return key_from_file(Path(file))
         return key_from_environment(variable) if variable else None

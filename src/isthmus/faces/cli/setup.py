@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from isthmus.faces.cli.root import isthmus, open_site
+from isthmus.core.errors import InputError
+from isthmus.faces.cli.root import isthmus
 from isthmus.faces.cli.screen import Screen, err, say
 from isthmus.faces.cli.tables import aligned, table
 
@@ -17,13 +18,22 @@ from isthmus.faces.cli.tables import aligned, table
 @click.option(
     "--samples", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Real samples to use."
 )
-def init(folder: Path, samples: Path | None) -> None:
+@click.option("--role", type=click.Choice(["loop", "inner", "outer", "device"]), default="loop", show_default=True)
+def init(folder: Path, samples: Path | None, role: str) -> None:
     """Make a new site in FOLDER.
 
-    Writes its TOML, which explains itself, and a catalogue with a rule of one's own to start from.
+    Writes its TOML, which explains itself. The role loop gets a catalogue with a rule of one's own to start from;
+    inner and outer are the two sides of a gate for galleries, device is a portable device.
     """
+    from isthmus.app.galleries.starter import NEXT, write_gallery_site
     from isthmus.app.starter import write_site
 
+    if role != "loop":
+        if samples is not None:
+            raise InputError("--samples is for the loop", "leave it out")
+        say(f"made {write_gallery_site(folder, role)}")
+        say(f"next: isthmus --site {shlex.quote(str(folder))} {NEXT[role]}")
+        return
     path = write_site(folder, samples)
     say(f"made {path}")
     say(f"next: isthmus --site {folder} ingest --source highway --day 2026-11-20")
@@ -33,22 +43,13 @@ def init(folder: Path, samples: Path | None) -> None:
 @click.pass_context
 def check(ctx: click.Context) -> None:
     """Say everything that is wrong with the site's TOML and rules."""
-    from isthmus.app.checking import check_site
+    from isthmus.app import soundness
 
     with Screen() as screen:
-        site = open_site(ctx, screen)
-        notes = check_site(site)
-    for note in notes:
+        found = soundness.check(ctx.obj, screen)
+    for note in found.notes:
         say(f"note: {note}")
-    config = site.config
-    counts = {
-        "source": len(config.sources),
-        "rule": len(site.catalogue.names()),
-        "pipeline": len(config.pipelines),
-        "trigger": len(config.triggers),
-    }
-    listed = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counts.items())
-    say(f"{config.path} is sound: {listed}")
+    say(f"{ctx.obj} is sound: {found.what}")
 
 
 @isthmus.command()

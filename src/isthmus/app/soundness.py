@@ -1,0 +1,65 @@
+"""Checks a site's TOML, whatever the site does: only what its tables speak of is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from isthmus.app.sitepart import GALLERY_TABLES, LOOP_TABLES, open_toml
+from isthmus.core.errors import ConfigError, Mistake
+from isthmus.core.progress import Report
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """What a sound site is, and notes on what is allowed but may surprise."""
+
+    what: str
+    notes: tuple[str, ...]
+
+
+def check(path: Path, report: Report) -> Sound:
+    """Check a site's TOML and what it names.
+
+    Raises ConfigError with every mistake and its line, MissingExtra where a part that is named is not installed.
+    """
+    tables = open_toml(path).root
+    galleries = any(name in tables for name in GALLERY_TABLES)
+    mistakes: dict[Mistake, None] = {}
+    what: list[str] = []
+    notes: list[str] = []
+    for wanted, look in ((galleries, _galleries), (not galleries or any(n in tables for n in LOOP_TABLES), _loop)):
+        if not wanted:
+            continue
+        try:
+            found = look(path, report)
+        except ConfigError as error:
+            mistakes.update(dict.fromkeys(error.mistakes))
+        else:
+            what.append(found.what)
+            notes.extend(found.notes)
+    if mistakes:
+        raise ConfigError(sorted(mistakes, key=lambda mistake: mistake.line or 0))
+    return Sound("; ".join(what), tuple(notes))
+
+
+def _galleries(path: Path, _: Report) -> Sound:
+    from isthmus.app.galleries.checking import check_galleries
+
+    what, notes = check_galleries(path)
+    return Sound(what, tuple(notes))
+
+
+def _loop(path: Path, report: Report) -> Sound:
+    from isthmus.app.checking import check_site
+    from isthmus.app.site import Site
+
+    site = Site.open(path, report)
+    notes = check_site(site)
+    counts = {
+        "source": len(site.config.sources),
+        "rule": len(site.catalogue.names()),
+        "pipeline": len(site.config.pipelines),
+        "trigger": len(site.config.triggers),
+    }
+    return Sound(", ".join(f"{n} {what}{'' if n == 1 else 's'}" for what, n in counts.items()), tuple(notes))
