@@ -1,6 +1,6 @@
-"""The state diagrams of docs/design.md, drawn from the machines' rows.
+"""What of the documents is drawn from the code: state diagrams from machines' rows, tables of keys from settings.
 
-Run as a program, `python tests/diagrams.py` draws them anew in the document.
+Run as a program, `python tests/diagrams.py` draws them anew.
 """
 
 from __future__ import annotations
@@ -8,15 +8,33 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from isthmus.app.galleries.config import DevicePart, GalleryPart, GatePart, SyncPart
 from isthmus.core.machine import Machine
+from isthmus.core.settings import describe
+from isthmus.gallery.sync.states import SESSION
 from isthmus.loop.ingest.states import INGEST
 from isthmus.loop.release.lifecycle import MODEL
 from isthmus.loop.runs.states import RUN
+from isthmus.transfer.arrival import ARRIVAL
+from isthmus.transfer.ice.settings import IceSettings
+from isthmus.transfer.ledger import OUTGOING
 
-DESIGN = Path(__file__).resolve().parents[1] / "docs" / "design.md"
-MACHINES: dict[str, Machine] = {machine.name: machine for machine in (INGEST, RUN, MODEL)}
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+DESIGN = DOCS / "design.md"
+DRAWN_IN = (DESIGN, DOCS / "gate.md", DOCS / "devices.md")
+MACHINES: dict[str, Machine] = {
+    machine.name: machine for machine in (INGEST, RUN, MODEL, OUTGOING, ARRIVAL, SESSION)
+}
+TABLES: dict[str, type] = {
+    "gallery": GalleryPart,
+    "gate": GatePart,
+    "sync": SyncPart,
+    "ice": IceSettings,
+    "device": DevicePart,
+}
 
-_BLOCK = re.compile(r"(<!-- states of (\w+), drawn from its rows -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+_STATES = re.compile(r"(<!-- states of ([\w ]+), drawn from its rows -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+_KEYS = re.compile(r"(<!-- keys of (\w+), drawn from the settings -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
 def drawn(machine: Machine) -> str:
@@ -26,15 +44,35 @@ def drawn(machine: Machine) -> str:
     return f"```mermaid\n{machine.diagram()}```\n\n{table}\n"
 
 
+def listed(settings: type) -> str:
+    """List the keys of a table of the TOML, their defaults written as in TOML."""
+    rows = [f"| `{key}` | {_toml(default)} | {meaning} |" for key, default, meaning in describe(settings)]
+    return "\n".join(["| key | default | meaning |", "|---|---|---|", *rows]) + "\n"
+
+
 def redrawn(text: str) -> str:
-    """Return the document with every diagram drawn anew."""
-    return _BLOCK.sub(lambda found: found[1] + drawn(MACHINES[found[2]]) + found[4], text)
+    """Return a document with everything that is drawn in it drawn anew."""
+    text = _STATES.sub(lambda found: found[1] + drawn(MACHINES[found[2]]) + found[4], text)
+    return _KEYS.sub(lambda found: found[1] + listed(TABLES[found[2]]) + found[4], text)
 
 
 def named(text: str) -> list[str]:
-    """List the machines that the document shows."""
-    return [found[2] for found in _BLOCK.finditer(text)]
+    """List the machines that a document shows."""
+    return [found[2] for found in _STATES.finditer(text)]
+
+
+def keyed(text: str) -> list[str]:
+    """List the tables whose keys a document shows."""
+    return [found[2] for found in _KEYS.finditer(text)]
+
+
+def _toml(default: str) -> str:
+    if default == "required":
+        return default
+    written = {"True": "true", "False": "false", "()": "[]"}.get(default, default.replace("'", '"'))
+    return f"`{written}`"
 
 
 if __name__ == "__main__":
-    DESIGN.write_text(redrawn(DESIGN.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in DRAWN_IN:
+        page.write_text(redrawn(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 import tomllib
+import types
+import typing
 from pathlib import Path
 
 import click
 import pytest
 
-from diagrams import DESIGN, MACHINES, named, redrawn
+from diagrams import DESIGN, DOCS, DRAWN_IN, MACHINES, TABLES, keyed, named, redrawn
 
 PAGES = sorted(DESIGN.parent.rglob("*.md"))
 README = DESIGN.parent.parent / "README.md"
@@ -19,10 +22,19 @@ COMMANDS = [
 ]
 
 
-def test_the_diagrams_of_the_design_are_those_of_the_rows() -> None:
-    text = DESIGN.read_text(encoding="utf-8")
-    assert named(text) == list(MACHINES)
-    assert text == redrawn(text), "draw them anew with: python tests/diagrams.py"
+@pytest.mark.parametrize("page", DRAWN_IN, ids=lambda page: page.name)
+def test_what_is_drawn_in_the_documents_is_what_the_code_says(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text == redrawn(text), "draw it anew with: python tests/diagrams.py"
+
+
+def test_every_machine_and_every_table_of_the_galleries_is_drawn_once() -> None:
+    texts = [page.read_text(encoding="utf-8") for page in DRAWN_IN]
+    assert [name for text in texts for name in named(text)] == list(MACHINES)
+    assert sorted(name for text in texts for name in keyed(text)) == sorted(TABLES)
+    source = DOCS.parent / "src" / "isthmus"
+    machines = [file for file in source.rglob("*.py") if re.search(r"^\w+ = Machine\($", file.read_text(), re.M)]
+    assert len(machines) == len(MACHINES), machines
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -32,9 +44,12 @@ def test_every_link_between_the_documents_leads_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS, ids=lambda part: part[:40])
-def test_every_command_in_the_documents_exists_with_its_options(page: str, line: str) -> None:
+def test_every_command_in_the_documents_exists_with_its_options(
+    page: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from isthmus.faces.cli.main import isthmus
 
+    monkeypatch.setattr(click.Path, "convert", lambda self, value, param, ctx: value)  # files are examples
     command: click.Command = isthmus
     words = shlex.split(line, comments=True)[1:]
     while isinstance(command, click.Group):
@@ -72,6 +87,40 @@ def test_the_rule_of_the_how_to_can_be_mined(tmp_path: Path) -> None:
     assert "cut_in_gap_m <= 6" in str(bound.expression)
 
 
+def test_the_extractor_of_the_how_to_finds_what_looks_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.metadata
+
+    import numpy as np
+
+    from isthmus.gallery.match import Matrix
+    from isthmus.imaging import extractors
+
+    page = (DOCS / "how-to" / "add-an-extractor.md").read_text(encoding="utf-8")
+    module = types.ModuleType("fleet_vision.colours")
+    exec(next(iter(re.findall(r"```python\n(.*?)```", page, re.DOTALL))), vars(module))
+    declared = tomllib.loads(next(iter(re.findall(r"```toml\n(.*?)```", page, re.DOTALL))))
+    ((group, points),) = declared["project"]["entry-points"].items()
+    monkeypatch.setitem(sys.modules, "fleet_vision", types.ModuleType("fleet_vision"))
+    monkeypatch.setitem(sys.modules, "fleet_vision.colours", module)
+    brought = [importlib.metadata.EntryPoint(name, value, group) for name, value in points.items()]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: brought)
+
+    assert "colours" in extractors.names()
+    extractor = extractors.load("colours")
+
+    def striped(*colours: tuple[int, int, int]) -> bytes:
+        vector = extractor.extract(np.array(colours * 12, np.uint8).reshape(12, -1, 3))
+        assert vector is not None and len(vector) == extractor.model.size
+        return vector
+
+    red, blue, black = (200, 20, 20), (20, 20, 200), (5, 5, 5)
+    matrix = Matrix(None, extractor.model)
+    matrix.change(put=[(b"fire", striped(red, red, black)), (b"police", striped(blue, blue, (240, 240, 240)))])
+    nearest, other = matrix.search(striped((180, 40, 30), red, black), 2)
+    assert nearest.key == b"fire" and nearest.distance <= extractor.model.threshold < other.distance
+    assert extractor.extract(np.full((9, 9, 3), 77, np.uint8)) is None
+
+
 def test_every_exit_code_is_explained() -> None:
     from isthmus.core import errors
 
@@ -89,3 +138,23 @@ def test_every_decision_is_listed() -> None:
         assert f"({page.name})" in listed
         body = page.read_text(encoding="utf-8")
         assert all(f"\n## {part}\n" in body for part in ("Context", "Decision", "Consequences")), page.name
+
+
+def test_every_message_of_the_device_protocol_stands_in_the_formats() -> None:
+    from isthmus.gallery.sync import messages
+
+    text = (DOCS / "formats.md").read_text(encoding="utf-8")
+    for side, kinds in (("device", messages.FromDevice), ("server", messages.FromServer)):
+        for kind in typing.get_args(kinds):
+            fields = ", ".join(kind.__struct_fields__)
+            row = f"| {kind.__struct_config__.tag} | {kind.__name__} | {fields} | {side} |".replace("|  |", "| |")
+            assert row in text
+    for part in (messages.Claim, messages.Start, messages.Kind, messages.Want, messages.Act):
+        assert f"| {part.__name__} |" in text
+
+
+def test_every_alarm_is_explained_to_the_operator() -> None:
+    from isthmus.transfer.alarm import Kind
+
+    text = (DOCS / "gate.md").read_text(encoding="utf-8")
+    assert all(f"\n| {kind.name} | " in text for kind in Kind)
