@@ -27,7 +27,7 @@ from isthmus.gallery.oplog.engine import Engine
 from isthmus.gallery.record import IMAGE_FIELD, Document, GalleryStat, Held
 from isthmus.gallery.store import codec, inline, log
 from isthmus.gallery.store.change import Change
-from isthmus.gallery.store.intake import Intake
+from isthmus.gallery.store.intake import Check, Intake
 from isthmus.gallery.store.sqlite import SqliteSet, image_check
 from isthmus.gallery.target import EVERYTHING
 from isthmus.state.audit import Audit
@@ -48,13 +48,16 @@ class Listed:
 class InnerSite:
     """Changes gallery set 1 for a person, `who`, whose name goes into the audit log.
 
-    A gallery is named `<database>.<gallery>`; ids are texts. Belongs to the thread that opened the store.
+    A gallery is named `<database>.<gallery>`; ids are texts. `check` judges images in place of the standard limits.
+    Belongs to the thread that opened the store.
     """
 
-    def __init__(self, held: SqliteSet, clock: Clock, who: str, audit: Audit | None = None) -> None:
+    def __init__(
+        self, held: SqliteSet, clock: Clock, who: str, audit: Audit | None = None, check: Check | None = None
+    ) -> None:
         self._set, self._clock, self._who = held, clock, who
         self._audit = audit or Audit(held.store, clock)
-        self._check = image_check()
+        self._check = check or image_check()
         with held.changing() as change:
             log.begin(change)
 

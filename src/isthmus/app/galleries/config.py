@@ -9,6 +9,7 @@ from typing import Any, Literal
 from isthmus.app.sitepart import SitePart, open_toml
 from isthmus.core.errors import InputError
 from isthmus.core.settings import setting
+from isthmus.imaging.anatomy import ImageLimits
 from isthmus.transfer.ice.settings import IceSettings
 from isthmus.transfer.signing import PublicKey
 
@@ -29,6 +30,11 @@ class GalleryPart:
     megapixels: float = setting("largest image", default=50.0, minimum=0.01, maximum=500, unit="megapixels")
     image_mb: float = setting("largest image file", default=20.0, minimum=0.01, maximum=500, unit="MB")
     tombstones: int = setting("removals remembered for devices", default=100_000, minimum=100)
+
+    @property
+    def limits(self) -> ImageLimits:
+        """What an image may be at most."""
+        return ImageLimits(int(self.image_mb * 1e6), int(self.megapixels * 1e6))
 
     def namespace(self, gallery: str) -> str:
         """Return a gallery's namespace: a bare name belongs to `database`."""

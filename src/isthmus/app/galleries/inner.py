@@ -16,7 +16,7 @@ from isthmus.gallery.feed import Feed
 from isthmus.gallery.inner import InnerSite
 from isthmus.gallery.oplog.namespaces import Namespaces
 from isthmus.gallery.source import OplogSource
-from isthmus.gallery.store.sqlite import SqliteSet
+from isthmus.gallery.store.sqlite import SqliteSet, image_check
 from isthmus.state.audit import Audit
 from isthmus.state.store import Store
 from isthmus.transfer.gate import Gate
@@ -69,7 +69,7 @@ class Inner:
     @cached_property
     def site(self) -> InnerSite:
         """Set 1 as a person changes it."""
-        return InnerSite(self.set, self.clock, getpass.getuser(), self.audit)
+        return InnerSite(self.set, self.clock, getpass.getuser(), self.audit, image_check(self.part.limits))
 
     @cached_property
     def source(self) -> OplogSource:

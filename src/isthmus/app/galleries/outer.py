@@ -14,10 +14,10 @@ import bson
 from isthmus.app.clock import SystemClock
 from isthmus.app.galleries.config import GalleryConfig, GalleryPart, GatePart, read_gallery_config
 from isthmus.app.galleries.inner import Inner, namespaces_of
-from isthmus.core.errors import InputError
+from isthmus.core.errors import Busy, InputError
 from isthmus.core.ports import Clock
 from isthmus.gallery.feed import Feed
-from isthmus.gallery.store.sqlite import Bounds, SqliteSet
+from isthmus.gallery.store.sqlite import Bounds, SqliteSet, image_check
 from isthmus.gallery.target import SetTarget
 from isthmus.gallery.thresholds import Thresholds
 from isthmus.state.audit import Audit
@@ -146,6 +146,20 @@ class Outer:
                 return
             wait(gate.poll_s)
 
+    def erase(self) -> bool:
+        """Let what was removed leave SQLite's write-ahead log too, vectors of faces above all.
+
+        False where a reader is in the way just now: it is to be tried again.
+        """
+        patience = self.store.rows("PRAGMA busy_timeout")[0][0]
+        self.store.rows("PRAGMA busy_timeout = 0")
+        try:
+            return not self.store.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]
+        except Busy:
+            return False
+        finally:
+            self.store.rows(f"PRAGMA busy_timeout = {patience}")
+
     def model_of(self, gallery: str) -> Model | None:
         """Return the model whose vectors devices get of a gallery, with the gallery's own threshold."""
         extractor = self.extractor
@@ -166,7 +180,7 @@ class Outer:
             if path is None:
                 continue
             with contextlib.suppress(FileNotFoundError):  # removed since: then it needs no vector
-                made.append((digest, extractor.extract(pixels(path.read_bytes()))))
+                made.append((digest, extractor.extract(pixels(path.read_bytes(), self.part.limits))))
         self.set.put_vectors(model, made)
         return len(made)
 
@@ -178,7 +192,7 @@ def open_set(config: GalleryConfig, store: Store) -> SqliteSet:
         store,
         config.state_folder / "images",
         part.stream,
-        check=part.role == "outer",
+        check=part.role == "outer" and image_check(part.limits),
         bounds=Bounds(removals=part.tombstones),
     )
 

@@ -24,7 +24,7 @@ from isthmus.gallery.oplog.entry import CODEC
 from isthmus.gallery.record import Document, GalleryStat, Held, Record, Removed
 from isthmus.gallery.store.bounds import Bounds
 from isthmus.gallery.store.files import ImageFiles
-from isthmus.gallery.store.intake import Intake
+from isthmus.gallery.store.intake import Check, Intake
 from isthmus.gallery.store.mongochange import MongoChange, document_of, record_id
 from isthmus.gallery.store.sqlite import Step, image_check, unseen
 
@@ -42,7 +42,7 @@ class MongoSet:
         images: Path,
         stream: str,
         *,
-        check: bool,
+        check: bool | Check,
         own: str = "isthmus",
         transactions: bool = True,
         codec: Any = CODEC,
@@ -53,7 +53,7 @@ class MongoSet:
         self._codec = codec
         self.own = client.get_database(own, codec_options=codec)
         self.files = ImageFiles(images)
-        self.intake = Intake(self.files, image_check() if check else None)
+        self.intake = Intake(self.files, image_check() if check is True else check or None)
         self._transactions = transactions
         self.own.records.create_index([("ns", 1), ("changed", 1)])
         self.own.records.create_index([("image", 1)])

@@ -20,6 +20,7 @@ from isthmus.gallery.store.bounds import Bounds
 from isthmus.gallery.store.change import Change, document
 from isthmus.gallery.store.files import ImageFiles
 from isthmus.gallery.store.intake import Check, Intake
+from isthmus.imaging.anatomy import ImageLimits
 from isthmus.state.store import Store
 
 __all__ = ["Bounds", "SqliteSet", "Step", "image_check", "unseen"]
@@ -38,7 +39,8 @@ class SqliteSet:
     """A set of galleries that follows, or makes, one stream; implements `gallery.ports.Set`.
 
     Belongs to the thread that opened its store. With `check` every image that comes is decoded within the limits
-    of `imaging.decode`, and what cannot be is refused; without it images are taken as they are.
+    of `imaging.decode`, or judged by the given one, and what cannot be is refused; without it images are taken as
+    they are.
     """
 
     def __init__(
@@ -47,13 +49,13 @@ class SqliteSet:
         images: Path,
         stream: str,
         *,
-        check: bool,
+        check: bool | Check,
         bounds: Bounds | None = None,
         step: Step = unseen,
     ) -> None:
         self.store, self.stream, self.bounds, self.step = store, stream, bounds or Bounds(), step
         self.files = ImageFiles(images)
-        self.intake = Intake(self.files, image_check() if check else None)
+        self.intake = Intake(self.files, image_check() if check is True else check or None)
         store.migrate("gallery", schema.STEPS)
         with store.transaction() as connection:
             connection.execute("INSERT OR IGNORE INTO stream_set (stream, digest) VALUES (?, ?)",
@@ -265,13 +267,13 @@ class SqliteSet:
         return rows[0]["id"] if rows else -1
 
 
-def image_check() -> Check:
-    """Make the check of images that come: decoded within the limits of `imaging.decode`."""
-    from isthmus.imaging.decode import ImageRefused, check
+def image_check(limits: ImageLimits | None = None) -> Check:
+    """Make the check of images that come: decoded within limits, else those of `imaging.decode`."""
+    from isthmus.imaging.decode import LIMITS, ImageRefused, check
 
     def refusal(content: bytes) -> str | None:
         try:
-            check(content)
+            check(content, limits or LIMITS)
         except ImageRefused as error:
             return error.what
         return None
