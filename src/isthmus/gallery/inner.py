@@ -48,7 +48,7 @@ class Listed:
 class InnerSite:
     """Changes gallery set 1 for a person, `who`, whose name goes into the audit log.
 
-    A gallery is named `<database>.<gallery>`; ids are texts. `check` judges images in place of the standard limits.
+    A gallery is named `<database>.<gallery>`; ids are texts. `check` stands in for the standard limits of images.
     Belongs to the thread that opened the store.
     """
 
