@@ -26,6 +26,7 @@ class Follower:
         self._config, self._say = config, say
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+        self._unerased = False
         self.failure = ""
 
     def start(self) -> None:
@@ -62,6 +63,9 @@ class Follower:
     def _round(self, outer: Outer) -> None:
         for event in outer.received() if outer.gated else ():
             self._say(str(event))
+            self._unerased = self._unerased or event.kind == "applied"
+        if self._unerased:
+            self._unerased = not outer.erase()
         while not self._stopped.is_set() and outer.make_vectors():
             continue
 
