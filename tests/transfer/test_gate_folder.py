@@ -67,3 +67,21 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(OSError, match="No space"):
         Gate(tmp_path / "gate").put("name.tar", tmp_path / "file")
     assert list((tmp_path / "gate").iterdir()) == []
+
+
+def test_what_a_crash_left_of_putting_a_file_goes_with_the_file(tmp_path: Path) -> None:
+    """Also where the file is never put again: a copy of people's images must not lie about for good."""
+
+    def kill(step: str) -> None:
+        raise Killed
+
+    (tmp_path / "file").write_bytes(b"x" * 100)
+    folder = tmp_path / "gate"
+    folder.mkdir()
+    Gate(folder).put("name.tar", tmp_path / "file")
+    with pytest.raises(Killed):
+        Gate(folder, kill).put("name.tar", tmp_path / "file")
+    (folder / ".name.tar.part").write_bytes(b"the gatekeeper's own")
+    assert len(list(folder.iterdir())) == 3
+    Gate(folder).drop("name.tar")
+    assert [file.name for file in folder.iterdir()] == [".name.tar.part"]

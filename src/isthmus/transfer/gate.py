@@ -34,7 +34,7 @@ class Gate:
 
     def put(self, name: str, file: Path) -> None:
         """Copy `file` into the folder under `name`, whole or not at all."""
-        part = self.folder / f".{name}.part"  # always the same, so that a crash leaves at most one behind
+        part = self._part(name)
         try:
             with file.open("rb") as source, part.open("wb") as copy:
                 while piece := source.read(_PIECE):
@@ -84,5 +84,10 @@ class Gate:
         return found.st_size - left
 
     def drop(self, name: str) -> None:
-        """Remove a file; nothing happens where it has gone."""
+        """Remove a file, and what a crash left of putting it; nothing happens where it has gone."""
+        self._part(name).unlink(missing_ok=True)
         (self.folder / name).unlink(missing_ok=True)
+
+    def _part(self, name: str) -> Path:
+        """Return our own hidden name for it, always the same, so that a crash leaves at most one behind."""
+        return self.folder / f".{name}.isthmus-part"
