@@ -175,6 +175,7 @@ def test_files_of_an_ended_epoch_are_refused(tmp_path: Path) -> None:
     bench.carry()
     late = bench.send(("b", "1"))
     bench.receive()
+    kept = dict(bench.inside.files)
     bench.source.begin_epoch()
     new = bench.send(("c", "1"))
     bench.carry(*new)
@@ -182,7 +183,8 @@ def test_files_of_an_ended_epoch_are_refused(tmp_path: Path) -> None:
     assert bench.level()
     assert bench.target.standing is not None
     assert bench.target.standing.epoch == 2
-    bench.carry(*old, *late)
+    for name in (*old, *late):
+        bench.outside.hold(name, kept[name])
     bench.receive()
     assert bench.level()
     assert bench.alarms() == ["STALE", "STALE"]
@@ -352,3 +354,31 @@ def test_which_stream_is_received_has_to_be_clear(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="2 streams"):
         Inbound(*arguments)
     assert Inbound(*arguments, stream="things").status().stream == "things"
+
+
+def test_a_crash_while_the_reason_is_written_loses_nothing_of_the_quarantine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(handle: int) -> None:
+        raise Killed
+
+    bench = Bench(tmp_path)
+    name = "faces-000001-000000000007.tar"
+    bench.outside.hold(name, b"\1" * 3000)
+    unlink = Path.unlink
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", kill)
+        patch.setattr(Path, "unlink", lambda file, **how: None if file.suffix == ".part" else unlink(file, **how))
+        with pytest.raises(Killed):
+            bench.receive()
+    copies = tmp_path / "staging" / "faces" / "copies" / name
+    assert [file.name for file in copies.iterdir() if file.name.startswith(".")] != [], "the reason was cut short"
+    bench.receiver = bench.new_receiver()
+    bench.receive()
+    (aside,) = bench.receiver.status().quarantined
+    folder = tmp_path / "staging" / "faces" / "quarantine" / aside.folder
+    assert (folder / "tar").read_bytes() == b"\1" * 3000
+    assert (folder / "reason.json").exists()

@@ -66,7 +66,8 @@ class Staging:
         folder = self._copies / str(name)
         if not folder.is_dir():
             return {}
-        return {file.name: file for file in sorted(folder.iterdir()) if file.name != REASON}
+        files = sorted(folder.iterdir())  # a hidden one is a reason that a crash cut short
+        return {file.name: file for file in files if file.name != REASON and not file.name.startswith(".")}
 
     def drop(self, name: str) -> None:
         """Remove the copies of a bundle."""
