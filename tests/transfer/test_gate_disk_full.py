@@ -1,44 +1,13 @@
 from __future__ import annotations
 
 import errno
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from full_disk import Disk
 from gate_bench import Bench, sending
 from isthmus.core.ports import Carrier
-from isthmus.state.store import Store
-
-
-class Disk:
-    """Lets so many writes through (syncs, renames, folders), then is full until it is emptied."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.left: int | None = None
-        for module, name in ((os, "fsync"), (Path, "mkdir"), (Path, "rename"), (Path, "replace")):
-            monkeypatch.setattr(module, name, self._limited(getattr(module, name)))
-        transaction = Store.transaction
-
-        def limited(store: Store):  # type: ignore[no-untyped-def]
-            self.write()
-            return transaction(store)
-
-        monkeypatch.setattr(Store, "transaction", limited)
-
-    def write(self) -> None:
-        if self.left is not None:
-            self.left -= 1
-            if self.left < 0:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "disk")
-
-    def _limited(self, act: Callable[..., object]) -> Callable[..., object]:
-        def limited(*arguments: object, **named: object) -> object:
-            self.write()
-            return act(*arguments, **named)
-
-        return limited
 
 
 def test_a_full_disk_at_any_write_of_the_sender_is_an_alarm_and_loses_nothing(

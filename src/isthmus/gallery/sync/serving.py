@@ -15,7 +15,8 @@ from isthmus.transfer.channel import Channel, ChannelClosed
 async def serve(server: SyncServer, channel: Channel, device: str) -> Served:
     """Serve a device until it says goodbye. What a device does never raises: it ends the session.
 
-    Many sessions may be served at once on the server's event loop.
+    Many sessions may be served at once on the server's event loop. Raises OSError where this site's disk refuses;
+    the channel is closed then, too.
     """
     served = Served(device)
     session = Session(server, channel, served)
@@ -30,8 +31,10 @@ async def serve(server: SyncServer, channel: Channel, device: str) -> Served:
         server.audit.note(device, "refused", subject=device, detail=str(error)[:500])
         await _refuse(channel, error)
     finally:
-        session.audit_unfinished()
-        await channel.close()
+        try:
+            session.audit_unfinished()
+        finally:
+            await channel.close()  # also where the disk is full: a device does not wait for one that gave up
     return served
 
 
