@@ -53,11 +53,22 @@ def text_of(image: bytes) -> str:
 
 def huge_png() -> bytes:
     """A PNG whose header tells of 400 megapixels."""
-    head = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+    return _png(20_000, 20_000, zlib.compress(bytes(1000)))
+
+
+def _png(width: int, height: int, rows: bytes) -> bytes:
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        for name, body in ((b"IHDR", head), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b""))
+        for name, body in ((b"IHDR", head), (b"IDAT", rows), (b"IEND", b""))
     )
+
+
+@cache
+def bomb_png() -> bytes:
+    """A PNG of 60 kilobytes that unpacks to 64 megapixels."""
+    rows = zlib.compressobj(9)
+    return _png(8000, 8000, b"".join(rows.compress(bytes(8001)) for _ in range(8000)) + rows.flush())
 
 
 def hostile_images() -> dict[str, bytes]:
@@ -67,6 +78,10 @@ def hostile_images() -> dict[str, bytes]:
         "eps named .jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n" * 3,
         "svg": b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>",
         "400 megapixels": huge_png(),
+        "decompression bomb": bomb_png(),
+        "polyglot of jpeg and html": whole + b"<html><script>alert(1)</script></html>",
+        "polyglot of jpeg and zip": whole + b"PK\3\4" + bytes(26) + b"PK\5\6" + bytes(18),
+        "gif named .png": b"GIF89a" + bytes(40),
         "no image": bytes(range(256)),
     }
 

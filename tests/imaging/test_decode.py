@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import random
+import resource
 import struct
 import tracemalloc
 import zlib
@@ -138,6 +140,18 @@ def test_a_real_png_bomb_is_refused_by_its_header() -> None:
     assert len(bomb) < 100_000
     with pytest.raises(ImageRefused, match="more than 50 million"):
         check(bomb)
+
+
+def test_a_png_that_packs_more_rows_than_it_tells_costs_no_memory() -> None:
+    rows = zlib.compressobj(9)
+    data = b"".join(rows.compress(bytes(8001)) for _ in range(8000)) + rows.flush()
+    header = struct.pack(">IIBBBBB", 64, 64, 8, 0, 0, 0, 0)
+    bomb = PNG[:8] + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for look in (check, pixels):
+        with contextlib.suppress(ImageRefused):
+            look(bomb)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16_000, "KiB; the rows have 64 MB"
 
 
 def test_more_bytes_than_allowed_are_refused_before_anything_else() -> None:
