@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-import os
 import ssl
 import urllib.error
 import urllib.request
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from isthmus.app.clock import SystemClock
 from isthmus.app.galleries.config import DevicePart, GalleryConfig, read_gallery_config
+from isthmus.app.galleries.secrets import secret_of
 from isthmus.core.errors import InputError, IsthmusError, Refused
 from isthmus.core.progress import Report, silent
 from isthmus.gallery.device.sealing import key_from_environment, key_from_file
@@ -120,7 +120,7 @@ def token_of(file: Path | None, variable: str | None) -> str:
             "say where the token is",
             "give --token-file or --token-env: a token on the command line shows in lists",
         )
-    text = (file.read_text() if file else os.environ.get(variable or "", "")).strip()
+    text = secret_of(file, variable)
     if not text:
         raise InputError(f"{file or variable} holds no token", "put there what isthmus device invite printed")
     return text

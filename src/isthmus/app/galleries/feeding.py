@@ -5,12 +5,12 @@ A file is taken once, a MongoDB server is followed until somebody interrupts.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from isthmus.app.galleries.inner import Inner
 from isthmus.app.galleries.outer import Outer
+from isthmus.app.galleries.secrets import secret_of
 from isthmus.core.errors import InputError
 from isthmus.core.progress import Progress, Report
 from isthmus.gallery.feed import Fed
@@ -60,7 +60,7 @@ def server_uri(variable: str | None, file: Path | None) -> str:
         raise InputError(
             "name one source: a file, --mongodb-env or --mongodb-file", "see: isthmus gallery feed --help"
         )
-    text = file.read_text().strip() if file else os.environ.get(variable or "", "")
+    text = secret_of(file, variable)
     if not text.startswith(("mongodb://", "mongodb+srv://")):
         raise InputError(
             f"{file or variable} holds no URI of a MongoDB server", "write mongodb://… there, and nothing else"

@@ -85,7 +85,9 @@ class Inner:
         """What sends the stream through the gate. Raises InputError where the key is not there."""
         gate: GatePart = self.config.need("gate")
         if not gate.key:
-            raise InputError(f"{self.config.path}: [gate] names no key", "make one: isthmus gate keys")
+            raise InputError(f"{self.config.path}: [gate] names no key", 'add key = "keys/gate.pem"')
+        if not Path(gate.key).exists():
+            raise InputError(f"there is no signing key in {gate.key}", "make one: isthmus gate keys")
         return Outbound(
             self.store,
             self.config.state_folder / "outbox",

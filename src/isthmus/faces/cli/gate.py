@@ -157,7 +157,10 @@ def dismiss(ctx: click.Context, file: str | None, every: bool) -> None:
     """Remove FILE from the quarantine, with its alarm, once it was looked at."""
     if (file is None) != every:
         raise InputError("say what to dismiss", "name one file, or give --all")
-    say(f"{outer(ctx).inbound.dismiss(file)} removed from the quarantine")
+    count = outer(ctx).inbound.dismiss(file)
+    if file is not None and not count:
+        raise InputError(f"{file} is not in the quarantine", "isthmus gate status lists what is")
+    say(f"{count} removed from the quarantine")
 
 
 def _sending(now: OutboundStatus) -> None:
