@@ -30,6 +30,20 @@ class GalleryPart:
     megapixels: float = setting("largest image", default=50.0, minimum=0.01, maximum=500, unit="megapixels")
     image_mb: float = setting("largest image file", default=20.0, minimum=0.01, maximum=500, unit="MB")
     tombstones: int = setting("removals remembered for devices", default=100_000, minimum=100)
+    mongodb_file: str = setting(
+        "file with the URI of the MongoDB that holds set 2 (outer role); embedded where empty",
+        default="",
+        path=True,
+    )
+    mongodb_env: str = setting("environment variable that holds that URI instead", default="")
+
+    def __post_init__(self) -> None:
+        if self.mongodb_file and self.mongodb_env:
+            raise ValueError("name either mongodb_file or mongodb_env")
+        if self.role == "inner" and (self.mongodb_file or self.mongodb_env):
+            raise ValueError(
+                "set 1 is embedded: MongoDB holds set 2 alone; tail its oplog with isthmus gallery feed"
+            )
 
     @property
     def limits(self) -> ImageLimits:

@@ -10,13 +10,12 @@ from pathlib import Path
 
 from isthmus.app.galleries.inner import Inner
 from isthmus.app.galleries.outer import Outer
-from isthmus.app.galleries.secrets import secret_of
-from isthmus.core.errors import InputError
 from isthmus.core.progress import Progress, Report
 from isthmus.gallery.feed import Fed
 from isthmus.gallery.oplog.mongoshake import recorded
 from isthmus.gallery.oplog.tail import MongoOplog, Oplog, follow
 from isthmus.gallery.store import log
+from isthmus.gallery.store.sqlite import SqliteSet
 
 _CHUNK = 1 << 20
 
@@ -45,27 +44,13 @@ def feed_file(site: Inner | Outer, file: Path, report: Report) -> Fed:
 
 def settle(site: Inner | Outer) -> None:
     """Finish what was fed to set 2: nobody reads on from there, so its entries go, and vectors are made."""
-    if isinstance(site, Inner):
+    if isinstance(site, Inner) or not isinstance(site.set, SqliteSet):
         return
     with site.set.changing() as change:
         if change.position is not None:
             log.forget(change, change.position.seq)
     while site.make_vectors():
         continue
-
-
-def server_uri(variable: str | None, file: Path | None) -> str:
-    """Read a server's URI from an environment variable or a file: it holds a password. Raises InputError."""
-    if (variable is None) == (file is None):
-        raise InputError(
-            "name one source: a file, --mongodb-env or --mongodb-file", "see: isthmus gallery feed --help"
-        )
-    text = secret_of(file, variable)
-    if not text.startswith(("mongodb://", "mongodb+srv://")):
-        raise InputError(
-            f"{file or variable} holds no URI of a MongoDB server", "write mongodb://… there, and nothing else"
-        )
-    return text
 
 
 def feed_server(

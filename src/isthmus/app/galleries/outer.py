@@ -7,16 +7,18 @@ import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bson
 
 from isthmus.app.clock import SystemClock
 from isthmus.app.galleries.config import GalleryConfig, GalleryPart, GatePart, read_gallery_config
 from isthmus.app.galleries.inner import Inner, namespaces_of
+from isthmus.app.galleries.secrets import server_uri
 from isthmus.core.errors import Busy, InputError
 from isthmus.core.ports import Clock
 from isthmus.gallery.feed import Feed
+from isthmus.gallery.store.mongo import MongoSet
 from isthmus.gallery.store.sqlite import Bounds, SqliteSet, image_check
 from isthmus.gallery.target import SetTarget
 from isthmus.gallery.thresholds import Thresholds
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from isthmus.imaging.port import Extractor, Model
 
 VECTORS_AT_ONCE = 16
+
+AnySet = SqliteSet | MongoSet
+"""Where a set may lie: embedded, or in a MongoDB that other software reads too."""
 
 
 class Outer:
@@ -62,7 +67,7 @@ class Outer:
         return Audit(self.store, self.clock)
 
     @cached_property
-    def set(self) -> SqliteSet:
+    def set(self) -> AnySet:
         """Set 2."""
         return open_set(self.config, self.store)
 
@@ -103,6 +108,11 @@ class Outer:
             raise InputError(
                 f"{self.config.path}: set 2 follows the gate here, so nothing else may change it",
                 "feed the file at the inner site; or, where no gate leads here, remove [gate]",
+            )
+        if not isinstance(self.set, SqliteSet):
+            raise InputError(
+                "a foreign oplog cannot be fed into a set that lies in MongoDB",
+                "remove mongodb_file and mongodb_env from [gallery], or let the server replicate by itself",
             )
         return Feed(self.set, namespaces_of(self.part), self.clock, source)
 
@@ -185,20 +195,31 @@ class Outer:
         return len(made)
 
 
-def open_set(config: GalleryConfig, store: Store) -> SqliteSet:
-    """Open the set that a site holds, whatever its role."""
+def open_set(config: GalleryConfig, store: Store) -> AnySet:
+    """Open the set that a site holds, whatever its role and wherever it lies."""
     part: GalleryPart = config.need("gallery")
-    return SqliteSet(
-        store,
-        config.state_folder / "images",
-        part.stream,
-        check=part.role == "outer" and image_check(part.limits),
-        bounds=Bounds(removals=part.tombstones),
-    )
+    images = config.state_folder / "images"
+    check = image_check(part.limits) if part.role == "outer" else False
+    bounds = Bounds(removals=part.tombstones)
+    if part.mongodb_file or part.mongodb_env:
+        uri = server_uri(part.mongodb_env or None, Path(part.mongodb_file) if part.mongodb_file else None)
+        return MongoSet(mongo_client(uri), images, part.stream, check=check, bounds=bounds)
+    return SqliteSet(store, images, part.stream, check=check, bounds=bounds)
+
+
+def mongo_client(uri: str) -> Any:
+    """Connect to a MongoDB server. Raises InputError for a URI that is none."""
+    import pymongo
+    from pymongo.errors import ConfigurationError, InvalidURI
+
+    try:
+        return pymongo.MongoClient(uri, serverSelectionTimeoutMS=5_000)
+    except (ConfigurationError, InvalidURI) as error:
+        raise InputError(f"the connection string of MongoDB is not usable: {error}") from error
 
 
 @contextlib.contextmanager
-def any_set(path: Path) -> Iterator[SqliteSet]:
+def any_set(path: Path) -> Iterator[AnySet]:
     """Lend the set of the site at `path`, whatever its role."""
     config = read_gallery_config(path)
     with Store(config.state_folder / "isthmus.sqlite") as store:
@@ -215,7 +236,7 @@ def any_audit(path: Path) -> Audit:
     return Audit(Store(config.state_folder / "isthmus.sqlite"), SystemClock())
 
 
-def refused_images(held: SqliteSet, most: int) -> Iterator[tuple[str, str, str]]:
+def refused_images(held: AnySet, most: int) -> Iterator[tuple[str, str, str]]:
     """Tell the gallery, the id and the reason of records whose image was refused: nobody gets them."""
     for stat in held.galleries():
         for record in held.records(stat.gallery) if stat.refused else ():

@@ -19,3 +19,17 @@ def secret_of(file: Path | None, variable: str | None) -> str:
         return file.read_text(encoding="utf-8").strip()
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is no text", "put the secret there alone, on one line") from error
+
+
+def server_uri(variable: str | None, file: Path | None) -> str:
+    """Read a server's URI from an environment variable or a file: it holds a password. Raises InputError."""
+    if (variable is None) == (file is None):
+        raise InputError(
+            "name one place of the MongoDB server's URI", "a file or an environment variable: it holds a password"
+        )
+    text = secret_of(file, variable)
+    if not text.startswith(("mongodb://", "mongodb+srv://")):
+        raise InputError(
+            f"{file or variable} holds no URI of a MongoDB server", "write mongodb://… there, and nothing else"
+        )
+    return text

@@ -118,6 +118,20 @@ def extract(ctx: click.Context) -> None:
         say(f"made {portable.site.extract(portable.extractor(), screen)} vectors")
 
 
+@device.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--without-onnxruntime", "small", is_flag=True, help="For devices that let dlib run the network.")
+def weights(folder: Path, small: bool) -> None:
+    """Put the weights for faces into FOLDER: a device that is given it needs no package of weights.
+
+    On the device ISTHMUS_CACHE names the folder.
+    """
+    from isthmus.imaging.weights import Weights
+
+    Weights(folder).prepare(onnx=not small)
+    say(f"copy {folder} to the device and set ISTHMUS_CACHE to where it lies")
+
+
 @device.command("list")
 @click.pass_context
 def list_(ctx: click.Context) -> None:

@@ -145,8 +145,9 @@ def feed(
     It goes into set 1, or into set 2 of an outer site that has no [gate]. `allow`, `deny` and `rename` of
     [gallery] say what of it is taken. A server is resumed where it was stopped; a file may be taken again.
     """
-    from isthmus.app.galleries.feeding import feed_file, feed_server, server_uri
+    from isthmus.app.galleries.feeding import feed_file, feed_server
     from isthmus.app.galleries.outer import any_site
+    from isthmus.app.galleries.secrets import server_uri
 
     if file is not None and (mongodb_env or mongodb_file or from_now):
         raise InputError("a file and a server at once", "give FILE alone, or the options of a server")

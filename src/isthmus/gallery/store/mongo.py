@@ -166,6 +166,20 @@ class MongoSet:
                     break
         return found
 
+    def quarantined(self, after: int = 0, most: int = 100) -> list[Document]:
+        """Return what could not be applied, oldest first: number, at, ns, reason, entry (BSON without images)."""
+        rows = self.own.quarantine.find({"stream": self.stream}).sort("_id", 1).skip(after).limit(most)
+        return [
+            {
+                "number": number,
+                "at": row["at"].isoformat(),
+                "ns": row["ns"],
+                "reason": row["reason"],
+                "entry": row["entry"],
+            }
+            for number, row in enumerate(rows, after + 1)
+        ]
+
     def remove_unused(self) -> int:
         """Remove the files of images that nothing uses. Returns how many."""
         digests = [bytes(row["_id"]) for row in self.own.unlink.find()]
