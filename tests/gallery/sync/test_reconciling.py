@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isthmus.core.errors import Refused
 from isthmus.gallery.sync import reconcile
 from isthmus.gallery.sync.comparing import Comparing
 from isthmus.gallery.sync.index import View
@@ -87,3 +89,19 @@ def test_the_number_of_changes_is_estimated_from_ranges() -> None:
     for changes in (10, 100, 3000):
         differing = len(np.unique(rng.integers(0, 4096, changes)))
         assert 0.8 * changes < reconcile.likely_changed(differing, 4096) < 1.2 * changes
+
+
+def test_a_device_cannot_have_the_same_ranges_listed_again_and_again() -> None:
+    comparing = Comparing(view({place: 1 for place in range(1000)}))
+    everything = Leaves(0, np.zeros(1, np.uint32).tobytes(), b"", more=True)
+    assert comparing.leaves(everything) is None
+    with pytest.raises(Refused, match="again and again"):
+        comparing.leaves(everything)
+
+
+def test_messages_that_tell_little_are_bounded_too() -> None:
+    comparing = Comparing(view({place: 1 for place in range(1000)}))
+    one = Ranges(0, b"", np.zeros(1, np.uint64).tobytes())
+    with pytest.raises(Refused, match="more than a gallery of this size can need"):
+        for _ in range(2000):
+            list(comparing.ranges(one))

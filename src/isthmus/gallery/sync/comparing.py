@@ -15,6 +15,8 @@ from isthmus.gallery.sync.reconcile import U32, U64
 
 _PREFIXES_A_PAGE = 350
 _SPARE = 100_000
+_A_MESSAGE = 100
+"""What a message costs at least: however little it tells, the whole gallery is summed up for it."""
 
 
 class Comparing:
@@ -24,6 +26,7 @@ class Comparing:
         self.view = view
         self._first = np.ascontiguousarray(view.lanes[:, 0])
         self._room = 2 * view.count + _SPARE
+        self._left = view.count
         self._told: list[NDArray[np.intp]] = []
         self._removed: list[U64] = []
 
@@ -63,6 +66,10 @@ class Comparing:
         self._spend(len(theirs[0]) + len(prefixes))
         if len(prefixes) and int(prefixes[-1]) >= 16**message.level:
             raise Refused("leaves outside of their level")
+        begin, end = reconcile.bounds(self.view.hashes, message.level, prefixes)
+        self._left -= int((end - begin).sum())  # no range is told twice, so their records are never more than all
+        if self._left < 0:
+            raise Refused("the device tells of the same ranges again and again")
         places = reconcile.within(self.view.hashes, message.level, prefixes)
         ours = self.view.hashes[places], self._first[places]
         lacking, removed = reconcile.difference(ours, theirs)
@@ -74,7 +81,7 @@ class Comparing:
         return told, np.unique(np.concatenate(self._removed))
 
     def _spend(self, entries: int) -> None:
-        self._room -= entries
+        self._room -= entries + _A_MESSAGE
         if self._room < 0:
             raise Refused("the device tells of more than a gallery of this size can need")
 
