@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gallery_making import held_of, jpeg, sqlite_set, text_of
+from gallery_making import SteppingClock, held_of, jpeg, sqlite_set, text_of
 from isthmus.core.digest import new_key
+from isthmus.gallery.inner import InnerSite
 from isthmus.gallery.record import Record, Removed
 from isthmus.gallery.store.bounds import Bounds
 from isthmus.gallery.store.codec import key_of
@@ -124,6 +125,35 @@ def test_vectors_go_with_the_last_record_that_has_their_image(held: SqliteSet | 
     assert not held.files.path(digest).exists()
     held.tidy()
     assert all(secret not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_images_that_were_looked_at_are_not_gone_through_again(tmp_path: Path) -> None:
+    held = sqlite_set(tmp_path)
+    with held.changing() as change:
+        change.begin_stream(bytes(32))
+        for number in range(300):
+            change.put(G, {"_id": number, "url": text_of(number.to_bytes(2, "big") * 40)})
+    held.put_vectors("m", [(digest, b"v") for digest in held.without_vector("m", 300)])
+    assert held.without_vector("m", 16) == []
+    steps = [0]
+    held.store._connection.set_progress_handler(lambda: steps.__setitem__(0, steps[0] + 1), 10)
+    assert held.without_vector("m", 16) == []
+    assert steps[0] < 20  # tens of instructions, not some for each image
+
+
+def test_an_image_that_only_entries_had_is_looked_at_again_with_its_next_record(tmp_path: Path) -> None:
+    held, digest = sqlite_set(tmp_path), held_of(jpeg(1)).digest
+    site = InnerSite(held, SteppingClock(), "somebody")
+    site.add(G, "a", jpeg(1))
+    held.put_vectors("m", [(digest, b"v")])
+    assert held.without_vector("m", 16) == []
+    site.remove(G, "a")
+    site.add(G, "b", jpeg(2))
+    assert held.without_vector("m", 16) == [held_of(jpeg(2)).digest]
+    held.put_vectors("m", [(held_of(jpeg(2)).digest, b"v")])
+    assert held.without_vector("m", 16) == []
+    site.add(G, "c", jpeg(1))
+    assert held.without_vector("m", 16) == [digest]
 
 
 def test_an_image_that_comes_again_has_to_be_looked_at_again(held: SqliteSet | MongoSet) -> None:

@@ -197,6 +197,9 @@ class Change(Notes):
         """Have an image held; returns why it is refused. One that no record or entry uses at the end is let go."""
         row = self.connection.execute("SELECT refused FROM image WHERE digest = ?", (ready.digest,)).fetchone()
         if row is not None and row["refused"] == ready.refused:
+            if not self._used(ready.digest):  # only entries had it: its vectors are gone, it is as good as new
+                self.connection.execute("REPLACE INTO image (digest, size, refused) VALUES (?, ?, ?)",
+                                        (ready.digest, ready.size, ready.refused))  # fmt: skip
             return ready.refused
         self.connection.execute("DELETE FROM unlink WHERE digest = ?", (ready.digest,))
         if row is not None:
@@ -280,7 +283,7 @@ class Change(Notes):
     def _let_go(self, digest: bytes) -> None:
         """Forget an image's vectors with its last record, and the image itself where no entry has it either."""
         found = self.connection.execute
-        if found("SELECT 1 FROM record WHERE image = ? LIMIT 1", (digest,)).fetchone():
+        if self._used(digest):
             return
         found("DELETE FROM vector WHERE image = ?", (digest,))
         if found("SELECT 1 FROM entry_image WHERE image = ? LIMIT 1", (digest,)).fetchone():
@@ -290,6 +293,10 @@ class Change(Notes):
         if row is not None and row["refused"] is None:
             found("INSERT OR IGNORE INTO unlink VALUES (?)", (digest,))
             self.removes_images = True
+
+    def _used(self, digest: bytes) -> bool:
+        sql = "SELECT 1 FROM record WHERE image = ? LIMIT 1"
+        return self.connection.execute(sql, (digest,)).fetchone() is not None
 
     def _bound_removals(self, gallery: int) -> None:
         row = self.connection.execute(

@@ -56,6 +56,7 @@ class SqliteSet:
         self.store, self.stream, self.bounds, self.step = store, stream, bounds or Bounds(), step
         self.files = ImageFiles(images)
         self.intake = Intake(self.files, image_check() if check is True else check or None)
+        self._looked_at: dict[str, int] = {}
         store.migrate("gallery", schema.STEPS)
         with store.transaction() as connection:
             connection.execute("INSERT OR IGNORE INTO stream_set (stream, digest) VALUES (?, ?)",
@@ -194,13 +195,16 @@ class SqliteSet:
 
     def without_vector(self, model: str, most: int) -> list[bytes]:
         """List digests of usable images that `model` has not seen yet."""
+        newest = self.store.rows("SELECT max(number) AS number FROM image")[0]["number"] or 0
         rows = self.store.rows(
-            "SELECT digest FROM image WHERE refused IS NULL"
+            "SELECT number, digest FROM image WHERE number > ? AND refused IS NULL"
             " AND NOT EXISTS (SELECT 1 FROM vector WHERE image = digest AND model = ?)"
             " AND EXISTS (SELECT 1 FROM record WHERE image = digest AND refused IS NULL)"
             " ORDER BY number LIMIT ?",
-            (model, most),
+            (self._looked_at.get(model, 0), model, most),
         )
+        # what lies before was looked at; whatever comes, or comes back, gets a higher number
+        self._looked_at[model] = rows[0]["number"] - 1 if rows else newest
         return [row["digest"] for row in rows]
 
     def quarantined(self, after: int = 0, most: int = 100) -> list[sqlite3.Row]:
