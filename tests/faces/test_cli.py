@@ -154,8 +154,11 @@ def test_a_group_without_a_command_shows_its_help(capfd: pytest.CaptureFixture[s
     assert len(said.splitlines()) > 10
 
 
+GALLERIES = (["gallery"], ["gate"], ["device"], ["serve"])
+
+
 def test_no_line_of_the_help_is_cut_short(capfd: pytest.CaptureFixture[str]) -> None:
-    for words in ([], ["scenes"], ["rules"], ["loop"], ["olap"], ["warehouse"]):
+    for words in ([], ["scenes"], ["rules"], ["loop"], ["olap"], ["warehouse"], *GALLERIES):
         assert run([*words, "--help"]) == 0
         assert [line for line in capfd.readouterr().out.splitlines() if line[:2] == "  " and "..." in line] == []
 

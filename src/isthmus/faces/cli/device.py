@@ -31,7 +31,7 @@ def registry(ctx: click.Context) -> Devices:
 
 @isthmus.group(cls=Commands)
 def device() -> None:
-    """Portable devices: at the server who they are and what they get, on a device its galleries."""
+    """Portable devices, at the sync server and on themselves."""
 
 
 @device.command()
@@ -56,7 +56,7 @@ def invite(ctx: click.Context, name: str, tags: tuple[str, ...], hours: int) -> 
 @click.option("--token-env", metavar="NAME", help="The environment variable that holds the token.")
 @click.pass_context
 def enrol(ctx: click.Context, url: str, token_file: Path | None, token_env: str | None) -> None:
-    """On a device: make its key pair and register it at the sync server at URL."""
+    """On a device: make its key, register it at the server at URL."""
     from isthmus.app.galleries.device import Portable, token_of
 
     done = Portable.open(ctx.obj).enrol(url, token_of(token_file, token_env))
@@ -110,7 +110,7 @@ def identify(ctx: click.Context, photo: Path, galleries: tuple[str, ...], top: i
 @device.command()
 @click.pass_context
 def extract(ctx: click.Context) -> None:
-    """On a device: make the vectors of images that came without, to search in them."""
+    """On a device: make the vectors of images without, to search."""
     from isthmus.app.galleries.device import Portable
 
     with Screen() as screen:
@@ -122,9 +122,9 @@ def extract(ctx: click.Context) -> None:
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--without-onnxruntime", "small", is_flag=True, help="For devices that let dlib run the network.")
 def weights(folder: Path, small: bool) -> None:
-    """Put the weights for faces into FOLDER: a device that is given it needs no package of weights.
+    """Put the weights for faces into FOLDER, for a device.
 
-    On the device ISTHMUS_CACHE names the folder.
+    A device that is given the folder needs no package of weights; there ISTHMUS_CACHE names it.
     """
     from isthmus.imaging.weights import Weights
 
@@ -177,7 +177,7 @@ def revoke(ctx: click.Context, name: str) -> None:
 @click.argument("tags", nargs=-1)
 @click.pass_context
 def tag(ctx: click.Context, name: str, tags: tuple[str, ...]) -> None:
-    """At the server: give device NAME these tags in place of those it has."""
+    """At the server: give device NAME these tags and no others."""
     registry(ctx).tag(name, tags, by=getpass.getuser())
     say(f"{name}: {' '.join(sorted(tags)) or 'no tags'}")
 
@@ -188,7 +188,10 @@ def tag(ctx: click.Context, name: str, tags: tuple[str, ...]) -> None:
 @click.option("--mode", type=MODES, default="both", show_default=True, help="Images, vectors, or both.")
 @click.pass_context
 def grant(ctx: click.Context, galleries: tuple[str, ...], tags: tuple[str, ...], mode: str) -> None:
-    """At the server: let devices have GALLERIES, names or patterns such as galleries.gate-*."""
+    """At the server: let devices have GALLERIES.
+
+    They are names or patterns such as galleries.gate-*. Without --tag every device gets them.
+    """
     from isthmus.gallery.sync.mode import Mode
 
     rule = registry(ctx).grant(tags, galleries, Mode(mode), by=getpass.getuser())
@@ -199,7 +202,10 @@ def grant(ctx: click.Context, galleries: tuple[str, ...], tags: tuple[str, ...],
 @click.argument("number", type=int)
 @click.pass_context
 def withdraw(ctx: click.Context, number: int) -> None:
-    """At the server: remove rule NUMBER; what only it granted is deleted on the devices."""
+    """At the server: remove rule NUMBER.
+
+    What only it granted is deleted on the devices when they next synchronise.
+    """
     registry(ctx).withdraw(number, by=getpass.getuser())
     say(f"rule {number} is removed")
 

@@ -27,7 +27,7 @@ def inner(ctx: click.Context) -> Inner:
 
 @isthmus.group(cls=Commands)
 def gallery() -> None:
-    """Keep galleries of reference images: what is changed here crosses the gate."""
+    """Keep galleries of reference images."""
 
 
 @gallery.command()
@@ -66,7 +66,7 @@ def replace(ctx: click.Context, name: str, id: str, photo: Path | None, attribut
 @click.argument("ids", nargs=-1, required=True)
 @click.pass_context
 def remove(ctx: click.Context, name: str, ids: tuple[str, ...]) -> None:
-    """Remove records: image, vectors, and in time at every site and device."""
+    """Remove records: here, and in time at every site and device."""
     site = inner(ctx)
     for id in ids:
         site.site.remove(site.name(name), id)
@@ -94,6 +94,13 @@ def import_(ctx: click.Context, name: str, folder: Path) -> None:
         say(f"  refused {path}: {reason}")
     if done.refused:
         ctx.exit(3)
+
+
+@gallery.command()
+@click.pass_context
+def tidy(ctx: click.Context) -> None:
+    """Forget what is kept no longer: old changes, and images of removed records. `gate send` does so by itself."""
+    say(f"removed {inner(ctx).tidy()} image files that nothing uses any more")
 
 
 @gallery.command("list")
@@ -140,10 +147,11 @@ def stat(ctx: click.Context) -> None:
 def feed(
     ctx: click.Context, file: Path | None, mongodb_env: str | None, mongodb_file: Path | None, from_now: bool
 ) -> None:
-    """Take a foreign oplog in: an oplog.bson, MongoShake's tunnel file, or a MongoDB server.
+    """Take a foreign oplog in, from a file or a MongoDB server.
 
-    It goes into set 1, or into set 2 of an outer site that has no [gate]. `allow`, `deny` and `rename` of
-    [gallery] say what of it is taken. A server is resumed where it was stopped; a file may be taken again.
+    FILE is an oplog.bson or MongoShake's tunnel file. It goes into set 1, or into set 2 of an outer site that has
+    no [gate]. `allow`, `deny` and `rename` of [gallery] say what of it is taken. A server is resumed where it was
+    stopped; a file may be taken again.
     """
     from isthmus.app.galleries.feeding import feed_file, feed_server
     from isthmus.app.galleries.outer import any_site
@@ -151,6 +159,8 @@ def feed(
 
     if file is not None and (mongodb_env or mongodb_file or from_now):
         raise InputError("a file and a server at once", "give FILE alone, or the options of a server")
+    if file is None and not mongodb_env and not mongodb_file:
+        raise InputError("nothing to feed", "name one source: FILE, --mongodb-env or --mongodb-file")
     site = any_site(ctx.obj)
     with Screen() as screen:
         if file is not None:
@@ -195,10 +205,11 @@ def audit(ctx: click.Context, after: int, limit: int) -> None:
 def calibrate(
     ctx: click.Context, name: str | None, target: float, person: str | None, by_folder: bool, forget: bool
 ) -> None:
-    """At the outer site: find gallery NAME's threshold from its own vectors; without NAME list what was found.
+    """Find gallery NAME's threshold from its own vectors.
 
-    Devices learn it when they next synchronise. Every record is taken for a person of its own unless --person or
-    --by-folder says otherwise: two records of one person that count as two make the threshold too strict.
+    At the outer site; without NAME it lists what was found. Devices learn it when they next synchronise. Every
+    record is taken for a person of its own unless --person or --by-folder says otherwise: two records of one
+    person that count as two make the threshold too strict.
     """
     from isthmus.app.galleries.calibrating import calibrate_gallery, forget_threshold
     from isthmus.app.galleries.outer import Outer
@@ -222,7 +233,7 @@ def calibrate(
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 100_000))
 @click.pass_context
 def quarantine(ctx: click.Context, after: int, limit: int) -> None:
-    """Show the changes that could not be applied and the images that were refused, with the reason of each."""
+    """Show changes not applied and images refused, and why."""
     from isthmus.app.galleries.outer import any_set, refused_images
 
     with any_set(ctx.obj) as held:

@@ -37,7 +37,7 @@ def gate() -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @click.pass_context
 def keys(ctx: click.Context, file: Path | None) -> None:
-    """Make the sender's signing key, or show the public half of the one that is there.
+    """Make the sender's signing key, or show its public half.
 
     FILE is the one that [gate] names unless it is given. The public key goes into `trust` at the receiver.
     """
@@ -61,7 +61,7 @@ def keys(ctx: click.Context, file: Path | None) -> None:
 @click.option("--watch", is_flag=True, help="Go on until interrupted.")
 @click.pass_context
 def send(ctx: click.Context, watch: bool) -> None:
-    """Cut what changed into signed bundles and put them into the gate's folder."""
+    """Put what changed into the gate's folder, in signed bundles."""
     site = inner(ctx)
     for event in site.sending(watch):
         say(event)
@@ -88,7 +88,7 @@ def receive(ctx: click.Context, watch: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="As one JSON document.")
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
-    """Show what is staged, missing and quarantined, or what was sent; and the alarms."""
+    """Show what came and is missing, or what was sent; and alarms."""
     from isthmus.app.galleries.inner import Inner
     from isthmus.app.galleries.outer import any_site
 
@@ -108,7 +108,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
 @click.option("--snapshot", is_flag=True, help="Ask for a snapshot even where nothing is missing.")
 @click.pass_context
 def request(ctx: click.Context, snapshot: bool) -> None:
-    """Print the line that an operator carries back to the sender, to have sent again what is missing."""
+    """Print the line to carry back, to be sent what is missing."""
     line = outer(ctx).inbound.request(snapshot=snapshot)
     if line:
         click.echo(line)
@@ -154,7 +154,7 @@ def epoch(ctx: click.Context, above: int) -> None:
 @click.option("--all", "every", is_flag=True, help="All that is in the quarantine.")
 @click.pass_context
 def dismiss(ctx: click.Context, file: str | None, every: bool) -> None:
-    """Remove FILE from the quarantine, with its alarm, once it was looked at."""
+    """Remove FILE, once looked at, from the quarantine."""
     if (file is None) != every:
         raise InputError("say what to dismiss", "name one file, or give --all")
     count = outer(ctx).inbound.dismiss(file)

@@ -68,10 +68,11 @@ def keys(part: str | None) -> None:
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("demo-site"))
 @click.option("--only", type=click.Choice(["loop", "gallery"]), help="One of the two stories.")
 def demo(folder: Path, only: str | None) -> None:
-    """Tell two stories in FOLDER, as a first look: the data loop, and galleries that cross a one-way gate.
+    """Tell two stories in FOLDER, as a first look.
 
-    The loop: ingest, mine, train, evaluate, decide, release, report, twice. The galleries: add, cross, sync over
-    ICE, identify, lose, heal, remove. FOLDER is demo-site by default; a second demo takes the loop up.
+    The data loop: ingest, mine, train, evaluate, decide, release, report, twice. Galleries that cross a one-way
+    gate: add, cross, sync over ICE, identify, lose, heal, remove. FOLDER is demo-site by default; a second demo
+    takes the loop up.
     """
     from isthmus.app.stories import Chapter, tell
 
