@@ -12,8 +12,13 @@ import signal
 import sys
 from pathlib import Path
 
+import bson
+
 from gallery_doubles import PEOPLE, World
 from isthmus.gallery.sync.mode import Mode
+
+LOST = "airport.lost"
+"""A gallery that is taken away from the device."""
 
 
 def world_of(folder: Path, later: bool) -> World:
@@ -21,7 +26,10 @@ def world_of(folder: Path, later: bool) -> World:
     world = World(folder)
     world.policy.table = {PEOPLE: Mode.BOTH}
     world.fill(6, size=1000, vectors=True)
-    if later:
+    world.fill(2, LOST, vectors=True)
+    if not later:
+        world.policy.table[LOST] = Mode.BOTH
+    else:
         world.add(1, size=140_000, vectors=True, salt="new")
         world.add(9, size=1000, vectors=True)
         world.set.remove(PEOPLE, 2)
@@ -42,7 +50,14 @@ def main() -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     world = world_of(folder, later=True)
-    world.sync(world.device(key=key, step=at))
+    device = world.device(key=key, step=at)
+    if step == "thumbnail written":
+        number = bson.encode({"_id": 2})  # one that is removed by the next session
+        item = device.item(PEOPLE, device.place(PEOPLE, number))
+        assert item is not None
+        assert item.image is not None
+        device.contents.thumbnail(item.image, lambda content: content[:200])
+    world.sync(device)
 
 
 if __name__ == "__main__":

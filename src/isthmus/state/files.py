@@ -36,3 +36,17 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def abandoned(path: Path) -> bool:
+    """Tell whether the process that made a file, whose number its name begins with (`<number>-…`), is no more."""
+    number = path.name.partition("-")[0]
+    if not number.isdigit():
+        return True
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

@@ -48,6 +48,22 @@ def test_a_removal_reaches_image_vector_thumbnail_and_every_trace(tmp_path: Path
     assert item.image.digest.hex().encode() not in left
 
 
+def test_a_thumbnail_whose_image_is_removed_while_it_is_made_does_not_stay(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.fill(2)
+    device = world.device()
+    world.sync(device)
+    item = device.item(PEOPLE, device.place(PEOPLE, key(1)))
+
+    def slow(content: bytes) -> bytes:
+        world.set.remove(PEOPLE, 1)
+        world.sync(world.device())
+        return b"a small picture"
+
+    assert device.contents.thumbnail(item.image, slow) == b"a small picture"
+    assert b"a small picture" not in everything(tmp_path / "device")
+
+
 def test_an_image_that_another_record_has_too_stays(tmp_path: Path) -> None:
     world = World(tmp_path)
     same = photo("same", 2000)

@@ -119,7 +119,7 @@ def test_vectors_alone_are_sent_once_they_are_made(tmp_path: Path) -> None:
         world.add(number, vectors=number % 2 == 0)
     device = world.device()
     assert world.sync(device).galleries[0].written == 10
-    assert not list((tmp_path / "device" / "content").glob("*/*"))
+    assert not list((tmp_path / "device" / "content").glob("??/*"))
     world.set.put_vectors(MODEL.name, [(world.set.document(PEOPLE, key(1))["url"].digest, bytes(16))])
     report = world.sync(device)
     assert tiers(report) == [Tier.CHANGES] and report.galleries[0].written == 1
@@ -167,10 +167,10 @@ def test_a_gallery_that_is_taken_away_is_deleted_with_its_files(tmp_path: Path) 
     report = world.sync(device)
     assert report.dropped == [PEOPLE]
     assert [found.gallery for found in device.galleries()] == ["station.things"]
-    assert len(list((tmp_path / "device" / "content").glob("*/*"))) == 5
+    assert len(list((tmp_path / "device" / "content").glob("??/*"))) == 5
     world.set.drop("station.things")
     world.sync(device)
-    assert not device.galleries() and not list((tmp_path / "device" / "content").glob("*/*"))
+    assert not device.galleries() and not list((tmp_path / "device" / "content").glob("??/*"))
     acts = [(entry.who, entry.act, entry.gallery) for entry in world.audit.entries()]
     assert ("station-7", "told to delete", PEOPLE) in acts and ("station-7", "received", PEOPLE) in acts
 

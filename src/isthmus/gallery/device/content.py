@@ -1,7 +1,8 @@
 """Contents of a device as files by digest: images, large vectors, thumbnails, and parts still coming.
 
 `<two letters>/<name>` is a whole content, verified; `.part` what has come of one so far; `.thumb` a thumbnail made
-from it. All three go when the content goes.
+from it. All three go when the content goes. `making/` holds thumbnails that are being made; what a killed
+process left there goes when the store is opened next.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from blake3 import blake3
 from isthmus.core.errors import Corrupt
 from isthmus.gallery.device.sealing import CHUNK, Sealing
 from isthmus.gallery.sync.item import Ref
-from isthmus.state.files import replacing, sync_folder
+from isthmus.state.files import abandoned, sync_folder
 
 Step = Callable[[str], None]
 
@@ -28,7 +29,11 @@ class Contents:
     def __init__(self, folder: Path, sealing: Sealing, step: Step) -> None:
         self._folder, self._sealing, self._step = folder, sealing, step
         self._unsynced: set[Path] = set()
-        folder.mkdir(parents=True, exist_ok=True)
+        self._making = folder / "making"
+        self._making.mkdir(parents=True, exist_ok=True)
+        for left in self._making.iterdir():
+            if abandoned(left):
+                left.unlink(missing_ok=True)
 
     def name(self, digest: bytes) -> str:
         """Return the file name of a content."""
@@ -68,10 +73,21 @@ class Contents:
         if path.is_file():
             return b"".join(_opened(path, self._sealing))
         small, header = make(self.read(content)), self._sealing.header()
-        with replacing(path) as file:
-            file.write(header)
-            for number, at in enumerate(range(0, len(small), CHUNK)):
-                file.write(self._sealing.seal_chunk(header, number, small[at : at + CHUNK]))
+        part = self._making / f"{os.getpid()}-{path.name}"
+        try:
+            with part.open("wb") as file:
+                file.write(header)
+                for number, at in enumerate(range(0, len(small), CHUNK)):
+                    file.write(self._sealing.seal_chunk(header, number, small[at : at + CHUNK]))
+                file.flush()
+                os.fsync(file.fileno())
+            self._step("thumbnail written")
+            part.replace(path)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+        if not self.has(content.digest):  # a synchronisation has removed it meanwhile
+            path.unlink(missing_ok=True)
         return small
 
     def remove(self, name: str) -> None:

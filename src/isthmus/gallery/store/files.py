@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from isthmus.core.errors import Corrupt
-from isthmus.state.files import sync_folder
+from isthmus.state.files import abandoned, sync_folder
 
 _FEW = 4
 """So many files are synced one by one; more by one sync of their whole file system."""
@@ -112,7 +112,7 @@ class ImageFiles:
         """Remove files of images that are not `known`, and what was staged by processes that are gone."""
         swept = 0
         for staged in self._incoming.iterdir():
-            if not _alive(staged.name.partition("-")[0]):
+            if abandoned(staged):
                 staged.unlink(missing_ok=True)
                 swept += 1
         for folder in self.folder.iterdir():
@@ -179,18 +179,6 @@ def _syncfs() -> Callable[[int], int] | None:
 
 def _lock_file(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-
-
-def _alive(process: str) -> bool:
-    if not process.isdigit():
-        return False
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _digest(name: str) -> bytes:
