@@ -97,7 +97,7 @@ def test_a_device_killed_at_random_moments_ends_equal_and_keeps_nothing_removed(
     with server(tmp_path) as url:
         enrol(tmp_path, url, mode)
         changing = command("inner", tmp_path, draw.randrange(1 << 30), 0, SIDE, PACE_S)
-        device = Victim("device", tmp_path, random.Random(draw.randrange(1 << 30)), longest_s=4.0)
+        device = Victim("device", tmp_path, random.Random(draw.randrange(1 << 30)), longest_s=3.0)
         try:
             while device.kills < kills:
                 gatekeeper.carry_all()

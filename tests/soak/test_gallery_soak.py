@@ -58,13 +58,13 @@ def intact(held: SqliteSet, images: Path) -> None:
 def test_both_sides_killed_at_random_moments_come_to_the_same_content(tmp_path: Path, form: str) -> None:
     seed = SEED or {"tar": 20261121, "plain": 20261122}[form]
     print(f"\n{form}: seed {seed} (set ISTHMUS_SOAK_SEED to draw others)")
-    draw = random.Random(seed)
+    draw, kills = random.Random(seed), KILLS if form == "tar" else KILLS // 2
     make_sites(tmp_path, form, consume=form == "tar")
     gatekeeper = Gatekeeper(tmp_path / "inside", tmp_path / "outside", random.Random(draw.randrange(1 << 30)))
     inner, outer = (Victim(role, tmp_path, random.Random(draw.randrange(1 << 30))) for role in ("inner", "outer"))
     stood: set[tuple[int, int, str]] = set()
     try:
-        while min(inner.kills, outer.kills) < KILLS:
+        while min(inner.kills, outer.kills) < kills:
             gatekeeper.tick()
             inner.tick()
             if outer.tick():
@@ -136,9 +136,7 @@ def equal(folder: Path, sender: Inner, receiver: Outer, told: Told, status: Inbo
     for at, turns in told.turns.items():
         assert listed.pop(at, None) in turns, f"what was reported as done is done: {at}"
     assert listed == {}
-    assert status.counts["applied"] > 5
-    assert status.counts["snapshots"] > 1
-    assert status.counts["quarantined"] > 0
+    assert min(status.counts[what] for what in ("applied", "snapshots", "duplicates", "quarantined")) > 0
     state = {name: folder / name / "state" for name in ("inner", "outer")}
     for site, name in ((sender, "inner"), (receiver, "outer")):
         intact(site.set, state[name] / "images")
@@ -158,4 +156,5 @@ def equal(folder: Path, sender: Inner, receiver: Outer, told: Told, status: Inbo
     assert {file.name for file in (state["inner"] / "outbox").iterdir()} - {".lock"} == set(
         sender.outbound.status().kept
     )
-    assert {file.name for file in (folder / "inside").iterdir()} == set(sender.outbound.status().kept)
+    cut_short = {f".{name}.isthmus-part" for name in sender.outbound.status().kept}  # goes when its file goes
+    assert {file.name for file in (folder / "inside").iterdir()} - cut_short == set(sender.outbound.status().kept)
