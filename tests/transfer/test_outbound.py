@@ -280,3 +280,13 @@ def test_the_content_is_what_the_source_cut(tmp_path: Path) -> None:
     assert b"".join(opened.read(MEMBER)) == b'["a", "1"]\n["b", null]\n'
     assert opened.header.counts == {"changes": 2}
     assert opened.header.site == "inner"
+
+
+def test_files_of_long_ago_are_removed_because_they_hold_what_was_removed_since(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, sending(keep_s=3600.0))
+    (old,) = bench.send(("a", "1"))
+    bench.clock.forward(3601)
+    (new,) = bench.send(("a", None))
+    kept = {path.name for path in bench.outbox.iterdir()}
+    assert old not in kept | bench.inside.files.keys()
+    assert new in kept & bench.inside.files.keys()

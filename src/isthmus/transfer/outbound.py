@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ class OutboundSettings:
     heartbeat_s: float = 60.0
     snapshot_s: float = 0.0
     keep_files: int = 256
+    keep_s: float = 7 * 86_400.0
 
     def __post_init__(self) -> None:
         if self.cut_bytes < 1 or not 0 <= self.carousel_files <= self.keep_files or self.keep_files < 1:
@@ -339,7 +340,7 @@ class Outbound:
         return files[len(files) - min(len(files), self._settings.carousel_files) :]
 
     def _retire(self, events: list[str]) -> None:
-        """Remove the files beyond those to be kept: those whose last sending is longest ago."""
+        """Remove files beyond those to be kept, and those of too long ago: they hold what was removed since."""
         rows = sorted(self._ledger.in_state("sent"), key=lambda row: row.sent)
         files = [row for row in rows if row.kind is not Kind.HEARTBEAT]
         beats = [row for row in rows if row.kind is Kind.HEARTBEAT]
@@ -347,7 +348,9 @@ class Outbound:
         old = [row for row in files[: -self._settings.keep_files] if row.number not in turning]
         epoch = self._epoch()
         ended = [row for row in rows if row.until.epoch < epoch]  # receivers refuse these, with an alarm
-        for row in {row.number: row for row in (*old, *beats[:-KEPT_BEATS], *ended)}.values():
+        eldest = self._clock.now() - timedelta(seconds=self._settings.keep_s)
+        aged = [row for row in files if row.made < eldest]
+        for row in {row.number: row for row in (*old, *beats[:-KEPT_BEATS], *ended, *aged)}.values():
             self._remove(row.files)
             for name in row.files:
                 self._carrier.drop(name)

@@ -30,6 +30,10 @@ class GalleryPart:
     megapixels: float = setting("largest image", default=50.0, minimum=0.01, maximum=500, unit="megapixels")
     image_mb: float = setting("largest image file", default=20.0, minimum=0.01, maximum=500, unit="MB")
     tombstones: int = setting("removals remembered for devices", default=100_000, minimum=100)
+    log_days: float = setting("how long changes are kept for receivers that are behind", default=30.0, minimum=0)
+    removed_hours: float = setting(
+        "how long the image of a removed record stays in the log of set 1", default=24.0, minimum=0
+    )
     mongodb_file: str = setting(
         "file with the URI of the MongoDB that holds set 2 (outer role); embedded where empty",
         default="",
@@ -70,6 +74,7 @@ class GatePart:
     heartbeat_s: float = setting("how often the latest position is told", default=60.0, minimum=1, unit="s")
     snapshot_s: float = setting("how often a snapshot is sent; 0: on demand", default=0.0, minimum=0, unit="s")
     keep_files: int = setting("bundles kept to be sent again", default=256, minimum=1)
+    keep_days: float = setting("how long at most: they hold what was removed since", default=7.0, minimum=0.01)
     gap_alarm_s: float = setting(
         "how long a file may be missing before an alarm", default=600.0, minimum=0, unit="s"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import math
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -16,12 +17,15 @@ from isthmus.gallery.feed import Feed
 from isthmus.gallery.inner import InnerSite
 from isthmus.gallery.oplog.namespaces import Namespaces
 from isthmus.gallery.source import OplogSource
+from isthmus.gallery.store.log import Retention
 from isthmus.gallery.store.sqlite import SqliteSet, image_check
 from isthmus.state.audit import Audit
 from isthmus.state.store import Store
 from isthmus.transfer.gate import Gate
 from isthmus.transfer.outbound import Outbound, OutboundSettings
 from isthmus.transfer.signing import SigningKey
+
+_TIDY_S = 3_600.0
 
 
 def namespaces_of(part: GalleryPart) -> Namespaces:
@@ -105,14 +109,29 @@ class Inner:
                 heartbeat_s=gate.heartbeat_s,
                 snapshot_s=gate.snapshot_s,
                 keep_files=gate.keep_files,
+                keep_s=gate.keep_days * 86_400,
             ),
         )
 
+    def tidy(self) -> int:
+        """Forget what is kept no longer, images of removed records above all; returns how many files went."""
+        return self.site.tidy(
+            Retention(age_s=self.part.log_days * 86_400, removed_s=self.part.removed_hours * 3_600)
+        )
+
     def sending(self, watch: bool, wait: Callable[[float], None] = time.sleep) -> Iterator[str]:
-        """Send what is due and yield what was done; with `watch` until somebody interrupts."""
+        """Send what is due and yield what was done; with `watch` until somebody interrupts.
+
+        The log is tidied after the first round, and every hour.
+        """
         gate: GatePart = self.config.need("gate")
+        tidied = -math.inf
         while True:
             yield from self.outbound.step()
+            if time.monotonic() - tidied > _TIDY_S:
+                if removed := self.tidy():
+                    yield f"removed {removed} image files that nothing uses any more"
+                tidied = time.monotonic()
             if not watch:
                 return
             wait(gate.poll_s)
