@@ -24,6 +24,7 @@ from isthmus.gallery.oplog.read import entries
 from isthmus.gallery.source import OplogSource
 from isthmus.gallery.store.sqlite import SqliteSet
 from isthmus.gallery.target import SetTarget
+from isthmus.state.audit import Audit
 from samples import SAMPLES, needs_samples
 
 
@@ -90,6 +91,14 @@ def test_entries_enter_byte_for_byte_with_their_images_apart(relay: Relay) -> No
     assert all(text_of(jpeg(n)).encode() not in bodies for n in (1, 2, 3, 4))
     relay.follow()
     relay.assert_equal()
+
+
+def test_what_a_feed_changes_stands_in_the_audit_log_with_the_change(relay: Relay) -> None:
+    insert = {"op": "i", "ns": "faces.g", "o": {"_id": 1}, "ts": Timestamp(5, 1), "t": 1, "v": 2}
+    relay.take(bson.encode(insert))
+    relay.take(bson.encode({**insert, "op": "n", "ns": "", "o": {}, "ts": Timestamp(6, 1)}))
+    told = [(entry.who, entry.act, entry.detail) for entry in Audit(relay.inner.store, SteppingClock()).entries()]
+    assert told == [("mongo", "feed", "1 operations up to Timestamp(5, 1)")]
 
 
 def test_rules_are_kept_where_the_stream_begins(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from isthmus.gallery.store import log
 from isthmus.gallery.store.change import Change
 from isthmus.gallery.store.sqlite import SqliteSet
 from isthmus.gallery.target import EVERYTHING
+from isthmus.state.audit import Audit
 
 _NOTHING: Document = {"op": "n", "ns": "", "o": {}}
 _BATCH_ENTRIES = 1000
@@ -63,6 +64,7 @@ class Feed:
 
     def __init__(self, held: SqliteSet, namespaces: Namespaces, clock: Clock, source: str) -> None:
         self._set, self._namespaces, self._clock, self._source = held, namespaces, clock, source
+        self._audit = Audit(held.store, clock)
         with held.changing() as change:
             log.begin(change)
 
@@ -109,6 +111,11 @@ class Feed:
         change.bound_quarantine(self._set.bounds.quarantined)
         if latest is not None:
             note_resume(change.connection, change.set_id, self._source, latest)
+        if applied:
+            detail = f"{applied} operations up to {latest}"
+            self._audit.note(
+                self._source, "feed", subject=self._source, detail=detail, connection=change.connection
+            )
         return Fed(len(batch), applied, skipped, refused)
 
 
