@@ -288,6 +288,34 @@ def test_a_device_that_hangs_up_early_is_served_all_the_same(
     assert served == ["b12"]
 
 
+def test_the_end_of_the_server_ends_the_sessions_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    doors = Doors(tmp_path)
+    ended: list[str] = []
+
+    async def let_in(*_: object) -> tuple[str, Any]:
+        return "b12", None
+
+    async def session(device: str, channel: Any) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(device)
+
+    async def story() -> None:
+        monkeypatch.setattr(sync, "accept", let_in)
+        monkeypatch.setattr(doors.service, "session", session)
+        call = asyncio.create_task(doors.call())
+        while not doors.service.active:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await doors.service.end_sessions()
+        await call
+
+    run(doors, story)
+    assert ended == ["b12"]
+    assert not doors.service.active
+
+
 def test_too_many_at_once_are_told_to_come_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     doors = Doors(tmp_path)
     monkeypatch.setattr(sync, "_AT_ONCE", 0)

@@ -99,7 +99,10 @@ def import_(ctx: click.Context, name: str, folder: Path) -> None:
 @gallery.command()
 @click.pass_context
 def tidy(ctx: click.Context) -> None:
-    """Forget what is kept no longer: old changes, and images of removed records. `gate send` does so by itself."""
+    """Forget what is kept no longer.
+
+    These are old changes, and images of records that were removed. `isthmus gate send` does so by itself.
+    """
     say(f"removed {inner(ctx).tidy()} image files that nothing uses any more")
 
 
