@@ -94,7 +94,7 @@ class Feed:
         for entry in self._set.intake.ahead(batch):
             if isinstance(entry.ts, Timestamp):
                 latest = entry.ts
-            kept = taken(entry, self._namespaces, change.namespaces)
+            kept = entry.flaw or taken(entry, self._namespaces, change.namespaces)
             skipped += not kept
             if isinstance(kept, str):
                 refused += 1

@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isthmus.core.errors import Corrupt
+from isthmus.gallery.memory import MemoryDocuments, MemoryWaiting
 from isthmus.gallery.oplog.engine import Engine
 from isthmus.gallery.oplog.entry import CODEC, RawEntry
 from isthmus.gallery.oplog.mongoshake import recorded, write_tunnel
 from isthmus.gallery.oplog.namespaces import Namespaces
+from isthmus.gallery.oplog.read import entries
 from oplog_making import NS, UI, Site, change, command, delete, entry, insert, several, update
 from samples import SAMPLES, needs_samples
 
@@ -165,3 +167,14 @@ def test_an_entry_without_anything_is_set_aside() -> None:
     raw = entry("u", NS, {})
     (refusal,) = Site().apply(raw).refused
     assert RawEntry(refusal.entry) == RawEntry(raw)
+
+
+def test_an_entry_with_text_that_is_no_utf8_is_set_aside_and_never_blocks_what_follows() -> None:
+    raws = [bytes(insert({"_id": number, "name": "a name"})) for number in (1, 2, 3)]
+    raws[1] = raws[1].replace(b"a name", b"a n\xffme")
+    documents = MemoryDocuments()
+    engine = Engine(documents, MemoryWaiting(), Namespaces())
+    outcomes = [engine.apply(entry) for entry in entries([b"".join(raws)])]
+    assert [len(outcome.refused) for outcome in outcomes] == [0, 1, 0]
+    assert "utf-8" in outcomes[1].refused[0].reason.lower()
+    assert [documents.get(NS, number) is not None for number in (1, 2, 3)] == [True, False, True]

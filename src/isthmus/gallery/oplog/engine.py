@@ -82,6 +82,8 @@ class Engine:
     def apply(self, entry: RawEntry) -> Outcome:
         """Apply an entry. Never raises because of what it says; raises what the store raises (OSError, Busy)."""
         whole: tuple[RawEntry, ...] = (entry,)
+        if entry.flaw:
+            return _refused(whole, entry.flaw, "")
         try:
             if entry.op == "c":
                 gathered = gather(entry, self._waiting)

@@ -37,18 +37,36 @@ CODEC: CodecOptions[Document] = CodecOptions(
     document_class=dict, datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
 
+_LENIENT = CODEC.with_options(unicode_decode_error_handler="replace")
+_UNREADABLE = (BSONError, ValueError, TypeError, OverflowError, KeyError, RecursionError)
 _LEAST_BYTES_A_LEVEL = 7  # length, type, an empty name, end
 
 
 @dataclass(frozen=True, slots=True)
 class RawEntry:
-    """An entry as bytes and as fields. Making one raises Corrupt where the bytes are no BSON document."""
+    """An entry as bytes and as fields. Making one raises Corrupt where the bytes are no BSON document.
+
+    One with a `flaw` is a whole document that nobody can apply, such as one with text that is no UTF-8: its fields
+    are for telling which one it is, and the engine refuses it.
+    """
 
     raw: bytes
+    flaw: str = ""
     fields: Document = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "fields", decoded(self.raw))
+        object.__setattr__(self, "fields", bson.decode(self.raw, _LENIENT) if self.flaw else decoded(self.raw))
+
+    @classmethod
+    def read(cls, raw: bytes) -> RawEntry:
+        """Read an entry, with its flaw where it has one. Raises Corrupt where the bytes are no whole document."""
+        try:
+            return cls(raw)
+        except Corrupt as error:
+            try:
+                return cls(raw, error.what)
+            except _UNREADABLE:
+                raise error from None
 
     @property
     def op(self) -> Any:
@@ -107,7 +125,7 @@ def decoded(raw: bytes) -> Document:
     """Decode one BSON document. Raises Corrupt where it is none, or nested deeper than MOST_DEPTH."""
     try:
         document = bson.decode(raw, CODEC)
-    except (BSONError, ValueError, TypeError, OverflowError, KeyError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise Corrupt(f"not a BSON document: {_one_line(error)}", "get the file again from its origin") from error
     if len(raw) > MOST_DEPTH * _LEAST_BYTES_A_LEVEL and deeper_than(document, MOST_DEPTH):
         raise Corrupt(

@@ -61,6 +61,6 @@ def entries(chunks: Iterable[bytes], limits: ReadLimits | None = None) -> Iterat
 def entry_at(raw: bytes, at: int) -> RawEntry:
     """Decode the entry that begins at the byte `at`. Raises Corrupt that names the place."""
     try:
-        return RawEntry(raw)
+        return RawEntry.read(raw)
     except Corrupt as error:
         raise Corrupt(f"at byte {at}: {error.what}", error.hint) from error

@@ -79,7 +79,7 @@ def follow(oplog: Oplog, after: Timestamp | None, idle: Callable[[], bool]) -> I
             while True:
                 raw = cursor.next_or_none()
                 if raw is not None:
-                    entry = RawEntry(raw)
+                    entry = RawEntry.read(raw)
                     after = entry.ts
                     yield entry
                 elif not idle():
