@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from isthmus.core.errors import Corrupt, Diverged, InputError, Refused
@@ -32,6 +32,10 @@ EVERYTHING = Namespaces(allow=("*", "*.system.*", "admin.*", "config.*", "local.
 """Takes each namespace under its own name: what a stream holds was chosen where it was made."""
 
 
+Note = Callable[[Change | MongoChange, Header, Applied], None]
+"""Writes down, in the open transaction where it can, what is about to be committed."""
+
+
 class _Now:
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -45,9 +49,14 @@ class SetTarget:
     """
 
     def __init__(
-        self, held: SqliteSet | MongoSet, namespaces: Namespaces = EVERYTHING, clock: Clock | None = None
+        self,
+        held: SqliteSet | MongoSet,
+        namespaces: Namespaces = EVERYTHING,
+        clock: Clock | None = None,
+        note: Note | None = None,
     ) -> None:
-        self._set, self._namespaces, self._clock = held, namespaces, clock or _Now()
+        """Apply to `held`; `note` is told of each application before it is committed."""
+        self._set, self._namespaces, self._clock, self._note = held, namespaces, clock or _Now(), note
 
     def position(self, stream: str) -> Position | None:
         """Return where the target stands; None before the first bundle."""
@@ -87,8 +96,11 @@ class SetTarget:
             change.position = header.until
             change.note_position(self._set.bounds.positions)
             change.bound_quarantine(self._set.bounds.quarantined)
+            applied = Applied(header.until, work.applied, work.refused)
+            if self._note is not None:
+                self._note(change, header, applied)
             self._set.step("applied")
-        return Applied(header.until, work.applied, work.refused)
+        return applied
 
     def _prove(self, change: Change | MongoChange, header: Header) -> None:
         if self._namespaces == EVERYTHING and change.digest != header.until.digest:

@@ -16,9 +16,12 @@ from isthmus.app.galleries.config import GalleryConfig, GalleryPart, GatePart, r
 from isthmus.app.galleries.inner import Inner, namespaces_of
 from isthmus.app.galleries.secrets import server_uri
 from isthmus.core.errors import Busy, InputError
-from isthmus.core.ports import Clock
+from isthmus.core.header import Header
+from isthmus.core.ports import Applied, Clock
 from isthmus.gallery.feed import Feed
+from isthmus.gallery.store.change import Change
 from isthmus.gallery.store.mongo import MongoSet
+from isthmus.gallery.store.mongochange import MongoChange
 from isthmus.gallery.store.sqlite import Bounds, SqliteSet, image_check
 from isthmus.gallery.target import SetTarget
 from isthmus.gallery.thresholds import Thresholds
@@ -124,10 +127,11 @@ class Outer:
             raise InputError(
                 f"{self.config.path}: [gate] trusts nobody", 'add the sender\'s key: trust = ["ed25519:…"]'
             )
+        _ = self.audit  # its table is there before the first transaction writes into it
         return Inbound(
             self.store,
             self.config.state_folder / "staging",
-            SetTarget(self.set, clock=self.clock),
+            SetTarget(self.set, clock=self.clock, note=self._noted),
             Gate(Path(gate.folder)),
             {self.part.stream: frozenset(PublicKey.of_text(text) for text in gate.trust)},
             STANDARD,
@@ -138,12 +142,15 @@ class Outer:
         )
 
     def received(self) -> list[Event]:
-        """Do one round of receiving, and note in the audit log what was applied."""
-        events = self.inbound.step()
-        for event in events:
-            if event.kind == "applied":
-                self.audit.note(self.config.site.name, "apply", subject=event.about, detail=event.detail)
-        return events
+        """Do one round of receiving."""
+        return self.inbound.step()
+
+    def _noted(self, change: Change | MongoChange, header: Header, applied: Applied) -> None:
+        """Write an application into the audit log, with it or not at all where both lie in one file."""
+        detail = f"{applied.changes} changes, {applied.refused} refused, made {header.made.isoformat()}"
+        connection = change.connection if isinstance(change, Change) else None
+        subject = f"{header.kind.value} {header.stream} {header.until}"
+        self.audit.note(f"site {header.site}", "apply", subject=subject, detail=detail, connection=connection)
 
     def receiving(self, watch: bool, wait: Callable[[float], None] = time.sleep) -> Iterator[Event]:
         """Receive what is there, and make vectors; with `watch` until somebody interrupts."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
@@ -20,11 +21,14 @@ from isthmus.app.galleries.serving import SyncService
 from isthmus.core.errors import IsthmusError, Refused
 from isthmus.faces.http import metrics
 from isthmus.gallery.enrolment import MOST_BODY_BYTES
+from isthmus.transfer.channel import Channel
 from isthmus.transfer.ice.signalling import accept, of_starlette
 
 _BODY_S = 10.0
 _AT_ONCE = 64
-"""So many devices may be connecting or connected at once; others are told to come later."""
+"""So many devices may be connected at once, and so many connecting; others are told to come later."""
+_FROM_ONE_ADDRESS = 8
+"""So many of those connecting, whom nobody knows yet, may come from one address."""
 
 
 def application(service: SyncService) -> Starlette:
@@ -55,6 +59,7 @@ def application(service: SyncService) -> Starlette:
 class _Doors:
     def __init__(self, service: SyncService) -> None:
         self._service = service
+        self._connecting: Counter[str] = Counter()
 
     async def health(self, _: Request) -> Response:
         well, why = self._service.healthy()
@@ -85,30 +90,40 @@ class _Doors:
             return problem(403, error.what, error.hint)
 
     async def signal(self, websocket: WebSocket) -> None:
-        if len(self._service.active) >= _AT_ONCE:
+        address = websocket.client.host if websocket.client else ""
+        full = len(self._service.active) >= _AT_ONCE or self._connecting.total() >= _AT_ONCE
+        if full or self._connecting[address] >= _FROM_ONE_ADDRESS:
             await websocket.close(1013)  # try again later (RFC 6455, IANA registry)
             return
-        await websocket.accept()
-        task = asyncio.create_task(self._session(websocket))
+        self._connecting[address] += 1
+        try:
+            await websocket.accept()
+            known = await self._known(websocket)
+        finally:
+            self._connecting[address] -= 1
+            self._connecting += Counter()  # those at 0 leave
+        if known is None:
+            return
+        task = asyncio.create_task(self._service.session(*known))
         self._service.active.add(task)
         task.add_done_callback(self._service.active.discard)
         await asyncio.wait({task})
         if not task.cancelled() and (error := task.exception()) is not None:
             self._service.say(f"a session ended by {type(error).__name__}: {error}")
 
-    async def _session(self, websocket: WebSocket) -> None:
+    async def _known(self, websocket: WebSocket) -> tuple[str, Channel] | None:
+        """Let a device in and return its name and channel; None, and told, where it may not."""
         service = self._service
         receive, send = of_starlette(websocket)
         try:
-            device, channel = await accept(receive, send, service.known, service.key, service.config.ice)
+            return await accept(receive, send, service.known, service.key, service.config.ice)
         except IsthmusError as error:
             service.counts.refused += 1
             service.say(f"a device was not connected: {error}")
-            return
+            return None
         finally:
             with contextlib.suppress(RuntimeError, WebSocketDisconnect, OSError):  # the other side was faster
                 await websocket.close()
-        await service.session(device, channel)
 
 
 async def _refused(_: Request, error: Exception) -> Response:
