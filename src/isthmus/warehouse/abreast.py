@@ -33,13 +33,13 @@ def abreast(streams: Sequence[Callable[[], Iterator[Item]]], width: int) -> Iter
         return
     coming: queue.SimpleQueue[Item | _Ended] = queue.SimpleQueue()
     room = threading.Semaphore(_WAITING * width)
-    todo = iter(streams)
+    waiting = iter(streams)
     turn, stopped = threading.Lock(), threading.Event()
 
     def read() -> None:
         while not stopped.is_set():
             with turn:
-                stream = next(todo, None)
+                stream = next(waiting, None)
             if stream is None:
                 return
             for item in stream():

@@ -92,7 +92,7 @@ def test_the_number_of_changes_is_estimated_from_ranges() -> None:
 
 
 def test_a_device_cannot_have_the_same_ranges_listed_again_and_again() -> None:
-    comparing = Comparing(view({place: 1 for place in range(1000)}))
+    comparing = Comparing(view(dict.fromkeys(range(1000), 1)))
     everything = Leaves(0, np.zeros(1, np.uint32).tobytes(), b"", more=True)
     assert comparing.leaves(everything) is None
     with pytest.raises(Refused, match="again and again"):
@@ -100,7 +100,7 @@ def test_a_device_cannot_have_the_same_ranges_listed_again_and_again() -> None:
 
 
 def test_messages_that_tell_little_are_bounded_too() -> None:
-    comparing = Comparing(view({place: 1 for place in range(1000)}))
+    comparing = Comparing(view(dict.fromkeys(range(1000), 1)))
     one = Ranges(0, b"", np.zeros(1, np.uint64).tobytes())
     with pytest.raises(Refused, match="more than a gallery of this size can need"):
         for _ in range(2000):

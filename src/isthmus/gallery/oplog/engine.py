@@ -93,24 +93,24 @@ class Engine:
                 if gathered.reason:
                     return _refused(whole, gathered.reason, "")
             read = self._reader.read
-            todo = [(action, part) for part in whole for action in read(part.fields, entry.ts)]
+            actions = [(action, part) for part in whole for action in read(part.fields, entry.ts)]
         except Unusable as error:
             return _refused(whole, error.reason, error.ns)
-        return self._done(todo)
+        return self._done(actions)
 
-    def _done(self, todo: list[tuple[Action, RawEntry]]) -> Outcome:
+    def _done(self, actions: list[tuple[Action, RawEntry]]) -> Outcome:
         applied = 0
         refused: list[Refusal] = []
-        for action, part in todo:
+        for action, part in actions:
             try:
                 applied += action.do(self._documents)
             except Unusable as error:
                 refused.append(Refusal(_said(part, error.reason), action.ns, part.raw))
             except (ValueError, BSONError, InputError) as error:  # the store takes no such document
                 refused.append(Refusal(_said(part, " ".join(str(error).split())), action.ns, part.raw))
-        if len(todo) == 1 and not refused:
+        if len(actions) == 1 and not refused:
             return _APPLIED if applied else _SKIPPED
-        return Outcome(applied, len(todo) - applied - len(refused), tuple(refused))
+        return Outcome(applied, len(actions) - applied - len(refused), tuple(refused))
 
 
 def _refused(whole: tuple[RawEntry, ...], reason: str, ns: str) -> Outcome:
