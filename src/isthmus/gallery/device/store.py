@@ -382,8 +382,8 @@ class DeviceStore:
     def _row(self, gallery: str) -> sqlite3.Row:
         rows = self._store.rows("SELECT * FROM device_gallery WHERE name = ?", (gallery,))
         if not rows:
-            known = [row["name"] for row in self._store.rows("SELECT name FROM device_gallery")]
-            raise UnknownName.among("gallery", gallery, known)
+            rows = self._store.rows("SELECT name FROM device_gallery")
+            raise UnknownName.among("gallery", gallery, [row["name"] for row in rows])
         row: sqlite3.Row = rows[0]
         return row
 
