@@ -65,8 +65,10 @@ class Portable:
         return asyncio.run(self._sync())
 
     async def _sync(self) -> SyncReport:
+        from isthmus.transfer.ice.losses import expect_losses
         from isthmus.transfer.ice.signalling import connect
 
+        expect_losses(asyncio.get_running_loop())
         enrolled, base = self.site.enrolled(), self.site.url
         url = "ws" + base.removeprefix("http") + "/v1/signal"  # http becomes ws, https becomes wss
         channel = await connect(url, enrolled.device, self.site.key, enrolled.server, self.config.ice)

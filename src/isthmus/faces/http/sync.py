@@ -22,6 +22,7 @@ from isthmus.core.errors import IsthmusError, Refused
 from isthmus.faces.http import metrics
 from isthmus.gallery.enrolment import MOST_BODY_BYTES
 from isthmus.transfer.channel import Channel
+from isthmus.transfer.ice.losses import expect_losses
 from isthmus.transfer.ice.signalling import accept, of_starlette
 
 _BODY_S = 10.0
@@ -36,6 +37,7 @@ def application(service: SyncService) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def living(_: Starlette) -> AsyncIterator[None]:
+        expect_losses(asyncio.get_running_loop())
         service.follower.start()
         try:
             yield
