@@ -7,8 +7,8 @@ Strangers are people of whom nothing is enrolled; all their pictures are probes,
 lies within the threshold of anybody. Twice: a random half of the people is enrolled and the other half are the
 strangers; and each person in turn is the stranger while everybody else is enrolled. The second gallery is twice as
 large, and false identification grows with the gallery: that is what calibration is for. It is measured with half
-of the people, who set the threshold, and the other half, who try it. Shares are means of random draws. Nothing was
-tuned on these pictures.
+of the people, who set the threshold, and the other half, who try it. Shares are means of random draws. No
+threshold was tuned on these pictures; that a margin is put around closely cut portraits was prompted by some.
 """
 
 from __future__ import annotations

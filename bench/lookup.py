@@ -59,7 +59,7 @@ def _length(table: Table, parquet: Path, rows: int, length: int, plans: bool) ->
         works |= {plan.name: (lambda plan=plan: _ours(table, chosen, plan)) for plan in Plan}  # type: ignore[misc]
     order = list(works)
     random.Random(length).shuffle(order)  # neither always comes after the other
-    times = {name: median_s(works[name], 3 if length <= 100_000 else 2) for name in order}
+    times = {name: median_s(works[name], 3) for name in order}
     ours, peer = times["ours"], times["peer"]
     goals = {1_000: 15.0, 10_000: 4.0}
     ratio = goals.get(length)
