@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-
 _ENGINES = ("aiortc", "aioice")
 
 
