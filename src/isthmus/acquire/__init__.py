@@ -1,0 +1,1 @@
+"""Gets images, asynchronously, from storage servers that live in different network environments."""
