@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,3 +57,16 @@ def median_s(work: Callable[[], object], times: int = 3) -> float:
         work()
         taken.append(time.perf_counter() - start)
     return statistics.median(taken)
+
+
+def medians_s(works: Mapping[str, Callable[[], object]], rounds: int, seed: int) -> dict[str, float]:
+    """Return the median wall time of each work, in seconds: all of them in every round, in changing order.
+
+    Whatever else the machine does for a while then meets all of them.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in works}
+    dice = random.Random(seed)
+    for _ in range(rounds):
+        for name in dice.sample(list(works), len(works)):
+            taken[name].append(median_s(works[name], 1))
+    return {name: statistics.median(times) for name, times in taken.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.figure import Figure, median_s, scratch, show
+from bench.figure import Figure, medians_s, scratch, show
 from bench.wide import NAME, ROWS, SCHEMA, key, wide
 from isthmus.warehouse import lookup
 from isthmus.warehouse.catalog import Catalog
@@ -19,7 +18,7 @@ from isthmus.warehouse.idlist import IdList
 from isthmus.warehouse.plan import Plan
 from isthmus.warehouse.table import Table
 
-LENGTHS = (100, 1_000, 10_000, 50_000, 100_000, 300_000, 500_000, 1_000_000)
+LENGTHS = (100, 1_000, 10_000, 50_000, 100_000, 300_000, 500_000, 700_000, 900_000, 1_000_000)
 PEER = "DuckDB over Parquet"
 
 
@@ -57,9 +56,7 @@ def _length(table: Table, parquet: Path, rows: int, length: int, plans: bool) ->
     }
     if plans:
         works |= {plan.name: (lambda plan=plan: _ours(table, chosen, plan)) for plan in Plan}  # type: ignore[misc]
-    order = list(works)
-    random.Random(length).shuffle(order)  # neither always comes after the other
-    times = {name: median_s(works[name], 3) for name in order}
+    times = medians_s(works, 5, seed=length)
     ours, peer = times["ours"], times["peer"]
     goals = {1_000: 15.0, 10_000: 4.0}
     ratio = goals.get(length)

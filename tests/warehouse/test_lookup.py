@@ -124,6 +124,7 @@ def test_the_plan_depends_on_the_fraction_alone_and_is_monotone(asked: int, rows
         (10_000, True, Plan.TAKE),
         (100_000, True, Plan.JOINED),
         (300_000, True, Plan.JOINED),
+        (700_000, True, Plan.JOINED),
         (1_000_000, True, Plan.SCAN),
         (300_000, False, Plan.SCAN),
         (1_000, False, Plan.TAKE),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,12 @@ Item = TypeVar("Item")
 _WAIT_S = 0.1
 _WAITING = 2
 """Items that wait per thread: enough that no thread idles, few enough that memory stays small."""
+_MOST_READERS = 4
+
+
+def readers() -> int:
+    """Tell how many streams are worth reading at once: decoding takes one core each."""
+    return min(_MOST_READERS, os.cpu_count() or 1)
 
 
 class _Ended:

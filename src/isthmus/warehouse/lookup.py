@@ -8,6 +8,7 @@ what is still missing is told.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from isthmus.core.errors import InputError
+from isthmus.warehouse.abreast import abreast, readers
 from isthmus.warehouse.idlist import IdList
 from isthmus.warehouse.place import local_path
 from isthmus.warehouse.plan import JOINED_BYTES, Plan, choose
 from isthmus.warehouse.table import ROW_ID, Table
 
 TAKE_ROWS = 4096
+_STRETCH = 16
+"""So many takes, one after the other in the table, are one thread's share at a time."""
 _KEY_BATCH = 1 << 20
 
 Missing = Callable[[list[str]], None]
@@ -137,20 +141,25 @@ def _read(table: Table, asked: _Asked, wanted: list[str], batch_rows: int, plan:
     read = [*wanted, ROW_ID]
     if plan is Plan.SCAN:
         come = table.scan_abreast(read, asked.keep, batch_rows)
+    elif plan is Plan.JOINED:
+        joining, share = table.joining(JOINED_BYTES), batch_rows * _STRETCH
+        shares = [asked.row_ids[start : start + share] for start in range(0, len(asked.row_ids), share)]
+        come = abreast([partial(_taken, joining, asked, part, read, batch_rows) for part in shares], readers())
     else:
-        taken = _taken(table.joining(JOINED_BYTES) if plan is Plan.JOINED else table, asked, read, batch_rows)
-        come = map(asked.keep, taken)
+        come = _taken(table, asked, asked.row_ids, read, batch_rows)
     for kept in come:
         if kept.num_rows:
             yield kept.select(wanted)
 
 
-def _taken(table: Table, asked: _Asked, columns: list[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
+def _taken(
+    table: Table, asked: _Asked, row_ids: NDArray[np.uint64], columns: list[str], batch_rows: int
+) -> Iterator[pa.RecordBatch]:
     dataset: Any = table.dataset
-    for start in range(0, len(asked.row_ids), batch_rows):
-        ids = pa.array(asked.row_ids[start : start + batch_rows])
+    for start in range(0, len(row_ids), batch_rows):
+        ids = pa.array(row_ids[start : start + batch_rows])
         found = dataset._take_rows(ids, columns=columns)  # the one call of Lance that reads by stable row id
-        yield from found.combine_chunks().to_batches()
+        yield from map(asked.keep, found.combine_chunks().to_batches())
 
 
 def _resolve(table: Table, keys: pa.Array) -> _Asked:

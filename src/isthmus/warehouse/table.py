@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
@@ -17,7 +16,7 @@ from lance.fragment import write_fragments
 from isthmus.core.errors import InputError, UnknownName
 from isthmus.state.lock import held
 from isthmus.warehouse import declared
-from isthmus.warehouse.abreast import abreast
+from isthmus.warehouse.abreast import abreast, readers
 from isthmus.warehouse.buffers import keep_freed_memory
 from isthmus.warehouse.incoming import Incoming
 from isthmus.warehouse.place import local_path
@@ -27,7 +26,6 @@ ROWS_PER_FRAGMENT = 262_144
 BATCH_ROWS = 4096
 ROW_ID = "_rowid"
 ROW_VERSION = "_row_last_updated_at_version"
-_MOST_ABREAST = 4
 
 
 class Table:
@@ -133,9 +131,9 @@ class Table:
         batch_rows: int = BATCH_ROWS,
         width: int | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """Stream what `each` makes of all rows, reading `width` fragments at once: decoding takes one core each.
+        """Stream what `each` makes of all rows, reading `width` fragments at once: see `readers`.
 
-        `each` is called on several threads at once. `width` is the number of cores, up to 4, where none is given.
+        `each` is called on several threads at once. `width` is `readers()` where none is given.
         """
         self.known(columns)
         fragments = self._dataset.get_fragments()
@@ -143,9 +141,7 @@ class Table:
         def read(fragment: Any) -> Iterator[pa.RecordBatch]:
             return map(each, self._stream(columns, [fragment], batch_rows=batch_rows))
 
-        return abreast(
-            [partial(read, part) for part in fragments], width or min(_MOST_ABREAST, os.cpu_count() or 1)
-        )
+        return abreast([partial(read, part) for part in fragments], width or readers())
 
     def _stream(
         self, columns: Sequence[str] | None, fragments: Sequence[Any] | None = None, **options: Any
