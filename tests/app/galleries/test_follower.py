@@ -69,4 +69,7 @@ def test_a_site_that_cannot_be_opened_is_told_and_opened_later(
 
 
 def test_one_that_was_never_started_can_be_stopped(config: GalleryConfig) -> None:
-    Follower(config, lambda text: None).stop()
+    said: list[str] = []
+    follower = Follower(config, said.append)
+    follower.stop()
+    assert (said, follower.failure) == ([], "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import replace
 
 import pytest
@@ -68,8 +67,10 @@ def test_silence_of_the_other_end_closes_the_channel_and_gives_it_back() -> None
 
 def test_an_end_that_stood_still_itself_does_not_take_the_other_for_dead() -> None:
     async def work() -> None:
+        loop = asyncio.get_running_loop()
+        really = loop.time
         channel, _ = fake(replace(QUICK, silence_s=0.3))
-        time.sleep(0.6)
+        loop.time = lambda: really() + 0.6  # type: ignore[method-assign]
         waiting = asyncio.create_task(channel.receive())
         await asyncio.sleep(0.05)  # the late look at the clock has been
         channel.arrived(b"this lay unread")

@@ -33,18 +33,18 @@ async def dial(site: Site, key: SigningKey = DEVICE, server: SigningKey = SERVER
     return await connect(site.url, "gate-7", key, server.public, FAST)
 
 
-def refused_on_both_sides(site: Site, why: str, key: SigningKey = DEVICE) -> None:
-    """The server refuses for a reason, and tells the device only that it does."""
+def refused_on_both_sides(site: Site, key: SigningKey = DEVICE) -> str:
+    """Prove that the server refuses and tells the device only that it does; return the server's reason."""
 
     async def work() -> None:
         async with serving(site):
             with pytest.raises(Refused, match="the server refused the connection: this device may not connect"):
                 await dial(site, key)
-        (outcome,) = site.outcomes
-        assert isinstance(outcome, Refused)
-        assert re.search(why, str(outcome))
 
     run(work)
+    (outcome,) = site.outcomes
+    assert isinstance(outcome, Refused)
+    return str(outcome)
 
 
 @pytest.mark.parametrize("device", ["aiortc", "wrtc"])
@@ -71,11 +71,11 @@ def test_a_device_that_is_known_gets_a_channel_to_the_server(device: EngineName,
 
 
 def test_a_device_that_is_unknown_is_refused() -> None:
-    refused_on_both_sides(Site(known={}), "unknown or revoked")
+    assert "unknown or revoked" in refused_on_both_sides(Site(known={}))
 
 
 def test_a_device_whose_key_was_replaced_is_refused() -> None:
-    refused_on_both_sides(Site(known={"gate-7": STRANGER.public}), "not signed by device 'gate-7'")
+    assert "not signed by device 'gate-7'" in refused_on_both_sides(Site(known={"gate-7": STRANGER.public}))
 
 
 def test_a_device_that_is_revoked_after_it_connected_once_is_refused() -> None:
@@ -93,17 +93,17 @@ def test_a_device_that_is_revoked_after_it_connected_once_is_refused() -> None:
 
 
 def test_an_offer_whose_fingerprint_was_swapped_on_the_way_is_refused() -> None:
-    refused_on_both_sides(Site(on_offer=other_fingerprint), "not signed by device")
+    assert "not signed by device" in refused_on_both_sides(Site(on_offer=other_fingerprint))
 
 
 def test_an_offer_whose_candidates_were_swapped_on_the_way_is_refused() -> None:
     swap: Tamper = lambda text: re.sub(r" (\d+) typ host", " 9 typ host", text)  # noqa: E731
-    refused_on_both_sides(Site(on_offer=swap), "not signed by device")
+    assert "not signed by device" in refused_on_both_sides(Site(on_offer=swap))
 
 
 def test_a_hello_whose_nonce_was_swapped_on_the_way_makes_the_offer_worthless() -> None:
     swap: Tamper = lambda text: json.dumps(json.loads(text) | {"nonce": "A" * 43 + "="})  # noqa: E731
-    refused_on_both_sides(Site(on_hello=swap), "not signed by device")
+    assert "not signed by device" in refused_on_both_sides(Site(on_hello=swap))
 
 
 def test_an_offer_that_was_recorded_and_is_replayed_is_refused() -> None:
@@ -114,11 +114,11 @@ def test_an_offer_that_was_recorded_and_is_replayed_is_refused() -> None:
             await (await dial(recorded)).close()
 
     run(record)
-    refused_on_both_sides(Site(on_offer=lambda _: recorded.heard[0]), "not signed by device")
+    assert "not signed by device" in refused_on_both_sides(Site(on_offer=lambda _: recorded.heard[0]))
 
 
 def test_a_stranger_with_a_key_of_its_own_is_refused() -> None:
-    refused_on_both_sides(Site(), "not signed by device", key=STRANGER)
+    assert "not signed by device" in refused_on_both_sides(Site(), key=STRANGER)
 
 
 def test_an_answer_whose_fingerprint_was_swapped_on_the_way_is_refused_by_the_device() -> None:
