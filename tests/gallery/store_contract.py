@@ -143,6 +143,14 @@ class DocumentsContract:
         assert store.get("a.c", 1) == {"_id": 1, "url": held_of(jpeg(1))}
         assert store.get("a.c", 2) is None
 
+    def test_what_waits_is_told_by_name_with_its_size_and_first_entry(self, store: Store) -> None:
+        assert store.held() == []
+        for transaction, entry in (("b", b"one"), ("a", b"first"), ("b", b"three"), ("a", b"")):
+            store.add(transaction, entry)
+        assert store.held() == [("a", 5, b"first"), ("b", 8, b"one")]
+        store.forget("a")
+        assert store.held() == [("b", 8, b"one")]
+
     def test_waiting_entries_come_back_in_order_until_they_are_forgotten(self, store: Store) -> None:
         store.add("t1", b"one")
         store.add("t2", b"other")

@@ -97,6 +97,10 @@ class MemoryWaiting:
         """Drop what was kept."""
         self._kept.pop(transaction, None)
 
+    def held(self) -> list[tuple[str, int, bytes]]:
+        """Tell what is kept, as the port tells."""
+        return [(name, sum(map(len, kept)), kept[0]) for name, kept in sorted(self._kept.items())]
+
     def transactions(self) -> list[str]:
         """List under what names something is kept, sorted."""
         return sorted(self._kept)

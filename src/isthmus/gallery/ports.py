@@ -66,6 +66,10 @@ class Waiting(Protocol):
         """Drop what was kept."""
         ...
 
+    def held(self) -> list[tuple[str, int, bytes]]:
+        """Tell of each transaction its name, how many bytes it holds, and its first entry; sorted by name."""
+        ...
+
 
 class Set(Protocol):
     """A set of galleries as its readers see it: the sync server, devices' sessions, vector making."""

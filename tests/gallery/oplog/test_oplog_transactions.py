@@ -10,8 +10,12 @@ from bson.binary import Binary
 from bson.int64 import Int64
 from bson.timestamp import Timestamp
 
+from isthmus.gallery.memory import MemoryWaiting
 from isthmus.gallery.oplog.engine import Outcome
+from isthmus.gallery.oplog.entry import RawEntry
+from isthmus.gallery.oplog.renames import KEPT_UNDER
 from isthmus.gallery.oplog.transaction import transaction_name
+from isthmus.gallery.oplog.undecided import MOST_WAIT_S, Undecided
 from oplog_making import NS, Site, command, delete, entry, insert
 from samples import SAMPLES, needs_samples
 
@@ -150,3 +154,44 @@ def test_retryable_writes_of_a_session_are_applied_at_once_though_they_are_linke
     )  # fmt: skip
     assert site.apply(later, delete(1, lsid=SESSION, txnNumber=Int64(5), prevOpTime=linked)) == Outcome(applied=2)
     assert keys(site) == [2]
+
+
+def at(raw: bytes, time: int) -> bytes:
+    return bson.encode({**bson.decode(raw), "ts": Timestamp(time, 1)})
+
+
+def test_a_transaction_that_is_not_decided_within_a_day_of_entries_is_refused() -> None:
+    site = Site()
+    assert site.apply(part([1], 1, partialTxn=True)).refused == ()
+    day_later = 1_700_000_000 + MOST_WAIT_S
+    assert site.apply(at(insert({"_id": 8}), day_later)).refused == ()
+    outcome = site.apply(at(insert({"_id": 9}), day_later + 1))
+    assert [refusal.reason for refusal in outcome.refused] == [
+        "command: its transaction was not decided within 86400 s"
+    ]
+    assert outcome.applied == 1
+    assert site.waiting.held() == []
+    late = site.apply(verdict("commitTransaction", 9))
+    assert "never came" in late.refused[0].reason
+    assert keys(site) == [8, 9]
+
+
+def test_of_transactions_that_hold_too_much_the_oldest_is_refused() -> None:
+    waiting = MemoryWaiting()
+    for number in range(3):
+        waiting.add(f"{number:040x}", at(part([number], 1, partialTxn=True), 1_700_000_000 + number))
+    held = sum(size for _, size, _ in waiting.held())
+    bounded = Undecided(waiting, most_bytes=held - 1)
+    entry = RawEntry(at(insert({"_id": 9}), 1_700_000_009))
+    (gone,) = bounded.refused(entry)
+    assert [one.ts.time for one in gone.entries] == [1_700_000_000]
+    assert gone.reason == f"transactions that are not decided hold more than {held - 1} bytes"
+    assert bounded.refused(entry) == []
+    assert len(waiting.held()) == 2
+
+
+def test_what_is_remembered_of_renames_is_no_transaction_that_waits() -> None:
+    waiting = MemoryWaiting()
+    waiting.add(KEPT_UNDER, b"anything")
+    assert Undecided(waiting, most_bytes=1).refused(RawEntry(insert({"_id": 9}))) == []
+    assert waiting.entries(KEPT_UNDER) == [b"anything"]

@@ -159,6 +159,16 @@ class MongoChange:
         wanted = {"stream": self._set.stream, "transaction": transaction}
         self._own.waiting.delete_many(wanted, session=self._session)
 
+    def held(self) -> list[tuple[str, int, bytes]]:
+        """Tell of each transaction its name, how many bytes it holds, and its first entry; sorted by name."""
+        rows = self._own.waiting.find({"stream": self._set.stream}, session=self._session).sort("number", 1)
+        held: dict[str, tuple[int, bytes]] = {}
+        for row in rows:
+            entry = bytes(row["entry"])
+            size, first = held.get(row["transaction"], (0, entry))
+            held[row["transaction"]] = size + len(entry), first
+        return [(name, size, first) for name, (size, first) in sorted(held.items())]
+
     def forget_all(self) -> None:
         """Drop what was kept of every transaction."""
         self._own.waiting.delete_many({"stream": self._set.stream}, session=self._session)

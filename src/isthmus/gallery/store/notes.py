@@ -34,6 +34,14 @@ class Notes:
             "DELETE FROM waiting WHERE stream_set = ? AND transaction_id = ?", (self.set_id, transaction)
         )
 
+    def held(self) -> list[tuple[str, int, bytes]]:
+        """Tell of each transaction its name, how many bytes it holds, and its first entry; sorted by name."""
+        sql = (  # SQLite takes `entry` from the row that has the least number
+            "SELECT transaction_id, SUM(LENGTH(entry)) AS size, entry, MIN(number) FROM waiting"
+            " WHERE stream_set = ? GROUP BY transaction_id ORDER BY transaction_id"
+        )
+        return [(row["transaction_id"], row["size"], row["entry"]) for row in self._all(sql, self.set_id)]
+
     def forget_all(self) -> None:
         """Drop what was kept of every transaction."""
         self.connection.execute("DELETE FROM waiting WHERE stream_set = ?", (self.set_id,))
