@@ -187,3 +187,31 @@ def test_all_who_open_a_new_file_at_once_get_it(tmp_path: Path) -> None:
 
         with ThreadPoolExecutor(6) as pool:
             assert all(done.result() for done in [pool.submit(opened) for _ in range(6)])
+
+
+def test_a_new_file_its_log_and_its_folder_are_for_their_owner_alone(tmp_path: Path) -> None:
+    mask = os.umask(0)
+    try:
+        with Store(tmp_path / "new" / "s") as store:
+            store.migrate("room", ["CREATE TABLE note (text TEXT)"])
+            modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "new").iterdir()}
+    finally:
+        os.umask(mask)
+    assert modes == {"s": 0o600, "s-wal": 0o600, "s-shm": 0o600}
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_file_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    Store(tmp_path / "s").close()
+    (tmp_path / "s").chmod(0o640)
+    Store(tmp_path / "s").close()
+    assert (tmp_path / "s").stat().st_mode & 0o777 == 0o640
+
+
+def test_who_opens_a_file_without_new_migrations_waits_for_no_writer(tmp_path: Path) -> None:
+    steps = ["CREATE TABLE note (text TEXT)"]
+    with Store(tmp_path / "s") as writer, Store(tmp_path / "s") as reader:
+        writer.migrate("room", steps)
+        reader.rows("PRAGMA busy_timeout = 0")
+        with writer.transaction():
+            reader.migrate("room", steps)

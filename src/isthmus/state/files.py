@@ -1,9 +1,13 @@
-"""Writing files so that a reader sees the old or the new one, never a part, whatever dies in between."""
+"""Writing files so that a reader sees the old or the new one, never a part, whatever dies in between.
+
+And making files and folders that only their owner may read, whatever the umask says.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -27,6 +31,24 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder for its owner alone, mode 0700; one that is there keeps its mode. Parents follow the umask."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def private_file(path: Path) -> None:
+    """Make an empty file for its owner alone, mode 0600; one that is there keeps its mode and content."""
+    with contextlib.suppress(FileExistsError):
+        # by mknod and not by open: closing a file would release the locks that SQLite has on it in this process
+        os.mknod(path, stat.S_IFREG | 0o600)
+
+
+def opened_privately(path: str, flags: int) -> int:
+    """Open a file, a new one with mode 0600: to be given to `open` as its opener."""
+    return os.open(path, flags, 0o600)
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The site's SQLite file: WAL, synchronous=FULL, every change in one `BEGIN IMMEDIATE` transaction.
 
 Each room declares its own tables as a list of migrations; a migration that was once released never changes.
+A new file, its log and its folder are their owner's alone: SQLite gives the log the mode of the file.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from isthmus.core.errors import Busy, Corrupt, InputError
+from isthmus.state.files import private_file, private_folder
 from isthmus.state.lock import patiently
 
 _BUSY_MS = 30_000
@@ -24,7 +26,9 @@ class Store:
     def __init__(self, path: Path) -> None:
         """Open or create the file. Raises Corrupt where it is no SQLite file, OSError where the disk refuses."""
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if str(path) != ":memory:":
+            private_folder(path.parent)
+            private_file(path)
         # SQLite does not wait by itself where several processes turn a new file to WAL at the same time
         self._connection = patiently(self._opened, for_s=_BUSY_MS / 1000)
 
@@ -49,16 +53,20 @@ class Store:
     def migrate(self, room: str, steps: Sequence[str]) -> None:
         """Apply the migrations of `room` that this file has not seen yet, all or none.
 
-        Raises InputError where the file was written by a newer release.
+        Where there are none to apply, nobody who writes is waited for. Raises InputError where the file was
+        written by a newer release.
         """
+        done = self.rows("SELECT done FROM migration WHERE room = ?", (room,))
+        if done and done[0]["done"] == len(steps):
+            return
         with self.transaction() as connection:
             row = connection.execute("SELECT done FROM migration WHERE room = ?", (room,)).fetchone()
-            done = row["done"] if row else 0
-            if done > len(steps):
+            seen = row["done"] if row else 0
+            if seen > len(steps):
                 raise InputError(
                     f"{self.path} was written by a newer release", "install that release or a later one"
                 )
-            for step in steps[done:]:
+            for step in steps[seen:]:
                 for statement in filter(str.strip, step.split(";")):
                     connection.execute(statement)
             connection.execute("REPLACE INTO migration (room, done) VALUES (?, ?)", (room, len(steps)))
