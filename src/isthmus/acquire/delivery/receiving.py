@@ -1,0 +1,110 @@
+"""Takes a body piece by piece. What is small stays in memory; a large content ends in a file of its own.
+
+Nothing is parsed before `finish`, which first compares the whole body with the digest that was signed; only the
+head's length is looked at, to know where the content begins.
+"""
+
+from __future__ import annotations
+
+import hmac
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from blake3 import blake3
+
+from isthmus.acquire.delivery.package import (
+    INLINE_BYTES,
+    LENGTH,
+    MOST_TOGETHER,
+    STANDARD,
+    Caps,
+    Package,
+    head_length,
+    holds_large,
+    read_parts,
+    unpack,
+)
+from isthmus.core.errors import Corrupt
+
+
+class Receiving:
+    """One body on its way in. Leave it as a context manager: on an error the file is removed."""
+
+    def __init__(self, into: Path, announced: int | None = None, caps: Caps = STANDARD) -> None:
+        """Begin. `into` is where a large content is to lie; `announced` the Content-Length, None where unknown.
+
+        Raises Corrupt where more is announced than any delivery has.
+        """
+        self._into, self._caps = into, caps
+        self._held = bytearray()
+        self._whole, self._content = blake3(), blake3()
+        self._file: BinaryIO | None = None
+        self._head = b""
+        self._size = 0
+        self._announced = announced
+        if announced is not None and announced > caps.most_body:
+            raise self._too_large()
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next piece. Raises Corrupt for more than was announced or allowed, OSError."""
+        self._size += len(piece)
+        if self._size > (self._caps.most_body if self._announced is None else self._announced):
+            raise self._too_large()
+        self._whole.update(piece)
+        if self._file is not None:
+            self._content.update(piece)
+            self._file.write(piece)
+            return
+        self._held += piece
+        if len(self._held) > LENGTH + self._caps.most_head + MOST_TOGETHER:
+            self._to_file()
+
+    def finish(self, digest: str) -> Package:
+        """Compare with the digest that was signed and unpack. Raises Corrupt, OSError.
+
+        A content of more than INLINE_BYTES then lies in the file `into`, by itself.
+        """
+        if self._announced is not None and self._size != self._announced:
+            raise Corrupt(f"{self._size:,} bytes came of {self._announced:,}", "send the delivery again")
+        if not hmac.compare_digest(self._whole.hexdigest(), digest):
+            raise Corrupt("the body is not what was signed", "send the delivery again")
+        if self._file is None and len(self._held) > INLINE_BYTES:
+            begin = LENGTH + head_length(bytes(self._held[:LENGTH]), self._caps)
+            if not holds_large(bytes(self._held[LENGTH:begin])):
+                return unpack(self._held, self._caps)
+            self._to_file()
+        if self._file is None:
+            return unpack(self._held, self._caps)
+        self._file.close()
+        size = self._size - LENGTH - len(self._head)
+        return read_parts(self._head, self._into, size, self._content.hexdigest(), self._caps)
+
+    def discard(self) -> None:
+        """Close and remove the file."""
+        if self._file is not None:
+            self._file.close()
+            self._into.unlink(missing_ok=True)
+
+    def __enter__(self) -> Receiving:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.discard()
+
+    def _to_file(self) -> None:
+        """Go on in a file: what came is more than travels together."""
+        begin = LENGTH + head_length(bytes(self._held[:LENGTH]), self._caps)
+        self._head = bytes(self._held[LENGTH:begin])
+        self._file = self._into.open("wb")
+        with memoryview(self._held) as held, held[begin:] as content:  # never twice in memory
+            self._content.update(content)
+            self._file.write(content)
+        self._held.clear()
+
+    def _too_large(self) -> Corrupt:
+        most = self._caps.most_body if self._announced is None else min(self._announced, self._caps.most_body)
+        return Corrupt(f"a delivery of more than {most:,} bytes", "send what is allowed, and what was announced")
