@@ -1,0 +1,1 @@
+"""The interface server without its HTTP: intake, claims, deliveries, push, keys, metrics."""
