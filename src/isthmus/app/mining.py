@@ -13,7 +13,8 @@ from isthmus.app.site import Site
 from isthmus.core.errors import InputError
 from isthmus.core.expression import Expression
 from isthmus.core.progress import Progress
-from isthmus.loop.mining.held import KEY, columns, fields_of, quoted
+from isthmus.loop.mining.held import TABLE as SCENES
+from isthmus.loop.mining.held import columns, fields_of, quoted, table_named
 from isthmus.loop.mining.mine import mine
 from isthmus.loop.mining.similar import similar
 from isthmus.loop.rules.bind import BoundRule
@@ -28,6 +29,7 @@ from isthmus.warehouse.query import Reading
 class MineAsk:
     """What to mine: scenes for which `rule` and `where` hold, or the `count` scenes most like `like`.
 
+    `table` is another table of the OLAP, such as acquire.images: its rows are found by `where` alone.
     `suppress` leaves out scenes whose vector is nearer than this to one in the list. `out` and `export` are
     URIs of the ID list (ending in .parquet) and of a folder for the complex fields; empty means none.
     """
@@ -36,6 +38,7 @@ class MineAsk:
     settings: Mapping[str, str] | None = None
     where: str = ""
     like: str = ""
+    table: str = SCENES
     count: int = 20
     limit: int | None = None
     suppress: float | None = None
@@ -68,14 +71,16 @@ def mine_site(site: Site, ask: MineAsk) -> Found:
         raise InputError("there is nothing to mine by", "name a rule, --where or --like")
     _refuse_contrary(ask)
     bound = site.catalogue.bind(ask.rule, dict(ask.settings or {})) if ask.rule else None
-    where = site.catalogue.where(ask.where) if ask.where else None
+    whole = site.tables.scenes if ask.table == SCENES else site.tables.table(ask.table)
+    where = site.catalogue.where(ask.where, whole.schema) if ask.where else None
     site.tables.level()
     site.report(Progress("mine", 0))
-    spoken = tuple(sorted(fields_of(bound.expression if bound else None, where) - {KEY}))
+    key = whole.schema.key
+    spoken = tuple(sorted(fields_of(bound.expression if bound else None, where) - {key}))
     with site.tables.olap.read() as view:  # one reader: an ingest may publish other rows meanwhile
-        version = positions_of(view)["scenes"].version
-        found, said = _found(site, ask, view, bound, where, version, spoken)
-    table = site.tables.scenes.at(version)
+        version = positions_of(view)[ask.table].version
+        found, said = _found(site, ask, view, bound, where, version, spoken, key)
+    table = whole.at(version)
     ids = IdList.of(
         found.rows.select(["id", "_rowid"]),
         table.uri,
@@ -99,39 +104,43 @@ def _found(
     where: Expression | None,
     version: int,
     spoken: tuple[str, ...],
+    key: str,
 ) -> tuple[Found, dict[str, Any]]:
     """Find the rows, and say for the ID list how they were found."""
     if ask.like:
-        rows = similar(view, "scenes", ask.like, min(ask.count, ask.limit or ask.count), where)
+        rows = similar(view, SCENES, ask.like, min(ask.count, ask.limit or ask.count), where)
         others = max(count(site) - 1, 0)
         found = Found(rows, others, rows.num_rows, 0, f"the scenes most like {ask.like}", spoken)
         return found, {"rule": f"like {ask.like}", "parameters": {"count": ask.count}}
     mined = mine(
         view,
-        "scenes",
+        ask.table,
         bound,
         where,
-        warehouse=str(site.tables.name("scenes")),
+        warehouse=str(site.tables.name(SCENES) if ask.table == SCENES else site.tables.beside[ask.table]),
         version=version,
         limit=ask.limit,
         suppress=ask.suppress,
+        key=key,
     )
     explanation = bound.explanation if bound else f"where {where}"
     found = Found(mined.ids, mined.considered, mined.matched, mined.suppressed, explanation, spoken)
     return found, {"rule": mined.rule, "parameters": dict(mined.parameters)}
 
 
-def with_fields(site: Site, found: Found, most: int) -> pa.Table:
+def with_fields(site: Site, found: Found, most: int, table: str = SCENES) -> pa.Table:
     """Return the first `most` of what was found, with source, day and the fields that were asked about."""
     rows = found.rows.slice(0, most).drop_columns(["_rowid"])
-    held = columns(site.tables.olap, "scenes")
+    held = columns(site.tables.olap, table)
+    key = quoted(site.tables.table(table).schema.key)
     wanted = [name for name in dict.fromkeys(("source", "day", *found.fields)) if name in held]
     if not wanted or not rows.num_rows:
         return rows
     listed = ", ".join(quoted(name) for name in wanted)
     ids = rows["id"].to_pylist()
     marks = ", ".join("?" * len(ids))
-    known = site.tables.olap.query(f"SELECT {KEY} AS id, {listed} FROM scenes WHERE {KEY} IN ({marks})", ids)
+    asked = f"SELECT {key} AS id, {listed} FROM {table_named(table)} WHERE {key} IN ({marks})"
+    known = site.tables.olap.query(asked, ids)
     by_id = {row["id"]: row for row in known.to_pylist()}
     for name in wanted:
         rows = rows.append_column(name, pa.array([by_id[key][name] for key in ids], known.schema.field(name).type))
@@ -146,6 +155,8 @@ def plain(place: str) -> str:
 
 def _refuse_contrary(ask: MineAsk) -> None:
     """Refuse what excludes each other, and places that nothing can write, before anything is asked."""
+    if ask.table != SCENES and (ask.rule or ask.like or ask.suppress is not None):
+        raise InputError("rules, --like and --suppress speak of scenes", f"find rows of {ask.table} by --where")
     if ask.rule and ask.like:
         raise InputError("a rule and --like exclude each other", "put the rule into --where, or leave --like out")
     if ask.settings and not ask.rule:

@@ -26,9 +26,13 @@ from isthmus.loop.runs.schedule import Schedule, Scheduler
 from isthmus.loop.tables import LoopTables
 from isthmus.state.store import Store
 from isthmus.warehouse.catalog import Catalog
+from isthmus.warehouse.name import TableName
 from isthmus.warehouse.olap import Olap
 
 T = TypeVar("T")
+
+IMAGES = "acquire.images"
+"""The table of acquired images, in the warehouse's database and in the OLAP."""
 
 
 class Site:
@@ -65,6 +69,7 @@ class Site:
             part.schema,
             part.compression,
             part.core_fields,
+            {IMAGES: TableName.parse(f"{part.database}.{IMAGES}")},
         )
 
     @cached_property

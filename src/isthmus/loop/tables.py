@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, TypeVar
 
-from isthmus.core.errors import Busy
+from isthmus.core.errors import Busy, UnknownName
 from isthmus.core.progress import Progress, Report, silent
 from isthmus.loop.fields import REJECTS, SCENES
 from isthmus.state.lock import PATIENCE_S, patiently
@@ -24,6 +24,8 @@ T = TypeVar("T")
 class LoopTables:
     """The tables `scenes` and `rejects` of one database and schema; made when first used.
 
+    `beside` are other tables of the warehouse that the OLAP holds too, once they are there, by the name that they
+    have in it (`table` or `schema.table`).
     `core_fields` are the simple fields of scenes that the OLAP holds; empty means all of them. `patience_s` is
     how long a write waits for one of another process, `pause` how it does so.
     """
@@ -34,6 +36,7 @@ class LoopTables:
     schema: str = "loop"
     compression: Literal["zstd", "none"] = "zstd"
     core_fields: Sequence[str] = ()
+    beside: Mapping[str, TableName] = field(default_factory=dict)
     patience_s: float = PATIENCE_S
     pause: Callable[[float], None] = time.sleep
 
@@ -74,12 +77,28 @@ class LoopTables:
         )
 
     def _follow(self) -> int:
-        wanted = {"rejects": (self.rejects, None), "scenes": (self.scenes, self.core_fields or None)}
-        return self.olap.follow_all(wanted)["scenes"].to_version
+        return self.olap.follow_all(self._wanted())["scenes"].to_version
+
+    def _wanted(self) -> dict[str, tuple[Table, Sequence[str] | None]]:
+        own: dict[str, tuple[Table, Sequence[str] | None]] = {
+            "rejects": (self.rejects, None),
+            "scenes": (self.scenes, self.core_fields or None),
+        }
+        there = set(self.catalog.names()) if self.beside else set()
+        return own | {
+            as_name: (self.catalog.open(name), None) for as_name, name in self.beside.items() if name in there
+        }
+
+    def table(self, as_name: str) -> Table:
+        """Open the warehouse table that the OLAP calls `as_name`. Raises UnknownName."""
+        known = {"scenes": self.name("scenes"), "rejects": self.name("rejects"), **self.beside}
+        if as_name not in known:
+            raise UnknownName.among("table", as_name, known)
+        return self.catalog.open(known[as_name])
 
     def rebuild(self) -> None:
         """Make the OLAP anew from the warehouse alone."""
-        self.olap.rebuild({"scenes": (self.scenes, self.core_fields or None), "rejects": (self.rejects, None)})
+        self.olap.rebuild(self._wanted())
 
     def name(self, table: str) -> TableName:
         """Return the full name of one of the tables."""

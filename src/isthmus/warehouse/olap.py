@@ -28,7 +28,7 @@ from isthmus.state.lock import held
 from isthmus.warehouse import declared, position
 from isthmus.warehouse.digest import sync
 from isthmus.warehouse.position import Position
-from isthmus.warehouse.query import MEMORY_LIMIT, Parameters, Reading, one_line, quoted
+from isthmus.warehouse.query import MEMORY_LIMIT, Parameters, Reading, one_line, quoted, table_named
 from isthmus.warehouse.schema import FieldType
 from isthmus.warehouse.table import ROW_ID, ROW_VERSION, Table
 
@@ -171,7 +171,8 @@ def positions_of(reading: Reading) -> dict[str, Position]:
 
 def _goal(name: str, table: Table, fields: Sequence[str] | None) -> Position:
     """Say where the OLAP's table must stand: at the latest version, with the simple ones of the fields."""
-    if not name.isidentifier():
+    parts = name.split(".")
+    if len(parts) > 2 or not all(part.isidentifier() for part in parts):
         raise InputError(f"{name!r} is no name for a table of the OLAP", "use letters, digits and _")
     table.refresh()
     schema = table.schema
@@ -194,7 +195,9 @@ def _level(before: Position | None, goal: Position) -> bool:
 
 
 def _load(connection: duckdb.DuckDBPyConnection, table: Table, goal: Position) -> Followed:
-    name = quoted(goal.name)
+    name = table_named(goal.name)
+    if "." in goal.name:
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(goal.name.partition('.')[0])}")
     with _incoming(connection, table, goal, None):
         connection.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT {_columns(table, goal)} FROM incoming")
     return Followed(_count(connection, goal.name), 0, None, goal.version)
@@ -204,7 +207,7 @@ def _follow(
     connection: duckdb.DuckDBPyConnection, table: Table, before: Position, goal: Position
 ) -> Followed | None:
     """Apply what changed since `before`; returns None where only a full load makes the sides equal."""
-    name, columns = quoted(goal.name), _columns(table, goal)
+    name, columns = table_named(goal.name), _columns(table, goal)
     with _incoming(connection, table, goal, before.version):
         connection.execute(f"CREATE OR REPLACE TEMP TABLE changed AS SELECT {columns} FROM incoming")
     upserted = _count(connection, "changed")
@@ -256,7 +259,7 @@ def _columns(table: Table, goal: Position) -> str:
 
 
 def _count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
-    row = connection.execute(f"SELECT count(*) FROM {quoted(name)}").fetchone()
+    row = connection.execute(f"SELECT count(*) FROM {table_named(name)}").fetchone()
     return int(row[0]) if row else 0
 
 

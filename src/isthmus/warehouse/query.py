@@ -111,3 +111,8 @@ def one_line(error: duckdb.Error) -> str:
 def quoted(name: str) -> str:
     """Return a name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def table_named(name: str) -> str:
+    """Return the name of one of the OLAP's tables, `table` or `schema.table`, as SQL."""
+    return ".".join(quoted(part) for part in name.split("."))

@@ -44,6 +44,7 @@ def fields() -> None:
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the rule.")
 @click.option("--where", default="", help="A filter on simple fields, such as day >= '2026-11-01'.")
 @click.option("--like", default="", metavar="SCENE_ID", help="Find scenes like this one instead of by a rule.")
+@click.option("--table", "of", default="scenes", show_default=True, help="Or another table, by --where alone.")
 @click.option("--count", type=click.IntRange(1), default=20, show_default=True, help="Scenes that --like finds.")
 @click.option("--limit", type=click.IntRange(1), help="Scenes at most.")
 @click.option(
@@ -59,6 +60,7 @@ def mine(
     settings: tuple[str, ...],
     where: str,
     like: str,
+    of: str,
     count: int,
     limit: int | None,
     suppress: float | None,
@@ -69,17 +71,18 @@ def mine(
     """Find scenes by a rule, or scenes like one.
 
     RULE is a rule of the catalogue (isthmus rules list) or a combination, such as "cut_in and not dense_traffic".
+    Acquired images are found too: isthmus mine --table acquire.images --where "width >= 1000"
     """
     from isthmus.app.asking import count as count_rows
     from isthmus.app.asking import empty_hint
     from isthmus.app.mining import MineAsk, mine_site, with_fields
 
-    ask = MineAsk(rule, pairs(settings, "--set"), where, like, count, limit, suppress, out, export_to)
+    ask = MineAsk(rule, pairs(settings, "--set"), where, like, of, count, limit, suppress, out, export_to)
     with Screen() as screen:
         site = open_site(ctx, screen)
         found = mine_site(site, ask)
-        rows = with_fields(site, found, show)
-        hint = "" if count_rows(site) else f"; {empty_hint(site)}"
+        rows = with_fields(site, found, show, of)
+        hint = "" if of != "scenes" or count_rows(site) else f"; {empty_hint(site)}"
     if rows.num_rows:
         table(rows.column_names, list(zip(*(column.to_pylist() for column in rows.columns), strict=True)))
     say(found.explanation)
@@ -88,9 +91,10 @@ def mine(
         f" (the first of {found.matched} that match)" if limit and found.matched > found.rows.num_rows else ""
     )
     listed = f"; {rows.num_rows} shown" if rows.num_rows < found.rows.num_rows else ""
-    say(f"{found.rows.num_rows} scenes{limited} of {found.considered} considered{hidden}{listed}{hint}")
+    what = "scenes" if of == "scenes" else f"rows of {of}"
+    say(f"{found.rows.num_rows} {what}{limited} of {found.considered} considered{hidden}{listed}{hint}")
     if found.out:
         say(f"ID list: {found.out}")
     if found.exported:
         files = "1 file" if len(found.exported.parts) == 1 else f"{len(found.exported.parts)} files"
-        say(f"exported {found.exported.rows} scenes in {files} to {found.exported_to}")
+        say(f"exported {found.exported.rows} {what} in {files} to {found.exported_to}")

@@ -92,7 +92,8 @@ def ingest(ctx: click.Context, names: tuple[str, ...], day: datetime.datetime, w
 def query(ctx: click.Context, sql: str, form: str | None, out: Path | None, limit: int | None) -> None:
     """Ask the OLAP in SQL, read-only.
 
-    Its tables are scenes and rejects; their fields: DESCRIBE scenes. For example:
+    Its tables are scenes and rejects, and acquire.images where images were acquired; their fields: DESCRIBE
+    scenes. For example:
 
     isthmus query "SELECT source, day, count(*) FROM scenes GROUP BY ALL"
     """

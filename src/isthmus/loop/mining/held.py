@@ -49,6 +49,11 @@ def quoted(name: str) -> str:
     return DUCKDB.quote(name)
 
 
+def table_named(name: str) -> str:
+    """Write the name of one of the OLAP's tables, `table` or `schema.table`, so that it can be nothing else."""
+    return ".".join(quoted(part) for part in name.split("."))
+
+
 def fields_of(*expressions: Expression | None) -> frozenset[str]:
     """The fields that expressions speak of."""
     return frozenset(
@@ -58,7 +63,7 @@ def fields_of(*expressions: Expression | None) -> frozenset[str]:
 
 def columns(olap: Asked, table: str) -> frozenset[str]:
     """The columns that the OLAP's table has. Raises QueryRefused where there is no such table."""
-    return frozenset(olap.query(f"SELECT * FROM {quoted(table)} LIMIT 0", []).column_names)
+    return frozenset(olap.query(f"SELECT * FROM {table_named(table)} LIMIT 0", []).column_names)
 
 
 def require(olap: Asked, table: str, names: Iterable[str]) -> None:

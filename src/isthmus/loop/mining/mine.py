@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 from isthmus.core.errors import InputError
 from isthmus.core.evaluation import evaluate
 from isthmus.core.expression import And, Expression
-from isthmus.loop.mining.held import KEY, ROW_ID, Asked, fields_of, one_moment, quoted, require, standing
+from isthmus.loop.mining.held import (
+    KEY,
+    ROW_ID,
+    Asked,
+    fields_of,
+    one_moment,
+    quoted,
+    require,
+    standing,
+    table_named,
+)
 from isthmus.loop.mining.near import NearDuplicates
 from isthmus.loop.rules.bind import BoundRule
 from isthmus.loop.rules.compile import Compiled, compiled
@@ -73,8 +83,11 @@ def mine(
     version: int,
     limit: int | None = None,
     suppress: float | None = None,
+    key: str = KEY,
 ) -> Mined:
     """Find the scenes for which the rule and the filter both hold; either may be None.
+
+    Rows of any other table are found the same way; `key` is the table's key.
 
     `suppress` leaves out every scene whose vector lies within this distance of one that is in the list already;
     scenes without a vector stay. `limit` counts what is left. Raises InputError for a limit or threshold below
@@ -84,13 +97,13 @@ def mine(
         raise InputError(f"a limit of {limit} scenes is below zero", "ask for 0 or more")
     rule = bound.expression if bound else None
     asked = rule if where is None else where if rule is None else And(where, rule)
-    needed = {KEY, ROW_ID, *fields_of(asked)}
+    needed = {key, ROW_ID, *fields_of(asked)}
     with one_moment(olap) as view:
         stands = standing(view, table)
         require(view, table, needed if suppress is None else needed | {"vector"})
         considered = _count(view, table, where)
         if suppress is None:
-            ids, suppressed = _all(view, table, asked, limit), 0
+            ids, suppressed = _all(view, table, key, asked, limit), 0
         else:
             ids, suppressed = _apart(view, table, asked, limit, NearDuplicates(suppress))
         if rule is None:
@@ -132,13 +145,13 @@ def _condition(asked: Expression | None) -> Compiled:
 
 def _count(olap: Asked, table: str, asked: Expression | None) -> int:
     made = _condition(asked)
-    found = olap.query(f"SELECT count(*) AS n FROM {quoted(table)} WHERE {made.sql}", list(made.parameters))
+    found = olap.query(f"SELECT count(*) AS n FROM {table_named(table)} WHERE {made.sql}", list(made.parameters))
     return int(found["n"][0].as_py())
 
 
-def _all(olap: Asked, table: str, asked: Expression | None, limit: int | None) -> pa.Table:
+def _all(olap: Asked, table: str, key: str, asked: Expression | None, limit: int | None) -> pa.Table:
     made = _condition(asked)
-    sql = f"SELECT {KEY} AS id, {ROW_ID} FROM {quoted(table)} WHERE {made.sql} ORDER BY {ROW_ID}"
+    sql = f"SELECT {quoted(key)} AS id, {ROW_ID} FROM {table_named(table)} WHERE {made.sql} ORDER BY {ROW_ID}"
     if limit is None:
         return olap.query(sql, list(made.parameters)).cast(IDS)
     return olap.query(f"{sql} LIMIT ?", [*made.parameters, limit]).cast(IDS)
@@ -166,7 +179,7 @@ def _pages(olap: Asked, table: str, asked: Expression | None) -> Iterator[pa.Tab
     """Yield the matching scenes with their vectors, in the order of their row ids."""
     made = _condition(asked)
     sql = (
-        f"SELECT {KEY} AS id, {ROW_ID}, vector FROM {quoted(table)} "
+        f"SELECT {KEY} AS id, {ROW_ID}, vector FROM {table_named(table)} "
         f"WHERE {made.sql} AND {ROW_ID} >= ? ORDER BY {ROW_ID} LIMIT ?"
     )
     start = 0

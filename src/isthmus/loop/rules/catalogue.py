@@ -17,7 +17,8 @@ from isthmus.loop.rules.bind import BoundRule, bind
 from isthmus.loop.rules.load import load_rules, resolver
 from isthmus.loop.rules.parse import parse
 from isthmus.loop.rules.rule import Rule
-from isthmus.loop.rules.vocabulary import field_named
+from isthmus.loop.rules.vocabulary import field_named, fields_in
+from isthmus.warehouse.schema import Schema
 
 
 class Catalogue:
@@ -55,6 +56,15 @@ class Catalogue:
         expression = parse(text, resolver({}, self._rules))
         return bind(text, expression, self._rules, settings or {})
 
-    def where(self, text: str) -> Expression:
-        """Read a filter on fields. Raises ConditionError, UnknownName for what is no field."""
-        return parse(text, field_named)
+    def where(self, text: str, schema: Schema | None = None) -> Expression:
+        """Read a filter on the fields of scenes, or of a schema. Raises ConditionError, UnknownName for others."""
+        if schema is None:
+            return parse(text, field_named)
+        fields = fields_in(schema)
+
+        def named(name: str) -> Expression:
+            if name not in fields:
+                raise UnknownName.among("field", name, fields)
+            return fields[name]
+
+        return parse(text, named)

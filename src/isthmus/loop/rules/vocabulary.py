@@ -8,7 +8,7 @@ from isthmus.core.errors import ConditionError, UnknownName
 from isthmus.core.expression import Field
 from isthmus.core.kinds import Type
 from isthmus.loop.fields import SCENES
-from isthmus.warehouse.schema import FieldType
+from isthmus.warehouse.schema import FieldType, Schema
 
 _TYPES: Mapping[FieldType, Type] = {
     FieldType.STRING: Type.STRING,
@@ -21,9 +21,13 @@ _TYPES: Mapping[FieldType, Type] = {
     FieldType.FLOATS: Type.FLOATS,
 }
 
-FIELDS: Mapping[str, Field] = {
-    item.name: Field(item.name, _TYPES[item.type]) for item in SCENES.fields if item.type in _TYPES
-}
+
+def fields_in(schema: Schema) -> Mapping[str, Field]:
+    """Return the fields of a schema that conditions may speak of, by name."""
+    return {item.name: Field(item.name, _TYPES[item.type]) for item in schema.fields if item.type in _TYPES}
+
+
+FIELDS: Mapping[str, Field] = fields_in(SCENES)
 
 
 def field_named(name: str) -> Field:
