@@ -34,7 +34,6 @@ from isthmus.app.galleries.inner import Inner
 from isthmus.app.galleries.outer import Outer
 from isthmus.gallery.oplog.entry import make_insert
 from isthmus.gallery.sync.item import Ref
-from isthmus.state.audit import Audit
 from oplog_making import UI, WALL
 from samples import SAMPLES, needs_samples
 
@@ -238,6 +237,6 @@ def proved_gone(bench: Bench, old: tuple[Path, Path, bytes]) -> None:
 
 def acts(bench: Bench) -> list[object]:
     site = Outer.open(bench.outer / "isthmus.toml")
-    found = Audit(site.store, site.clock).entries()
+    found = site.desk.gathered().entries()
     site.close()
     return list(found)

@@ -21,7 +21,6 @@ from crossing_process import PICTURES, picture
 from crossing_sites import TICK_S, Gatekeeper, Told, Victim, command, finish, last_words, make_sites
 from isthmus.app.galleries.device import Portable
 from isthmus.app.galleries.outer import Outer
-from isthmus.gallery.registry import Devices
 from isthmus.gallery.sync.mode import Mode
 from isthmus.imaging.decode import pixels
 
@@ -73,10 +72,10 @@ def level(url: str, folder: Path) -> None:
 
 def enrol(folder: Path, url: str, mode: Mode) -> None:
     site = Outer.open(folder / "outer" / "isthmus.toml")
-    devices = Devices(site.store, site.clock, site.audit)
+    devices = site.desk.devices
     devices.grant(["airport"], ["galleries.*", "things.*"], mode, by="anna")
     token = devices.invite("device", ["airport"], by="anna")
-    site.store.close()
+    site.close()
     portable = Portable.open(folder / "device" / "isthmus.toml")
     portable.enrol(url, token)
     portable.site.close()

@@ -64,6 +64,7 @@ class Follower:
         for event in outer.received() if outer.gated else ():
             self._say(str(event))
             self._unerased = self._unerased or event.kind == "applied"
+        outer.desk.gathered()
         if self._unerased:
             self._unerased = not outer.erase()
         while not self._stopped.is_set() and outer.make_vectors():

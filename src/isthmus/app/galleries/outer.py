@@ -13,6 +13,7 @@ import bson
 
 from isthmus.app.clock import SystemClock
 from isthmus.app.galleries.config import GalleryConfig, GalleryPart, GatePart, read_gallery_config
+from isthmus.app.galleries.desk import FILE, Desk
 from isthmus.app.galleries.inner import Inner, namespaces_of
 from isthmus.app.galleries.secrets import server_uri
 from isthmus.core.errors import Busy, InputError
@@ -23,6 +24,7 @@ from isthmus.gallery.store.change import Change
 from isthmus.gallery.store.mongo import MongoSet
 from isthmus.gallery.store.mongochange import MongoChange
 from isthmus.gallery.store.sqlite import Bounds, SqliteSet, image_check
+from isthmus.gallery.sync.epochs import Epochs, Identity
 from isthmus.gallery.target import SetTarget
 from isthmus.gallery.thresholds import Thresholds
 from isthmus.state.audit import Audit
@@ -61,12 +63,33 @@ class Outer:
 
     @cached_property
     def store(self) -> Store:
-        """The site's SQLite file."""
+        """The SQLite file of set 2 and of what receives it: held for seconds while a bundle is applied."""
         return Store(self.config.state_folder / "isthmus.sqlite")
 
     @cached_property
+    def desk(self) -> Desk:
+        """The SQLite file of devices, rules, epochs and the audit log: nobody holds it for long."""
+        return Desk(self.config.state_folder / FILE, self.clock, self.store, lambda: self.identity)
+
+    @property
     def audit(self) -> Audit:
         """The site's audit log."""
+        return self.desk.audit
+
+    @property
+    def identity(self) -> Identity:
+        """What tells a gallery's epoch of one in a set that was built anew; a MongoDB has no such mark."""
+        held = self.set
+        return held.identity if isinstance(held, SqliteSet) else lambda gallery: b""
+
+    @cached_property
+    def epochs(self) -> Epochs:
+        """The galleries' epochs."""
+        return Epochs(self.desk.store, self.identity)
+
+    @cached_property
+    def _with_changes(self) -> Audit:
+        """What is noted in the set's own transactions; the log gathers it."""
         return Audit(self.store, self.clock)
 
     @cached_property
@@ -98,8 +121,10 @@ class Outer:
         return Thresholds(self.store)
 
     def close(self) -> None:
-        """Close the set and the store."""
+        """Close the set and the files."""
         self.set.close()
+        if "desk" in self.__dict__:
+            self.desk.close()
         self.store.close()
 
     def feed(self, source: str) -> Feed:
@@ -127,7 +152,7 @@ class Outer:
             raise InputError(
                 f"{self.config.path}: [gate] trusts nobody", 'add the sender\'s key: trust = ["ed25519:…"]'
             )
-        _ = self.audit  # its table is there before the first transaction writes into it
+        _ = self._with_changes  # its table is there before the first transaction writes into it
         return Inbound(
             self.store,
             self.config.state_folder / "staging",
@@ -150,7 +175,9 @@ class Outer:
         detail = f"{applied.changes} changes, {applied.refused} refused, made {header.made.isoformat()}"
         connection = change.connection if isinstance(change, Change) else None
         subject = f"{header.kind.value} {header.stream} {header.until}"
-        self.audit.note(f"site {header.site}", "apply", subject=subject, detail=detail, connection=connection)
+        self._with_changes.note(
+            f"site {header.site}", "apply", subject=subject, detail=detail, connection=connection
+        )
 
     def receiving(self, watch: bool, wait: Callable[[float], None] = time.sleep) -> Iterator[Event]:
         """Receive what is there, and make vectors; with `watch` until somebody interrupts."""
@@ -179,8 +206,13 @@ class Outer:
 
     def model_of(self, gallery: str) -> Model | None:
         """Return the model whose vectors devices get of a gallery, with the gallery's own threshold."""
+        from isthmus.imaging.port import Translator
+
         extractor = self.extractor
-        return None if extractor is None else self.thresholds.applied(gallery, extractor.model)
+        if extractor is None:
+            return None
+        kin = extractor.kin if isinstance(extractor, Translator) else ()
+        return self.thresholds.applied(gallery, extractor.model, kin)
 
     def make_vectors(self, most: int = VECTORS_AT_ONCE) -> int:
         """Make the vectors of some images that have none yet; returns how many images were looked at."""
@@ -238,8 +270,11 @@ def any_set(path: Path) -> Iterator[AnySet]:
 
 
 def any_audit(path: Path) -> Audit:
-    """Open the audit log of the site at `path`, whatever its role."""
+    """Open the audit log of the site at `path`, whatever its role, with all that was noted until now."""
     config = read_gallery_config(path)
+    part: GalleryPart = config.need("gallery")
+    if part.role == "outer":
+        return Outer(config).desk.gathered()
     return Audit(Store(config.state_folder / "isthmus.sqlite"), SystemClock())
 
 

@@ -12,7 +12,6 @@ from isthmus.app.galleries.follower import Follower, Say
 from isthmus.app.galleries.outer import Outer
 from isthmus.core.errors import IsthmusError
 from isthmus.gallery.registry import Devices, DeviceState
-from isthmus.gallery.sync.epochs import Epochs
 from isthmus.gallery.sync.server import SyncServer
 from isthmus.gallery.sync.serving import serve
 from isthmus.transfer.channel import Channel
@@ -51,23 +50,25 @@ class SyncService:
         self.counts = Counts()
         self.active: set[asyncio.Task[None]] = set()
 
-    @cached_property
+    @property
     def devices(self) -> Devices:
         """The devices and the rules."""
-        return Devices(self.outer.store, self.outer.clock, self.outer.audit)
+        return self.outer.desk.devices
 
     @cached_property
     def server(self) -> SyncServer:
         """What serves sessions."""
-        return SyncServer(
-            self.outer.set, Epochs(self.outer.store), self.devices, self.outer.audit, self.outer.model_of
-        )
+        outer = self.outer
+        return SyncServer(outer.set, outer.epochs, self.devices, outer.audit, outer.model_of)
 
     def check(self) -> None:
-        """Prove that the site can be served. Raises InputError and its like for what the TOML has wrong."""
+        """Prove that the site can be served. Raises InputError and its like for what the TOML has wrong.
+
+        Whatever is written when a part is first used is written here: later the follower may hold the set's file.
+        """
         if self.outer.gated:
             _ = self.outer.inbound
-        _ = self.server, self.outer.extractor
+        _ = self.server, self.outer.extractor, self.outer.thresholds
 
     def known(self, device: str) -> PublicKey | None:
         """Return the key of a device that may connect."""

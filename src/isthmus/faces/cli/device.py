@@ -23,10 +23,8 @@ MODES = click.Choice(["images", "vectors", "both"])
 def registry(ctx: click.Context) -> Devices:
     """Open the registry of devices of the outer site that the command line names."""
     from isthmus.app.galleries.outer import Outer
-    from isthmus.gallery.registry import Devices
 
-    site = Outer.open(ctx.obj)
-    return Devices(site.store, site.clock, site.audit)
+    return Outer.open(ctx.obj).desk.devices
 
 
 @isthmus.group(cls=Commands)
@@ -98,9 +96,9 @@ def identify(ctx: click.Context, photo: Path, galleries: tuple[str, ...], top: i
     if not found.described:
         say("nothing to compare was found on the photo, such as a face")
     table(
-        ("gallery", "id", "distance", "known", "attributes"),
+        ("gallery", "id", "distance", "records", "known", "attributes"),
         [
-            (one.gallery, one.id, round(one.distance, 3), one.known, _attributes(one.attributes))
+            (one.gallery, one.id, round(one.distance, 3), one.records, one.known, _attributes(one.attributes))
             for one in found.matches
         ],
     )

@@ -18,7 +18,7 @@ from blake3 import blake3
 from isthmus.core.errors import Corrupt
 from isthmus.gallery.device.sealing import CHUNK, Sealing
 from isthmus.gallery.sync.item import Ref
-from isthmus.state.files import abandoned, sync_folder
+from isthmus.state.files import abandoned, private_file, private_folder, sync_folder
 
 Step = Callable[[str], None]
 
@@ -30,7 +30,8 @@ class Contents:
         self._folder, self._sealing, self._step = folder, sealing, step
         self._unsynced: set[Path] = set()
         self._making = folder / "making"
-        self._making.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
+        private_folder(self._making)
         for left in self._making.iterdir():
             if abandoned(left):
                 left.unlink(missing_ok=True)
@@ -75,6 +76,7 @@ class Contents:
         small, header = make(self.read(content)), self._sealing.header()
         part = self._making / f"{os.getpid()}-{path.name}"
         try:
+            private_file(part)
             with part.open("wb") as file:
                 file.write(header)
                 for number, at in enumerate(range(0, len(small), CHUNK)):
@@ -183,7 +185,7 @@ class PartFile:
 
     def _resume(self) -> None:
         """Open the part file behind its last whole chunk and hash what is there."""
-        self._path.parent.mkdir(exist_ok=True)
+        private_folder(self._path.parent)
         part = _part(self._path)
         size = self._sealing.header_bytes + self._chunks * (CHUNK + self._sealing.extra_bytes)
         if self._chunks:
@@ -192,6 +194,7 @@ class PartFile:
             self._file.truncate(size)
             self._file.seek(size)
         else:
+            private_file(part)
             self._file = part.open("wb")
             self._header = self._sealing.header()
             self._file.write(self._header)

@@ -3,6 +3,7 @@
 A file is written under another name first and renamed when its transaction is about to be committed; what is
 committed was made durable before. A file that no committed row speaks of is not trusted (it may have come with a
 transaction that was lost) and is written again when its content comes again; `sweep` removes such files.
+Folders and files are their owner's alone: faces are biometric data.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from isthmus.core.errors import Corrupt
-from isthmus.state.files import abandoned, sync_folder
+from isthmus.state.files import abandoned, opened_privately, private_folder, sync_folder
 
 _FEW = 4
 """So many files are synced one by one; more by one sync of their whole file system."""
@@ -30,7 +31,8 @@ class ImageFiles:
     def __init__(self, folder: Path) -> None:
         self.folder, self._root = folder, str(folder)
         self._incoming = folder / "incoming"
-        self._incoming.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
+        private_folder(self._incoming)
         self._count = itertools.count()
         self._placed: list[bytes] = []
         self._made: set[bytes] = set()
@@ -47,7 +49,7 @@ class ImageFiles:
         """Write content under a name of its own, not durable yet."""
         staged = f"{self._root}/incoming/{os.getpid()}-{id(self):x}-{next(self._count)}"
         try:
-            with open(staged, "wb", buffering=0) as file:  # noqa: PTH123
+            with open(staged, "wb", buffering=0, opener=opened_privately) as file:
                 file.write(content)
         except OSError:
             self.unstage(staged)
@@ -62,7 +64,7 @@ class ImageFiles:
         """Give a staged file its name; `sync` makes it durable."""
         shard = digest[:1]
         if shard not in self._made:
-            self.path(digest).parent.mkdir(exist_ok=True)
+            private_folder(self.path(digest).parent)
             self._made.add(shard)
         os.replace(staged, self._path(digest))  # noqa: PTH105
         self._placed.append(digest)
@@ -178,7 +180,7 @@ def _syncfs() -> Callable[[int], int] | None:
 
 
 def _lock_file(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _digest(name: str) -> bytes:

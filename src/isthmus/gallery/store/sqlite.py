@@ -58,11 +58,12 @@ class SqliteSet:
         self.intake = Intake(self.files, image_check() if check is True else check or None)
         self._looked_at: dict[str, int] = {}
         store.migrate("gallery", schema.STEPS)
-        with store.transaction() as connection:
-            connection.execute("INSERT OR IGNORE INTO stream_set (stream, digest) VALUES (?, ?)",
-                               (stream, Digest().lanes))  # fmt: skip
-            # what is removed, vectors of faces above all, is overwritten in the file
-            connection.execute("PRAGMA secure_delete = ON")
+        # what is removed, vectors of faces above all, is overwritten in the file
+        store.rows("PRAGMA secure_delete = ON")
+        if not store.rows("SELECT 1 FROM stream_set WHERE stream = ?", (stream,)):
+            with store.transaction() as connection:
+                connection.execute("INSERT OR IGNORE INTO stream_set (stream, digest) VALUES (?, ?)",
+                                   (stream, Digest().lanes))  # fmt: skip
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[Change]:
@@ -110,6 +111,11 @@ class SqliteSet:
             (self._set_row()["id"],),
         )
         return [GalleryStat(*row) for row in rows]
+
+    def identity(self, gallery: str) -> bytes:
+        """Return what tells a gallery from one of its name in another set, or this set built anew; else b""."""
+        rows = self.store.rows("SELECT ui FROM gallery WHERE id = ?", (self._number(gallery),))
+        return bytes(rows[0]["ui"]) if rows else b""
 
     def records(self, gallery: str) -> Iterator[Record]:
         """Stream the live records of a gallery, by key."""

@@ -1,19 +1,27 @@
-"""The epoch and the digest key of each gallery at a sync server, made with the set and kept in the same file.
+"""The epoch and the digest key of each gallery at a sync server.
 
 A set that is built anew gets other epochs, so that a device's position in the old one is never taken for one in
-the new.
+the new: an epoch belongs to one identity of a gallery, which its set made with it. So epochs need not lie in the
+set's file, and making one waits for nobody who changes the set.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from isthmus.core.digest import new_key
 from isthmus.state.store import Store
 
-_STEPS = ("CREATE TABLE sync_epoch (gallery TEXT PRIMARY KEY, id BLOB NOT NULL, key BLOB NOT NULL)",)
+_STEPS = (
+    "CREATE TABLE sync_epoch (gallery TEXT PRIMARY KEY, id BLOB NOT NULL, key BLOB NOT NULL)",
+    "ALTER TABLE sync_epoch ADD COLUMN identity BLOB NOT NULL DEFAULT x''",
+)
 ID_BYTES = 8
+
+Identity = Callable[[str], bytes]
+"""Tells a gallery from one of the same name in a set that was built anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +35,33 @@ class Epoch:
 class Epochs:
     """Keeps the epochs in the site's state file."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, identity: Identity = lambda gallery: b"") -> None:
+        self._store, self._identity = store, identity
         store.migrate("sync_epoch", _STEPS)
 
     def of(self, gallery: str) -> Epoch:
         """Return a gallery's epoch; a gallery without one begins one."""
-        rows = self._store.rows("SELECT id, key FROM sync_epoch WHERE gallery = ?", (gallery,))
-        if not rows:
-            with self._store.transaction() as connection:
-                connection.execute("INSERT OR IGNORE INTO sync_epoch VALUES (?, ?, ?)", _fresh(gallery))
-            rows = self._store.rows("SELECT id, key FROM sync_epoch WHERE gallery = ?", (gallery,))
-        return Epoch(rows[0]["id"], rows[0]["key"])
+        identity = self._identity(gallery)
+        return self._kept(gallery, identity) or self._begun(gallery, identity, anew=False)
 
     def renew(self, gallery: str) -> Epoch:
         """Begin another epoch: all positions that devices hold of the gallery end."""
+        return self._begun(gallery, self._identity(gallery), anew=True)
+
+    def _kept(self, gallery: str, identity: bytes) -> Epoch | None:
+        rows = self._store.rows(
+            "SELECT id, key FROM sync_epoch WHERE gallery = ? AND identity = ?", (gallery, identity)
+        )
+        return Epoch(rows[0]["id"], rows[0]["key"]) if rows else None
+
+    def _begun(self, gallery: str, identity: bytes, *, anew: bool) -> Epoch:
         with self._store.transaction() as connection:
-            connection.execute("REPLACE INTO sync_epoch VALUES (?, ?, ?)", _fresh(gallery))
-        return self.of(gallery)
-
-
-def _fresh(gallery: str) -> tuple[str, bytes, bytes]:
-    return gallery, secrets.token_bytes(ID_BYTES), new_key()
+            kept = None if anew else self._kept(gallery, identity)  # another process was faster
+            if kept is not None:
+                return kept
+            epoch = Epoch(secrets.token_bytes(ID_BYTES), new_key())
+            connection.execute(
+                "REPLACE INTO sync_epoch (gallery, id, key, identity) VALUES (?, ?, ?, ?)",
+                (gallery, epoch.id, epoch.key, identity),
+            )
+        return epoch

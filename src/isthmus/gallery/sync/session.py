@@ -167,6 +167,7 @@ class Session:
         view = await self._index.view()
         if self._index.offer.gallery_key != start.key:
             raise Refused(f"{start.gallery} began anew meanwhile", "synchronise again")
+        self._note_sending(start)
         self._step("compare" if start.tier is Tier.RECONCILE else "list")
         if start.tier is Tier.RECONCILE:
             self._comparing = Comparing(view)
@@ -279,6 +280,18 @@ class Session:
         self._pages = None
         self._offered.clear()
         await self._next()
+
+    def _note_sending(self, start: Start) -> None:
+        """Note what is about to be sent before any of it is: a server that dies meanwhile leaves that note."""
+        claim = self._claims.get(start.gallery)
+        since = (
+            "nothing" if claim is None else f"change {claim.change}" if claim.change >= 0 else "no known change"
+        )
+        if start.cursor:
+            since = f"a snapshot of change {start.begun}, behind {start.cursor.hex()}"
+        detail = f"{start.mode.value}, {start.tier.value}: from {since} to change {start.change}"
+        count = f", {start.count} records" if start.tier is Tier.SNAPSHOT else ""
+        self._server.audit.note(self._served.device, "sending", start.gallery, detail=detail + count)
 
     def _note(self, act: str) -> None:
         assert self._start is not None
