@@ -28,11 +28,15 @@ class ImageRefused(InputError):
 class ImageLimits:
     """What an image may be at most. A picture is refused by what its header says, before it is decoded.
 
-    Decoding takes at most about 8 bytes of memory per pixel (progressive JPEG with four colours).
+    Decoding takes at most about 8 bytes of memory per pixel (progressive JPEG with four colours). A progressive
+    JPEG picture usually has ten scans; each further one costs a pass over the whole picture. `most_aspect` is how
+    many times as long as the shorter edge the longer one may be; 0: as long as it likes.
     """
 
     most_bytes: int = 20 * 1024 * 1024
     most_pixels: int = 50_000_000
+    most_scans: int = 100
+    most_aspect: float = 0
 
     def hold(self, width: int, height: int) -> None:
         """Raise ImageRefused where a picture of so many pixels is not allowed."""
@@ -43,13 +47,19 @@ class ImageLimits:
                 f"the picture has {width} × {height} pixels, more than {self.most_pixels / 1e6:g} million",
                 "send it smaller",
             )
+        if self.most_aspect and max(width, height) > self.most_aspect * min(width, height):
+            raise ImageRefused(
+                f"the picture has {width} × {height} pixels, a shape longer than {self.most_aspect:g} to 1"
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
     """A file taken apart: `bare` is a file of the same format with the parts that make pixels alone.
 
-    `width` and `height` are as stored, `orientation` is EXIF's (1 to 8, 1: upright); `channels` as stored.
+    `width` and `height` are as stored, `orientation` is EXIF's (1 to 8, 1: upright); `channels` as stored. `exif`
+    is the EXIF block as it lies in the file, its TIFF header first, or empty; `profile` the parts that tell the
+    colours' meaning, as they lie in the file and looked into by nobody.
     """
 
     format: Format
@@ -58,6 +68,8 @@ class Anatomy:
     channels: int
     orientation: int
     bare: bytes
+    exif: bytes = b""
+    profile: bytes = b""
 
     @property
     def shown(self) -> tuple[int, int]:

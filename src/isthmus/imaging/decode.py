@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.core.errors import MissingExtra
-from isthmus.imaging import jpeg, png, webp
+from isthmus.imaging import fingerprint, jpeg, png, webp
 from isthmus.imaging.anatomy import Anatomy, Format, ImageLimits, ImageRefused
 
 try:
@@ -34,7 +34,7 @@ try:  # twice as fast as Pillow, and it tells of damage that Pillow paints grey
 except ModuleNotFoundError:
     simplejpeg = None
 
-__all__ = ["Checked", "Format", "ImageLimits", "ImageRefused", "check", "pixels"]
+__all__ = ["Checked", "Format", "ImageLimits", "ImageRefused", "Looked", "check", "look", "pixels"]
 
 LIMITS = ImageLimits()
 
@@ -66,6 +66,31 @@ class Checked:
     format: Format
     width: int
     height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A checked image with what one pass over it tells beside.
+
+    `exif` is its EXIF block and `levels` its picture, upright, averaged down to 32 × 32 grey levels: see
+    `fingerprint.of_levels`. `anatomy` is the file taken apart.
+    """
+
+    checked: Checked
+    exif: bytes
+    levels: NDArray[np.uint8]
+    anatomy: Anatomy
+
+
+def look(content: bytes, limits: ImageLimits = LIMITS) -> Looked:
+    """Decode an image, tell what it is and what it looks like in small. Raises ImageRefused with the reason."""
+    anatomy = _dissect(content, limits)
+    if anatomy.format == "jpeg" and anatomy.channels < 4 and simplejpeg is not None:
+        grey = Image.fromarray(_check_jpeg(anatomy.bare, fingerprint.SIDE)[:, :, 0])
+    else:
+        grey = _grey(_decoded(anatomy, small=True, least=fingerprint.SIDE))
+    levels = _upright(fingerprint.levels(grey), anatomy.orientation)
+    return Looked(Checked(anatomy.format, *anatomy.shown), anatomy.exif, levels, anatomy)
 
 
 def check(content: bytes, limits: ImageLimits = LIMITS) -> Checked:
@@ -100,28 +125,34 @@ def _dissect(content: bytes, limits: ImageLimits) -> Anatomy:
     raise ImageRefused(f"the content is {kind if content else 'empty'}", "send JPEG, PNG or WebP")
 
 
-def _check_jpeg(bare: bytes) -> None:
-    def decode(strict: bool) -> None:
-        simplejpeg.decode_jpeg(bare, "GRAY", fastdct=True, min_height=1, min_width=1, min_factor=8, strict=strict)
+def _check_jpeg(bare: bytes, least: int = 1) -> NDArray[np.uint8]:
+    """Decode all, as small as can be but not below `least` pixels a side; grey, of shape (height, width, 1)."""
+    factor = 8 if least == 1 else 1
+
+    def decode(strict: bool) -> NDArray[np.uint8]:
+        grey: NDArray[np.uint8] = simplejpeg.decode_jpeg(
+            bare, "GRAY", fastdct=True, min_height=least, min_width=least, min_factor=factor, strict=strict
+        )
+        return grey
 
     try:
-        decode(strict=True)
+        return decode(strict=True)
     except ValueError as error:
         if not any(warning in str(error) for warning in _HARMLESS):
             raise ImageRefused(f"the JPEG file cannot be decoded: {error}") from error
         try:
-            decode(strict=False)
+            return decode(strict=False)
         except ValueError as worse:
             raise ImageRefused(f"the JPEG file cannot be decoded: {worse}") from worse
 
 
-def _decoded(anatomy: Anatomy, small: bool) -> Image.Image:
+def _decoded(anatomy: Anatomy, small: bool, least: int = 1) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(anatomy.bare), formats=[_DECODER[anatomy.format]])
         if image.size != (anatomy.width, anatomy.height):
             raise ImageRefused("the decoder sees other dimensions than the header tells")
         if small and anatomy.format == "jpeg":
-            image.draft("L", (1, 1))
+            image.draft("L", (least, least))
         image.load()
     except _DECODER_ERRORS as error:
         reason = " ".join(str(error).split())
@@ -141,10 +172,18 @@ def _rgb(image: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(image.convert("RGB"))
 
 
+def _grey(image: Image.Image) -> Image.Image:
+    """Return a picture in grey, made smaller first where it is large; transparent pixels are laid over white."""
+    by = min(image.size) // (4 * fingerprint.SIDE)
+    if by > 1 and image.mode in ("L", "LA", "RGB", "RGBA", "CMYK"):
+        image = image.reduce(by)
+    return image if image.mode == "L" else Image.fromarray(_rgb(image)).convert("L")
+
+
 def _upright(rgb: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """Turn and mirror as EXIF 2.32, 4.6.4 says: 2 is mirrored, 3 a half turn, 6 and 8 are quarter turns."""
     if orientation >= 5:
-        rgb = rgb.transpose(1, 0, 2)
+        rgb = rgb.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
         rgb = rgb[:, ::-1]
     if orientation in (3, 4, 7, 8):

@@ -15,7 +15,7 @@ from PIL import Image
 
 from isthmus.imaging.port import Metric, Model
 
-_SIDE, _KEPT = 32, 8
+SIDE, _KEPT = 32, 8
 
 THRESHOLD = 10.0
 """So many of 64 bits may differ between two copies of a picture; unrelated pictures differ in about 32."""
@@ -27,8 +27,8 @@ _FLAT = 1.0
 def _cosines() -> NDArray[np.float64]:
     """Make the rows 1 to 8 of the orthonormal DCT-II matrix, of shape (8, 32)."""
     frequency = np.arange(1, _KEPT + 1)[:, np.newaxis]
-    place = np.arange(_SIDE)[np.newaxis, :]
-    cosines: NDArray[np.float64] = np.sqrt(2 / _SIDE) * np.cos(np.pi * frequency * (2 * place + 1) / (2 * _SIDE))
+    place = np.arange(SIDE)[np.newaxis, :]
+    cosines: NDArray[np.float64] = np.sqrt(2 / SIDE) * np.cos(np.pi * frequency * (2 * place + 1) / (2 * SIDE))
     return cosines
 
 
@@ -48,9 +48,18 @@ class Phash:
 
     def extract(self, image: NDArray[np.uint8]) -> bytes | None:
         """Return the 8 bytes of the hash; None for a picture of one colour."""
-        grey = Image.fromarray(image).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
-        levels = np.asarray(grey, np.float64)
-        lowest = (_COSINES @ levels @ _COSINES.T).ravel()
-        if np.abs(lowest).max() < _FLAT:
-            return None
-        return np.packbits(lowest > np.median(lowest)).tobytes()
+        return of_levels(levels(Image.fromarray(image).convert("L")))
+
+
+def levels(grey: Image.Image) -> NDArray[np.uint8]:
+    """Average a grey picture (mode L) down to what the hash is made of, of shape (32, 32)."""
+    return np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX))
+
+
+def of_levels(levels: NDArray[np.uint8]) -> bytes | None:
+    """Return the 8 bytes of the hash of 32 × 32 grey levels; None for a picture of one colour."""
+    lowest = (_COSINES @ levels.astype(np.float64) @ _COSINES.T).ravel()
+    if np.abs(lowest).max() < _FLAT:
+        return None
+    ordered = np.sort(lowest)
+    return np.packbits(lowest > (ordered[31] + ordered[32]) / 2).tobytes()

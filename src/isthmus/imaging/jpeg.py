@@ -15,9 +15,6 @@ from isthmus.imaging.anatomy import (
 
 START = b"\xff\xd8\xff"
 
-MOST_SCANS = 100
-"""A progressive picture usually has ten; each further one costs a pass over the whole picture."""
-
 _AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _FILL = re.compile(rb"\xff+")
 _SCAN, _END = 0xDA, 0xD9
@@ -41,7 +38,8 @@ def dissect(content: bytes, limits: ImageLimits) -> Anatomy:
         end = _Walk(content, at, limits).end
     only_padding(content, end)
     width, height, channels = picture.frame
-    return Anatomy("jpeg", width, height, channels, picture.orientation, b"".join(picture.kept))
+    bare, profile = b"".join(picture.kept), b"".join(picture.profile)
+    return Anatomy("jpeg", width, height, channels, picture.orientation, bare, picture.exif, profile)
 
 
 class _Walk:
@@ -53,6 +51,8 @@ class _Walk:
         self.frame = (0, 0, 0)
         self.orientation = 1
         self.announces_more = False
+        self.exif = b""
+        self.profile: list[bytes] = []
         self.kept = [content[start : start + 2]]
         self.end = self._walk(start + 2)
 
@@ -81,8 +81,8 @@ class _Walk:
                 scans += 1
                 if not self.frame[0]:
                     raise ImageRefused("the JPEG file is damaged: a scan comes before its frame")
-                if scans > MOST_SCANS:
-                    raise ImageRefused(f"the JPEG file has too many scans, more than {MOST_SCANS}")
+                if scans > self.limits.most_scans:
+                    raise ImageRefused(f"the JPEG file has too many scans, more than {self.limits.most_scans}")
                 found = _AFTER_SCAN.search(content, at)
                 if found is None:
                     raise ImageRefused(_TRUNCATED)
@@ -104,6 +104,9 @@ class _Walk:
                 self.kept.append(segment)
             elif marker == 0xE1 and segment.startswith(b"Exif\0", 4):
                 self.orientation = orientation_of(segment[10:])
+                self.exif = self.exif or segment[10:]
+            elif marker == 0xE2 and segment.startswith(b"ICC_PROFILE\0", 4):
+                self.profile.append(segment)
             elif marker == 0xE2 and segment.startswith(b"MPF\0", 4):
                 self.announces_more = True
         elif marker != 0xFE:

@@ -14,6 +14,7 @@ from isthmus.imaging.anatomy import (
 START = b"\x89PNG\r\n\x1a\n"
 
 _KEPT = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_PROFILE = {b"iCCP", b"sRGB", b"gAMA", b"cHRM"}
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 
@@ -24,6 +25,7 @@ def dissect(content: bytes, limits: ImageLimits) -> Anatomy:
     """
     kept, at, orientation = [START], len(START), 1
     width = height = channels = 0
+    exif, profile = b"", b""
     for number in range(MOST_PARTS):
         size, kind = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
         end = at + 12 + size
@@ -42,11 +44,14 @@ def dissect(content: bytes, limits: ImageLimits) -> Anatomy:
         elif kind == b"acTL":
             raise ImageRefused("the PNG file is animated", "send one picture")
         elif kind == b"eXIf":
-            orientation = orientation_of(content[at + 8 : end - 4])
+            exif = content[at + 8 : end - 4]
+            orientation = orientation_of(exif)
+        elif kind in _PROFILE:
+            profile += content[at:end]
         elif kind[:1].isupper():
             raise ImageRefused(f"the PNG file has a part of unknown meaning, {kind!r}")
         at = end
         if kind == b"IEND":
             only_padding(content, at)
-            return Anatomy("png", width, height, channels, orientation, b"".join(kept))
+            return Anatomy("png", width, height, channels, orientation, b"".join(kept), exif, profile)
     raise ImageRefused(f"the PNG file has more than {MOST_PARTS} chunks")

@@ -66,7 +66,7 @@ def _anatomy(chunks: dict[bytes, bytes], limits: ImageLimits) -> Anatomy:
     )
     exif = chunks.get(b"EXIF", b"").removeprefix(b"Exif\0\0")
     bare = b"RIFF" + len(body).to_bytes(4, "little") + body
-    return Anatomy("webp", width, height, 4, orientation_of(exif), bare)
+    return Anatomy("webp", width, height, 4, orientation_of(exif), bare, exif, chunks.get(b"ICCP", b""))
 
 
 def _lossy(frame: bytes) -> tuple[int, int]:
