@@ -77,6 +77,9 @@ def test_a_search_finds_what_comparing_with_each_vector_finds(
             assert [item.distance for item in found] == pytest.approx(apart[:7], abs=1e-5)
             assert all(_apart(model, stored[item.key], probe) == pytest.approx(item.distance) for item in found)
             assert found == sorted(found)
+            keys = [item.key for item in found]
+            assert sorted(matrix.apart(probe, [*keys, b"unknown"])) == found
+            assert matrix.apart(probe, []) == []
 
 
 @pytest.mark.usefixtures("kernel")

@@ -70,8 +70,13 @@ def test_a_threshold_holds_for_its_gallery_and_its_model_alone_until_it_is_forgo
     assert again.applied("airport.others", MODEL) == MODEL
     other = dataclasses.replace(MODEL, name="other")
     assert again.applied(PEOPLE, other) == other
-    assert [(one.gallery, one.threshold, one.at) for one in again.list()] == [(PEOPLE, 0.25, NOW)]
-    assert again.forget(PEOPLE) == 1
+    assert again.applied(PEOPLE, other, (MODEL.name,)) == dataclasses.replace(other, threshold=0.25)
+    again.keep(PEOPLE, other.name, dataclasses.replace(found, threshold=0.2), 0.01, NOW)
+    assert again.applied(PEOPLE, other, (MODEL.name,)) == dataclasses.replace(other, threshold=0.2)
+    assert again.applied(PEOPLE, MODEL, (other.name,)) == dataclasses.replace(MODEL, threshold=0.25)
+    told = [(one.gallery, one.model, one.threshold, one.at) for one in again.list()]
+    assert told == [(PEOPLE, other.name, 0.2, NOW), (PEOPLE, MODEL.name, 0.25, NOW)]
+    assert again.forget(PEOPLE) == 2
     assert again.applied(PEOPLE, MODEL) == MODEL
 
 

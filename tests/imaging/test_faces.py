@@ -16,8 +16,8 @@ from PIL import Image
 from isthmus.core.errors import Corrupt, InputError, MissingExtra, UnknownName
 from isthmus.imaging import extractors, weights
 from isthmus.imaging.dlibfile import AddPrevious, Convolution, Dense, Input, Reading, network
-from isthmus.imaging.faces import Faces, Faces16
-from isthmus.imaging.port import Metric
+from isthmus.imaging.faces import SCALE, Faces, Faces8
+from isthmus.imaging.port import Metric, Translator
 from isthmus.imaging.resnet import INPUT, OUTPUT, as_onnx
 from isthmus.imaging.weights import EMBEDDER, LANDMARKS, NETWORK, Weights
 from samples import SAMPLES, needs_samples
@@ -63,10 +63,26 @@ def test_a_face_gets_the_vector_that_dlib_gives_it(faces: Faces) -> None:
     vector = faces.embed(image)
     assert vector is not None
     assert np.abs(wanted - vector).max() < 1e-5
-    stored = np.frombuffer(faces.extract(image) or b"", np.int8) / faces.model.scale
-    assert np.linalg.norm(stored - wanted) < 0.03
-    stored = np.frombuffer(Faces16(faces._weights.folder.parent).extract(image) or b"", "<f2").astype(np.float32)
-    assert np.linalg.norm(stored - wanted) < 0.002
+    stored, small = faces.extract(image), Faces8(faces._weights.folder.parent)
+    assert stored is not None
+    assert np.linalg.norm(np.frombuffer(stored, "<f2").astype(np.float32) - wanted) < 0.002
+    assert np.linalg.norm(np.frombuffer(small.extract(image) or b"", np.int8) / SCALE - wanted) < 0.03
+
+
+def test_each_form_of_a_vector_is_turned_into_the_other() -> None:
+    wide, small = Faces(), Faces8()
+    vector = np.random.default_rng(3).normal(0, 0.12, 128).astype("<f2")
+    rounded = wide.translated(vector.tobytes(), small.model.name)
+    assert len(rounded) == small.model.size
+    assert np.abs(np.frombuffer(rounded, np.int8) / SCALE - vector).max() <= 0.5 / SCALE + 1e-6
+    back = small.translated(rounded, wide.model.name)
+    assert len(back) == wide.model.size
+    assert np.abs(np.frombuffer(back, "<f2") - np.frombuffer(rounded, np.int8) / SCALE).max() < 0.0005
+    assert (wide.kin, small.kin) == ((small.model.name,), (wide.model.name,))
+    for one in (wide, small):
+        assert isinstance(one, Translator)
+        with pytest.raises(ValueError, match="is not turned into"):
+            one.translated(vector.tobytes(), one.model.name)
 
 
 @needs_samples
@@ -75,7 +91,7 @@ def test_one_person_lies_near_and_another_far(faces: Faces) -> None:
         stored = faces.extract(_portrait(number, person))
         assert stored is not None
         assert len(stored) == faces.model.size
-        return np.frombuffer(stored, np.int8) / faces.model.scale
+        return np.frombuffer(stored, "<f2").astype(np.float64)
 
     assert np.linalg.norm(vector(1, 5) - vector(2, 5)) < faces.model.threshold
     assert np.linalg.norm(vector(1, 5) - vector(1, 9)) > faces.model.threshold
@@ -106,8 +122,10 @@ def test_a_picture_without_a_face_gives_none_whatever_its_size(faces: Faces) -> 
 
 def test_the_model_is_known_without_loading_weights(tmp_path: Path) -> None:
     model = Faces(tmp_path / "none").model
-    assert (model.metric, model.size, model.threshold) == (Metric.EUCLIDEAN, 128, 0.5)
-    assert Faces16(tmp_path / "none").model.name != model.name
+    assert (model.metric, model.size, model.threshold) == (Metric.EUCLIDEAN, 256, 0.5)
+    small = Faces8(tmp_path / "none").model
+    assert (small.metric, small.size, small.threshold) == (Metric.EUCLIDEAN, 128, 0.5)
+    assert small.name != model.name
     assert not (tmp_path / "none").exists()
 
 
@@ -189,8 +207,9 @@ def test_the_onnx_file_is_a_valid_model(cache: Path) -> None:
 
 
 def test_extractors_are_found_by_name(tmp_path: Path) -> None:
-    assert {"faces", "faces16", "phash"} <= set(extractors.names())
-    assert extractors.load("faces", tmp_path).model == Faces().model
+    assert {"faces", "faces8", "faces16", "phash"} <= set(extractors.names())
+    assert extractors.load("faces", tmp_path).model == extractors.load("faces16").model == Faces().model
+    assert extractors.load("faces8").model == Faces8().model
     assert extractors.load("phash").model.metric is Metric.HAMMING
     with pytest.raises(UnknownName, match="did you mean 'faces'"):
         extractors.load("face")

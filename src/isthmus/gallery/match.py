@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import secrets
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from isthmus.core.errors import Busy, Corrupt, InputError
 from isthmus.gallery.kernels import differing_bits, squared
-from isthmus.gallery.nearest import BLOCK_ROWS, Rounding, nearest
+from isthmus.gallery.nearest import BLOCK_ROWS, Rounding, nearest, squared_wide
 from isthmus.gallery.room import Room, batches
 from isthmus.gallery.rows import Rows
 from isthmus.imaging.port import Metric, Model
@@ -132,6 +132,21 @@ class Matrix:
                 return sorted(named)
         raise Busy(f"the matrix in {self._folder} changes all the time", "try again")
 
+    def apart(self, probe: bytes, keys: Collection[bytes]) -> list[Candidate]:
+        """Return how far the vectors of given keys are, as `search` does, in no order; unknown keys are left out.
+
+        Raises InputError, Corrupt, Busy as `search` does.
+        """
+        self._size_of(probe, "the probe")
+        for _ in range(_TRIES):
+            self._follow()
+            found: list[Candidate] = []
+            for batch in batches(keys):
+                found += self._apart(self._typed(np.frombuffer(probe, np.uint8)), batch)
+            if not self._changed():
+                return found
+        raise Busy(f"the matrix in {self._folder} changes all the time", "try again")
+
     def check(self) -> None:
         """Compare every row with its checksum. Raises Corrupt."""
         self._follow()
@@ -189,6 +204,21 @@ class Matrix:
             near, apart = nearest(rows, self._dead, probe, k, measure)
         first = np.argsort(apart, kind="stable")[:k]
         return dict(zip(near[first].tolist(), apart[first].tolist(), strict=True))
+
+    def _apart(self, probe: NDArray[Any], keys: Sequence[bytes]) -> list[Candidate]:
+        marks = ",".join("?" * len(keys))
+        held = self._store.rows(f"SELECT key, row, sum FROM matrix_row WHERE key IN ({marks})", keys)
+        for row in held:
+            self._whole(row["row"], row["sum"])
+        rows = self._typed(self._view[[row["row"] for row in held]])
+        if self.model.metric is Metric.HAMMING:
+            distances = differing_bits(rows, probe)
+        else:
+            distances = squared(rows, probe) if self.model.scale else squared_wide(rows, probe)
+        return [
+            Candidate(self._told(distance), row["key"])
+            for distance, row in zip(distances.tolist(), held, strict=True)
+        ]
 
     def _named(self, found: dict[int, float]) -> list[Candidate]:
         named = []

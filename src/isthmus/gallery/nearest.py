@@ -78,8 +78,15 @@ class Rounding:
         # a little more, for the roundings of float32
         slack = 2.0 * (self.error + moved) * self.scale * 1.001 + 0.001
         near, _ = nearest(rounded, dead, small, k, squared, slack)
-        wide, apart = probe.astype(np.float32), np.empty(len(near))
+        apart = np.empty(len(near))
         for start in range(0, len(near), BLOCK_ROWS):
-            some = rows[near[start : start + BLOCK_ROWS]].astype(np.float32) - wide
-            apart[start : start + len(some)] = np.einsum("ij,ij->i", some, some)
+            some = near[start : start + BLOCK_ROWS]
+            apart[start : start + len(some)] = squared_wide(rows[some], probe)
         return near, apart
+
+
+def squared_wide(rows: Rows, probe: Rows) -> NDArray[np.float32]:
+    """Return the squared distances (n) of float16 rows (n, d) to a probe (d), reckoned in float32."""
+    apart = rows.astype(np.float32) - probe.astype(np.float32)
+    found: NDArray[np.float32] = np.einsum("ij,ij->i", apart, apart)
+    return found

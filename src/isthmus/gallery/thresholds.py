@@ -1,7 +1,8 @@
 """The thresholds that were calibrated for single galleries, kept beside the set whose vectors they were made of.
 
 Devices are told a gallery's threshold at every synchronisation, also where nothing else of it changed. A threshold
-belongs to a gallery and a model: where another model comes to be used, that model's own threshold holds.
+belongs to a gallery and a model: where another model comes to be used, that model's own threshold holds, unless
+the two are kin (imaging.port.Translator): the same vectors in another form.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import dataclasses
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from sqlite3 import Row
 
 from isthmus.core.errors import InputError, UnknownName
 from isthmus.gallery.calibrate import Calibration, calibrate
@@ -49,11 +51,13 @@ class Thresholds:
         self._store = store
         store.migrate("gallery_threshold", _STEPS)
 
-    def applied(self, gallery: str, model: Model) -> Model:
-        """Return a model with the threshold that holds in a gallery."""
-        rows = self._store.rows(
-            "SELECT threshold FROM gallery_threshold WHERE gallery = ? AND model = ?", (gallery, model.name)
-        )
+    def applied(self, gallery: str, model: Model, kin: Sequence[str] = ()) -> Model:
+        """Return a model with the threshold that holds in a gallery: its own, or else that of the first kin."""
+        rows: list[Row] = []
+        for name in (model.name, *kin):
+            rows = rows or self._store.rows(
+                "SELECT threshold FROM gallery_threshold WHERE gallery = ? AND model = ?", (gallery, name)
+            )
         return dataclasses.replace(model, threshold=rows[0]["threshold"]) if rows else model
 
     def keep(self, gallery: str, model: str, found: Calibration, target: float, at: datetime) -> None:

@@ -14,7 +14,8 @@ from isthmus.imaging.port import GROUP, Extractor
 
 _OWN = {
     "faces": "isthmus.imaging.faces:Faces",
-    "faces16": "isthmus.imaging.faces:Faces16",
+    "faces8": "isthmus.imaging.faces:Faces8",
+    "faces16": "isthmus.imaging.faces:Faces",
     "phash": "isthmus.imaging.fingerprint:Phash",
 }
 

@@ -6,7 +6,8 @@ dlib itself where that is not installed: the same vectors to 1e-5, but 0.2 s a f
 so that pictures of one person lie within 0.6 of each other (King, 2017); strangers do so too often, which is why
 the threshold here is 0.50.
 
-A vector has 128 components, about 1.3 long. It is stored as int8, component × SCALE rounded, or as float16.
+A vector has 128 components, about 1.3 long. It is stored as float16, or as int8, component × SCALE rounded: half
+as large, but of two stored pictures that are nearly as far the other may then come first.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ SCALE = 200.0
 """Rounding moves a distance by about 0.002; components up to 0.63 fit, the largest of real faces are near 0.5."""
 
 THRESHOLD = 0.50
+
+_FLOAT16, _INT8 = "faces/dlib-resnet-v1/float16", "faces/dlib-resnet-v1/int8"
 
 LONGEST_SIDE = 1_600
 """Larger pictures are reduced to it: faces from a twentieth of the picture on are still found."""
@@ -54,15 +57,24 @@ class Faces:
 
     @property
     def model(self) -> Model:
-        """128 int8 components, Euclidean."""
-        return Model("faces/dlib-resnet-v1/int8", Metric.EUCLIDEAN, 128, THRESHOLD, SCALE)
+        """128 float16 components (little-endian), Euclidean; exact to 0.0005."""
+        return Model(_FLOAT16, Metric.EUCLIDEAN, 256, THRESHOLD)
+
+    @property
+    def kin(self) -> tuple[str, ...]:
+        """The models whose vectors its own can be turned into; see port.Translator."""
+        return (_INT8,)
 
     def extract(self, image: NDArray[np.uint8]) -> bytes | None:
         """Return the vector of the largest face; None where there is no face. Raises MissingExtra, Corrupt."""
         vector = self.embed(image)
-        if vector is None:
-            return None
-        return bytes(np.rint(vector * SCALE).clip(-127, 127).astype(np.int8))
+        return None if vector is None else bytes(vector.astype("<f2"))
+
+    def translated(self, vector: bytes, model: str) -> bytes:
+        """Return a vector of its own as one of its kin. Raises ValueError for any other model."""
+        if model not in self.kin:
+            raise ValueError(f"{self.model.name} is not turned into {model}")
+        return _rounded(np.frombuffer(vector, "<f2").astype(np.float32))
 
     def embed(self, image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
         """Return the vector as float32 of shape (128,), as the network makes it."""
@@ -72,18 +84,33 @@ class Faces:
         return None if chip is None else self._parts.embed(chip)
 
 
-class Faces16(Faces):
-    """The same faces, with vectors stored as float16: twice as large, and exact to 0.0005."""
+class Faces8(Faces):
+    """The same faces, with vectors stored as int8: half as large."""
 
     @property
     def model(self) -> Model:
-        """128 float16 components (little-endian), Euclidean."""
-        return Model("faces/dlib-resnet-v1/float16", Metric.EUCLIDEAN, 256, THRESHOLD)
+        """128 int8 components, Euclidean."""
+        return Model(_INT8, Metric.EUCLIDEAN, 128, THRESHOLD, SCALE)
+
+    @property
+    def kin(self) -> tuple[str, ...]:
+        """The models whose vectors its own can be turned into; see port.Translator."""
+        return (_FLOAT16,)
 
     def extract(self, image: NDArray[np.uint8]) -> bytes | None:
         """Return the vector of the largest face; None where there is no face. Raises MissingExtra, Corrupt."""
         vector = self.embed(image)
-        return None if vector is None else bytes(vector.astype("<f2"))
+        return None if vector is None else _rounded(vector)
+
+    def translated(self, vector: bytes, model: str) -> bytes:
+        """Return a vector of its own as one of its kin. Raises ValueError for any other model."""
+        if model not in self.kin:
+            raise ValueError(f"{self.model.name} is not turned into {model}")
+        return bytes((np.frombuffer(vector, np.int8) / np.float32(SCALE)).astype("<f2"))
+
+
+def _rounded(vector: NDArray[np.float32]) -> bytes:
+    return bytes(np.rint(vector * SCALE).clip(-127, 127).astype(np.int8))
 
 
 class _Parts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,4 +49,22 @@ class Extractor(Protocol):
 
         Of several faces it takes the largest. Raises MissingExtra where a part is not installed.
         """
+        ...
+
+
+@runtime_checkable
+class Translator(Protocol):
+    """An extractor whose vectors can be turned into those of other models: the same ones, kept in another form.
+
+    So a device finds what it holds by the older form, and a threshold that was calibrated by one form holds for
+    the other. It is for probes: a vector that is stored is made by its own model.
+    """
+
+    @property
+    def kin(self) -> tuple[str, ...]:
+        """The names of those models; distances by them are equal but for rounding."""
+        ...
+
+    def translated(self, vector: bytes, model: str) -> bytes:
+        """Return a vector of its own as one of a kin. Raises ValueError for any other model."""
         ...

@@ -7,13 +7,16 @@ import dataclasses
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from gallery_doubles import StillClock, scene
 from isthmus.core.errors import InputError, UnknownName
 from isthmus.gallery.device.site import DeviceSite
 from isthmus.gallery.inner import InnerSite
+from isthmus.gallery.people import Persons
 from isthmus.gallery.registry import Devices
 from isthmus.gallery.store.sqlite import SqliteSet
 from isthmus.gallery.sync.epochs import Epochs
@@ -23,6 +26,7 @@ from isthmus.gallery.sync.server import SyncServer
 from isthmus.gallery.sync.serving import serve
 from isthmus.imaging import extractors
 from isthmus.imaging.decode import pixels
+from isthmus.imaging.port import Extractor, Metric, Model
 from isthmus.state.audit import Audit
 from isthmus.state.store import Store
 from isthmus.transfer.channel import memory_pair
@@ -41,7 +45,7 @@ class Sites:
         self.audit = Audit(self.store, clock)
         self.set = SqliteSet(self.store, folder / "images", "things", check=True)
         self.inner = InnerSite(self.set, clock, "ann", self.audit)
-        self.phash = extractors.load("phash")
+        self.phash: Extractor = extractors.load("phash")
         self.devices = Devices(self.store, clock, self.audit)
         self.devices.enrol(self.devices.invite("gate-1", [], by="ann"), SigningKey.create().public)
         self.rule = self.devices.grant([], ["airport.*"], mode, by="ann")
@@ -163,3 +167,103 @@ def test_the_server_s_threshold_is_the_one_that_counts(tmp_path: Path) -> None:
     sites.server.model_of = lambda gallery: strict
     sites.sync()
     assert sites.device.identify(scene(1), sites.phash).unknown
+
+
+class Tones:
+    """An extractor whose vector is a picture's mean colour, so that a test can say how far two pictures are."""
+
+    def __init__(self, wide: bool = True) -> None:
+        self._wide = wide
+        self.kin = (self._named(not wide).name,)
+
+    @staticmethod
+    def _named(wide: bool) -> Model:
+        return (
+            Model("tones/16", Metric.EUCLIDEAN, 16, 0.2)
+            if wide
+            else Model("tones/8", Metric.EUCLIDEAN, 8, 0.2, 100)
+        )
+
+    @property
+    def model(self) -> Model:
+        return self._named(self._wide)
+
+    def extract(self, image: NDArray[np.uint8]) -> bytes:
+        tone = np.zeros(8)
+        tone[:3] = image.reshape(-1, 3).mean(axis=0) / 255
+        return bytes(tone.astype("<f2")) if self._wide else bytes(np.rint(tone * 100).astype(np.int8))
+
+    def translated(self, vector: bytes, model: str) -> bytes:
+        assert model in self.kin
+        if self._wide:
+            return bytes(np.rint(np.frombuffer(vector, "<f2").astype(float) * 100).astype(np.int8))
+        return bytes((np.frombuffer(vector, np.int8) / 100).astype("<f2"))
+
+
+def _tone(red: float, green: float = 0.5) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (16, 16), (round(red * 255), round(green * 255), 128)).save(out, "PNG")
+    return out.getvalue()
+
+
+def _with_people(folder: Path, key: bytes | None, persons: Persons, mode: Mode = Mode.VECTORS) -> Sites:
+    """Ann has three pictures, one of them near 0.50; Bob has one, further from it."""
+    sites = Sites(folder, mode, key)
+    sites.device.close()
+    sites.device = DeviceSite(folder / "device", StillClock(), key, persons=persons)
+    sites.phash = Tones()
+    for name, red in (("a1", 0.45), ("a2", 0.20), ("a3", 0.10), ("b1", 0.60)):
+        sites.inner.add(GALLERY, f"{name[0]}/{name}", _tone(red), {"name": {"a": "ann", "b": "bob"}[name[0]]})
+    sites.vectors()
+    sites.sync()
+    return sites
+
+
+@pytest.mark.parametrize("key", [None, KEY], ids=["plain", "sealed"])
+@pytest.mark.parametrize("persons", [Persons("name"), Persons(by_folder=True)], ids=["attribute", "folder"])
+def test_who_has_several_pictures_is_as_far_as_they_are_on_average(
+    tmp_path: Path, key: bytes | None, persons: Persons
+) -> None:
+    sites = _with_people(tmp_path, key, persons)
+    found = sites.device.identify(_tone(0.5), sites.phash).matches
+    assert [(one.id, one.records, one.known) for one in found] == [("b/b1", 1, True), ("a/a1", 3, False)]
+    assert [one.distance for one in found] == pytest.approx([0.1, 0.25], abs=0.01)
+    assert sites.device.identify(_tone(0.25), sites.phash).matches[0].id == "a/a2"
+    sites.inner.remove(GALLERY, "a/a3")
+    sites.inner.replace(GALLERY, "a/a2", _tone(0.55), {"name": "ann"})
+    sites.vectors()
+    sites.sync()
+    found = sites.device.identify(_tone(0.5), sites.phash).matches
+    assert [(one.records, one.known) for one in found] == [(2, True), (1, True)]
+    assert found[0].distance == pytest.approx(0.05, abs=0.01)
+
+
+def test_without_a_word_on_whose_they_are_each_picture_counts_alone(tmp_path: Path) -> None:
+    sites = _with_people(tmp_path, None, Persons())
+    found = sites.device.identify(_tone(0.5), sites.phash).matches
+    assert [one.id for one in found] == ["a/a1", "b/b1", "a/a2", "a/a3"]
+    sites.device.close()
+    with DeviceSite(tmp_path / "device", StillClock(), persons=Persons("name")) as told:
+        assert [one.id for one in told.identify(_tone(0.5), sites.phash).matches] == ["b/b1", "a/a1"]
+    sites.device = DeviceSite(tmp_path / "device", StillClock(), persons=Persons("no such attribute"))
+    assert [one.records for one in sites.device.identify(_tone(0.5), sites.phash).matches] == [1, 1, 1, 1]
+    sites.device.close()
+    sites.device = DeviceSite(tmp_path / "device", StillClock())
+    sites.sync()
+    assert not list((tmp_path / "device").rglob("people.sqlite*"))
+    sites.device.close()
+
+
+@pytest.mark.parametrize("wide", [True, False], ids=["newer server", "newer device"])
+def test_a_device_finds_what_it_holds_in_the_other_form_of_its_vectors(tmp_path: Path, wide: bool) -> None:
+    sites = Sites(tmp_path, Mode.VECTORS)
+    sites.phash = Tones(wide)
+    for name, red in (("near", 0.45), ("far", 0.9)):
+        sites.inner.add(GALLERY, name, _tone(red))
+    sites.vectors()
+    sites.sync()
+    found = sites.device.identify(_tone(0.5), Tones(not wide))
+    assert [one.id for one in found.matches] == ["near", "far"]
+    assert found.matches[0].distance == pytest.approx(0.05, abs=0.015) and not found.unknown
+    with pytest.raises(InputError, match="no gallery here has vectors of phash"):
+        sites.device.identify(_tone(0.5), extractors.load("phash"))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Hashable
 from dataclasses import dataclass
 
 from isthmus.app.galleries.outer import Outer
 from isthmus.core.errors import InputError
-from isthmus.gallery.record import Document
+from isthmus.gallery.people import Persons
 from isthmus.gallery.thresholds import calibrated
 
 
@@ -33,12 +32,7 @@ def calibrate_gallery(
             f"{site.config.path}: [gallery] names no extractor", 'add one, such as extractor = "faces"'
         )
 
-    def whose(document: Document) -> Hashable:
-        id = document["_id"]
-        if by_folder and isinstance(id, str) and "/" in id:
-            return id.rpartition("/")[0]
-        return str(document[person]) if person and person in document else ("record", str(id))
-
+    whose = Persons(person or "", by_folder)
     gallery, model = site.name(name), extractor.model
     found = calibrated(site.set, gallery, model, whose, target)
     site.thresholds.keep(gallery, model.name, found, target, site.clock.now())

@@ -114,8 +114,12 @@ class DevicePart:
     )
     store_key_env: str = setting("environment variable that holds them instead", default="")
     extractor: str = setting("what makes the vector of a probe", default="faces")
+    person: str = setting("attribute that says whose a record is; none where empty", default="")
+    person_by_folder: bool = setting("the id up to its last / says whose a record is", default=False)
 
     def __post_init__(self) -> None:
+        if self.person and self.person_by_folder:
+            raise ValueError("person and person_by_folder exclude each other")
         if self.store_key_file and self.store_key_env:
             raise ValueError("store_key_file and store_key_env exclude each other")
 

@@ -19,6 +19,7 @@ from isthmus.core.progress import Report, silent
 from isthmus.gallery.device.sealing import key_from_environment, key_from_file
 from isthmus.gallery.device.site import DeviceSite
 from isthmus.gallery.enrolment import MOST_BODY_BYTES, Enrolled
+from isthmus.gallery.people import Persons
 from isthmus.gallery.sync.pull import SyncReport
 from isthmus.imaging.extractors import load
 from isthmus.imaging.port import Extractor
@@ -39,7 +40,8 @@ class Portable:
     def __init__(self, config: GalleryConfig, report: Report = silent) -> None:
         self.config, self.report = config, report
         self.part: DevicePart = config.need("device")
-        self.site = DeviceSite(config.place(self.part.folder), SystemClock(), self._store_key())
+        persons = Persons(self.part.person, self.part.person_by_folder)
+        self.site = DeviceSite(config.place(self.part.folder), SystemClock(), self._store_key(), persons=persons)
 
     @classmethod
     def open(cls, path: Path, report: Report = silent) -> Portable:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ from isthmus.gallery import enrolment
 from isthmus.gallery.device.matching import Matrices
 from isthmus.gallery.device.store import DeviceStore, HeldGallery
 from isthmus.gallery.enrolment import Enrolled
-from isthmus.gallery.match import Candidate
+from isthmus.gallery.people import Near, Persons, nearest_people
 from isthmus.gallery.record import Document
 from isthmus.gallery.sync.pull import SyncReport, SyncSettings, pull
-from isthmus.imaging.port import Extractor
+from isthmus.imaging.port import Extractor, Model, Translator
 from isthmus.state.files import replacing
 from isthmus.state.lock import held
 from isthmus.transfer.channel import Channel
@@ -30,17 +31,23 @@ from isthmus.transfer.signing import PublicKey, SigningKey
 
 _THUMBNAIL = 160
 _SETTINGS = SyncSettings()
+_ALONE = Persons()
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A record that is near a photo. `attributes` are its document without the image."""
+    """A record that is near a photo. `attributes` are its document without the image.
+
+    Where records say whose they are it stands for a person: it is the nearest of theirs, and `distance` is the
+    mean of the `records` nearest.
+    """
 
     gallery: str
     id: Any
     distance: float
     threshold: float
     attributes: Document
+    records: int = 1
 
     @property
     def known(self) -> bool:
@@ -67,14 +74,22 @@ class Identified:
 
 
 class DeviceSite:
-    """A device in a folder. `key`, 32 bytes, encrypts its store; see device.sealing. Belongs to one thread."""
+    """A device in a folder. Belongs to one thread.
+
+    `key`, 32 bytes, encrypts its store; see device.sealing. `persons` says whose a record is; see gallery.people.
+    """
 
     def __init__(
-        self, folder: Path, clock: Clock, key: bytes | None = None, step: Callable[[str], None] = lambda name: None
+        self,
+        folder: Path,
+        clock: Clock,
+        key: bytes | None = None,
+        step: Callable[[str], None] = lambda name: None,
+        persons: Persons = _ALONE,
     ) -> None:
         self._folder = folder
         self.store = DeviceStore(folder, clock, key, step)
-        self._matrices = Matrices(self.store)
+        self._matrices = Matrices(self.store, persons)
 
     def close(self) -> None:
         """Close the store and the matrices."""
@@ -176,6 +191,8 @@ class DeviceSite:
     ) -> Identified:
         """Find the records nearest to a photo, in the given galleries or all; the act goes into the audit log.
 
+        Where records say whose they are, the nearest people. Vectors of a kin of the extractor's model will do.
+
         Raises ImageRefused where the photo cannot be decoded, UnknownName for a gallery that is not held,
         InputError where no gallery has vectors of the extractor's model.
         """
@@ -186,14 +203,12 @@ class DeviceSite:
         matches: list[Match] = []
         searched = []
         for name in names:
-            model = next((one for one in self.store.models(name) if one.name == extractor.model.name), None)
+            model = _shared(self.store.models(name), extractor)
             if model is None:
                 continue
             searched.append(name)
             if probe is not None:
-                matches += self._near(
-                    name, probe, model.threshold, self._matrices.of(name, model).search(probe, most)
-                )
+                matches += self._near(name, model, _as(probe, extractor, model), most)
         if not searched:
             raise InputError(
                 f"no gallery here has vectors of {extractor.model.name}",
@@ -211,13 +226,20 @@ class DeviceSite:
             raise InputError(f"{gallery} has no image of {id!r} here", "list what the device holds")
         return self.store.contents.thumbnail(item.image, _thumbnail)
 
-    def _near(self, gallery: str, probe: bytes, threshold: float, found: Iterable[Candidate]) -> Iterator[Match]:
-        for candidate in found:
-            item = self.store.item(gallery, candidate.key)
+    def _near(self, gallery: str, model: Model, probe: bytes, most: int) -> Iterator[Match]:
+        matrix, people = self._matrices.of(gallery, model), self._matrices.people(gallery, model)
+        if people is None:
+            near = [Near(one.distance, one.key) for one in matrix.search(probe, most)]
+        else:
+            near = nearest_people(
+                partial(matrix.search, probe), partial(matrix.apart, probe), people.mates, most, model.threshold
+            )
+        for one in near:
+            item = self.store.item(gallery, one.key)
             if item is not None:
                 attributes = bson.decode(self.store.attributes(item))
                 id = bson.decode(item.key)["_id"]
-                yield Match(gallery, id, candidate.distance, threshold, attributes)
+                yield Match(gallery, id, one.distance, model.threshold, attributes, one.records)
 
     def _note(self, result: Identified, photo: bytes, model: str) -> None:
         first = result.matches[0] if result.matches else None
@@ -228,6 +250,19 @@ class DeviceSite:
             )
         else:
             self.store.queue.note("identified", ",".join(result.searched)[:250], "unknown", detail)
+
+
+def _shared(models: Sequence[Model], extractor: Extractor) -> Model | None:
+    """Return the model to compare by: the extractor's own, or else a kin of it."""
+    kin = extractor.kin if isinstance(extractor, Translator) else ()
+    by_name = {model.name: model for model in models}
+    return next((by_name[name] for name in (extractor.model.name, *kin) if name in by_name), None)
+
+
+def _as(probe: bytes, extractor: Extractor, model: Model) -> bytes:
+    if model.name != extractor.model.name and isinstance(extractor, Translator):
+        return extractor.translated(probe, model.name)
+    return probe
 
 
 def _thumbnail(content: bytes) -> bytes:
