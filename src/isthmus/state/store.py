@@ -46,7 +46,7 @@ class Store:
         except sqlite3.DatabaseError as error:
             if connection is not None:
                 connection.close()
-            known = _known(error, self.path)
+            known = meaning(error, self.path)
             raise known or Corrupt(f"{self.path} is no state file: {error}", "restore it from a backup") from error
         return connection
 
@@ -85,7 +85,7 @@ class Store:
         except BaseException as error:
             if connection.in_transaction:  # a full disk has rolled it back already
                 connection.execute("ROLLBACK")
-            known = _known(error, self.path)
+            known = meaning(error, self.path)
             if known is not None:
                 raise known from error
             raise
@@ -95,7 +95,7 @@ class Store:
         try:
             return self._connection.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
-            known = _known(error, self.path)
+            known = meaning(error, self.path)
             if known is not None:
                 raise known from error
             raise
@@ -119,7 +119,7 @@ _OF_THE_DISK = {
 }
 
 
-def _known(error: BaseException, path: Path) -> Exception | None:
+def meaning(error: BaseException, path: Path) -> Exception | None:
     """Say what an error of SQLite means for the site; None for what only a mistake in the program explains."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the upper bits only tell finer kinds apart
     if not isinstance(error, sqlite3.Error):
