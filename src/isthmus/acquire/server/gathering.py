@@ -36,7 +36,8 @@ class Gathering(Generic[A, B]):
     async def _run(self) -> None:
         try:
             while self._waiting:
-                taken, size = [], 0
+                taken: list[tuple[Sequence[A], asyncio.Future[list[B]]]] = []
+                size = 0
                 while self._waiting and (not taken or size + len(self._waiting[0][0]) <= self._most):
                     taken.append(self._waiting.pop(0))
                     size += len(taken[-1][0])

@@ -1,0 +1,163 @@
+"""What the interface server counts, per environment, in Prometheus' text format (exposition format 0.0.4)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+
+from isthmus.acquire.ports import Depth, Event
+from isthmus.acquire.states import LIVE
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+QUANTILES = (0.5, 0.9, 0.99)
+WINDOW_S = 300.0
+"""Quantiles tell of the last five to ten minutes."""
+
+_LEAST_S, _STEP, _BUCKETS = 0.001, math.log(1.1), 200
+_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
+Labels = Mapping[str, str]
+Family = tuple[str, str, str, Sequence[tuple[str, Labels, float]]]
+
+
+class Durations:
+    """A histogram of seconds in steps of a tenth, from 1 ms to two days: quantiles are right within 5 %."""
+
+    def __init__(self, passed: Callable[[], float] = time.monotonic) -> None:
+        self._passed = passed
+        self._now, self._before = [0] * _BUCKETS, [0] * _BUCKETS
+        self._turned = passed()
+        self.count, self.sum_s = 0, 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one duration."""
+        self._turn()
+        self.count += 1
+        self.sum_s += max(seconds, 0.0)
+        place = int(math.log(seconds / _LEAST_S) / _STEP) + 1 if seconds > _LEAST_S else 0
+        self._now[min(place, _BUCKETS - 1)] += 1
+
+    def quantile(self, share: float) -> float:
+        """Return the duration that `share` of the latest ones did not exceed; NaN where there are none."""
+        self._turn()
+        counts = [now + before for now, before in zip(self._now, self._before, strict=True)]
+        wanted, seen = share * sum(counts), 0
+        for place, count in enumerate(counts):
+            seen += count
+            if count and seen >= wanted:
+                return _LEAST_S * math.exp(_STEP * (place - 0.5)) if place else _LEAST_S
+        return math.nan
+
+    def _turn(self) -> None:
+        gone = self._passed() - self._turned
+        if gone >= WINDOW_S:
+            self._before = self._now if gone < 2 * WINDOW_S else [0] * _BUCKETS
+            self._now = [0] * _BUCKETS
+            self._turned = self._passed()
+
+
+class Counts:
+    """What happened since the server was started. Belongs to the event loop's thread."""
+
+    def __init__(self) -> None:
+        self.images: Counter[str] = Counter()
+        self.image_bytes: Counter[str] = Counter()
+        self.ended: Counter[tuple[str, str]] = Counter()
+        self.errors: Counter[tuple[str, str]] = Counter()
+        self.accepted: Counter[str] = Counter()
+        self.verdicts: Counter[tuple[str, str]] = Counter()
+        self.deliveries: Counter[str] = Counter()
+        self.delivered_bytes: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.heard: dict[tuple[str, str], datetime] = {}
+        self.request_s: dict[str, Durations] = {}
+        self.lease_s: dict[str, Durations] = {}
+
+    def saw(self, event: Event, request_s: float | None) -> None:
+        """Count the end of a request; `request_s` is how long after it was asked for, where that is known."""
+        where = event.environment
+        self.ended[where, event.kind] += 1
+        if event.filed is not None:
+            self.images[where] += 1
+            self.image_bytes[where] += event.filed.size
+            if request_s is not None:
+                self.request_s.setdefault(where, Durations()).add(request_s)
+
+    def leased(self, environment: str, seconds: float) -> None:
+        """Count how long a lease took to bring its image."""
+        self.lease_s.setdefault(environment, Durations()).add(seconds)
+
+
+def exposition(counts: Counts, depths: Sequence[Depth], gauges: Mapping[str, float], now: datetime) -> str:
+    """Write all as text. `gauges` are plain numbers of the server by name."""
+    lines = []
+    for name, kind, about, samples in _families(counts, depths, gauges, now):
+        if samples:
+            lines += [f"# HELP {name} {about}", f"# TYPE {name} {kind}"]
+            lines += [f"{name}{suffix}{_labels(labels)} {_number(value)}" for suffix, labels, value in samples]
+    return "\n".join(lines) + "\n"
+
+
+def _families(
+    counts: Counts, depths: Sequence[Depth], gauges: Mapping[str, float], now: datetime
+) -> Iterator[Family]:
+    p = "isthmus_acquire_"
+    live = sorted(state.word for state in LIVE)
+    depth = [
+        ("", {"environment": one.environment, "state": word}, one.counts.get(word, 0))
+        for one in depths
+        for word in live
+    ]
+    yield p + "requests", "gauge", "Requests that have not ended, by state.", depth
+    oldest = [("", {"environment": one.environment}, one.oldest_s) for one in depths]
+    yield p + "oldest_queued_seconds", "gauge", "Age of the oldest queued request.", oldest
+    yield _by_environment(p + "accepted_total", "Requests accepted by this server.", counts.accepted)
+    yield _by_environment(p + "images_total", "Images filed.", counts.images)
+    yield _by_environment(p + "image_bytes_total", "Bytes of images filed.", counts.image_bytes)
+    yield _by_environment(p + "deliveries_total", "Deliveries taken.", counts.deliveries)
+    yield _by_environment(p + "delivered_bytes_total", "Bytes of deliveries taken.", counts.delivered_bytes)
+    yield _by_two(p + "ended_total", "Requests that ended.", "kind", counts.ended)
+    yield _by_two(p + "errors_total", "Attempts that failed.", "kind", counts.errors)
+    yield _by_two(p + "verdicts_total", "Outcomes of deliveries.", "verdict", counts.verdicts)
+    refused = [("", {"why": why}, count) for why, count in sorted(counts.refused.items())]
+    yield p + "refused_total", "counter", "Calls that were refused.", refused
+    yield _latency(p + "request_seconds", "From the request to its image.", counts.request_s)
+    yield _latency(p + "lease_seconds", "From the lease to the image.", counts.lease_s)
+    heard = [
+        ("", {"environment": environment, "agent": agent}, (now - at).total_seconds())
+        for (environment, agent), at in sorted(counts.heard.items())
+    ]
+    yield p + "agent_silent_seconds", "gauge", "Since an agent was heard of.", heard
+    for name, value in gauges.items():
+        yield p + name, "gauge", f"{name.replace('_', ' ').capitalize()} now.", [("", {}, value)]
+
+
+def _by_environment(name: str, about: str, counter: Mapping[str, int]) -> Family:
+    return name, "counter", about, [("", {"environment": key}, count) for key, count in sorted(counter.items())]
+
+
+def _by_two(name: str, about: str, second: str, counter: Mapping[tuple[str, str], int]) -> Family:
+    samples = [("", {"environment": one, second: two}, count) for (one, two), count in sorted(counter.items())]
+    return name, "counter", about, samples
+
+
+def _latency(name: str, about: str, durations: Mapping[str, Durations]) -> Family:
+    samples: list[tuple[str, Labels, float]] = []
+    for environment, one in sorted(durations.items()):
+        labels = {"environment": environment}
+        samples += [("", {**labels, "quantile": str(share)}, one.quantile(share)) for share in QUANTILES]
+        samples += [("_sum", labels, one.sum_s), ("_count", labels, one.count)]
+    return name, "summary", about, samples
+
+
+def _labels(labels: Labels) -> str:
+    inside = ",".join(f'{key}="{text.translate(_ESCAPES)}"' for key, text in labels.items())
+    return f"{{{inside}}}" if inside else ""
+
+
+def _number(value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return "NaN" if math.isnan(value) else repr(float(value))
