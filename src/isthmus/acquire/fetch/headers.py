@@ -1,0 +1,96 @@
+"""Reads what an HTTP server told beside the content; without I/O. Never raises over what a server sends."""
+
+from __future__ import annotations
+
+import email.utils
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from isthmus.acquire.image import Told
+
+_MONTHS = {
+    name: number
+    for number, name in enumerate(
+        ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), 1
+    )
+}
+_META = (b"x-amz-meta-", b"x-oss-meta-", b"x-obs-meta-", b"x-cos-meta-", b"x-goog-meta-", b"x-ms-meta-")
+_MOST_META, _MOST_TEXT = 40, 1000
+_WANTED = frozenset(
+    {
+        b"content-type",
+        b"content-length",
+        b"content-encoding",
+        b"last-modified",
+        b"etag",
+        b"location",
+        b"retry-after",
+    }
+)
+
+Heads = dict[bytes, bytes]
+
+
+def read(lines: Sequence[bytes]) -> tuple[int, Heads]:
+    """Return status and headers of the last response whose lines these are: names in lower case, values stripped.
+
+    Only what is asked for anywhere here is kept. Status 0: there was no status line.
+    """
+    start = len(lines) - 1
+    while start >= 0 and not lines[start].startswith(b"HTTP/"):
+        start -= 1
+    if start < 0:
+        return 0, {}
+    first = lines[start].split(None, 2)
+    status = int(first[1]) if len(first) > 1 and first[1].isdigit() else 0
+    heads: Heads = {}
+    for line in lines[start + 1 :]:
+        name, _, value = line.partition(b":")
+        name = name.lower()
+        if name in _WANTED or (name[:2] == b"x-" and name.startswith(_META)):
+            heads[name] = value.strip()
+    return status, heads
+
+
+def told(heads: Heads) -> Told:
+    """Put together what a response told of its content."""
+    meta: dict[str, str] = {}
+    for name, value in heads.items():
+        if name[:2] == b"x-" and len(meta) < _MOST_META:
+            meta[_text(name).partition("-meta-")[2]] = _text(value)
+    modified = heads.get(b"last-modified")
+    return Told(
+        _text(heads.get(b"content-type", b"")),
+        moment(_text(modified)) if modified else None,
+        _text(heads.get(b"etag", b"")),
+        meta,
+    )
+
+
+def moment(text: str) -> datetime | None:
+    """Read an HTTP date; None where it is none. The usual form is read by its columns: ten times faster."""
+    try:
+        if len(text) == 29 and text[25:] == " GMT":
+            month = _MONTHS[text[8:11]]
+            clock = int(text[17:19]), int(text[20:22]), int(text[23:25])
+            return datetime(int(text[12:16]), month, int(text[5:7]), *clock, tzinfo=UTC)
+        found = email.utils.parsedate_to_datetime(text)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, KeyError, OverflowError, TypeError, IndexError):
+        return None
+
+
+def patience_s(heads: Heads, now: datetime) -> float | None:
+    """Read Retry-After, seconds or a date, as seconds from now; None where there is none."""
+    value = _text(heads.get(b"retry-after", b""))
+    if not value:
+        return None
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    date = moment(value)
+    return max(0.0, (date - now).total_seconds()) if date else None
+
+
+def _text(value: bytes) -> str:
+    text = value[:_MOST_TEXT].decode("latin-1")
+    return text if text.isprintable() else "".join(letter for letter in text if letter.isprintable())
