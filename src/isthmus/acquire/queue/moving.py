@@ -1,0 +1,195 @@
+"""How requests move from state to state: the only statements that change `request.state` of a stored request.
+
+Fairness is start-time fair queueing (Goyal, Vin, Cheng 1996) with requests of equal cost. An environment has a
+virtual time for each priority: the turn of the last request that was leased. The k-th request of a new batch gets
+the turn k after it, one that is queued again later the turn after its batch's last. Claims go by turns, so batches
+take turns, however long they are. What an agent gives back keeps its turn, which has come already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from isthmus.acquire.failure import Failure
+from isthmus.acquire.queue.rows import encode
+from isthmus.acquire.queue.work import Work
+from isthmus.acquire.states import State
+
+
+class Standing(NamedTuple):
+    """What the steps need to know of a request to move it."""
+
+    number: int
+    batch: int
+    environment: str
+    priority: int
+    state: State
+    fence: int
+    attempts: int
+    missed: int
+    deadline: int | None
+    agent: str | None
+    dedup: str | None
+    kind: str | None
+
+    @property
+    def course(self) -> tuple[str, int]:
+        """Whom it takes turns with."""
+        return self.environment, self.priority
+
+
+_COLUMNS = ", ".join(Standing._fields)
+
+
+def standing(work: Work, where: str, values: Sequence[Any], *, skip: bool = False) -> list[Standing]:
+    """Read and lock requests, by number."""
+    sql = f"SELECT {_COLUMNS} FROM request WHERE {where}{work.skip if skip else work.lock}"
+    return [Standing._make(row)._replace(state=State(row[4])) for row in work.rows(sql, values)]
+
+
+def paused(work: Work, requests: Iterable[Standing]) -> frozenset[int]:
+    """Return which of the requests' batches are paused."""
+    batches = work.listed(sorted({request.batch for request in requests}))
+    found = work.rows(f"SELECT number FROM batch WHERE paused = 1 AND number {work.among}", [batches])
+    return frozenset(number for (number,) in found)
+
+
+def move(
+    work: Work, requests: Sequence[Standing], event: str, now: int, extra: str = "", values: Sequence[Any] = ()
+) -> None:
+    """Let one event happen to requests, whatever states they are in. `extra` sets further columns."""
+    targets: dict[State, list[int]] = {}
+    for request in requests:
+        target = work.moves.move(request.batch, request.environment, request.state, event)
+        targets.setdefault(target, []).append(request.number)
+        if request.state is State.FAILED and request.kind is not None:
+            work.moves.kinds[request.batch, request.kind] -= 1
+    for target, numbers in targets.items():
+        work.run(
+            f"UPDATE request SET state = ?, changed = ?, agent = NULL{extra} WHERE number {work.among}",
+            [int(target), now, *values, work.listed(numbers)],
+        )
+
+
+def queue(work: Work, requests: Sequence[Standing], event: str, now: int, extra: str = "") -> None:
+    """Queue requests behind what is left of their batches."""
+    if not requests:
+        return
+    turns = _turns(work, requests)
+    move(work, requests, event, now, f", due = NULL{extra}")
+    work.many("UPDATE request SET turn = ? WHERE number = ?", [(turns[r.number], r.number) for r in requests])
+
+
+def _turns(work: Work, requests: Sequence[Standing]) -> dict[int, int]:
+    turns: dict[int, int] = {}
+    next_turns: dict[tuple[int, str, int], int] = {}
+    for request in requests:
+        line = (request.batch, *request.course)
+        if line not in next_turns:
+            last = work.rows("SELECT last FROM share WHERE batch = ? AND environment = ? AND priority = ?", line)
+            next_turns[line] = max(reached(work, *request.course), last[0][0] if last else 0) + 1
+        turns[request.number] = next_turns[line]
+        next_turns[line] += 1
+    give_turns(work, ((*line, turn - 1) for line, turn in next_turns.items()))
+    return turns
+
+
+def reached(work: Work, environment: str, priority: int) -> int:
+    """Return the virtual time of a course."""
+    rows = work.rows("SELECT turn FROM course WHERE environment = ? AND priority = ?", (environment, priority))
+    return int(rows[0][0]) if rows else 0
+
+
+def give_turns(work: Work, lines: Iterable[tuple[int, str, int, int]]) -> None:
+    """Note the last turn that a batch has in a course."""
+    work.many(
+        "INSERT INTO share (batch, environment, priority, last) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (batch, environment, priority) DO UPDATE SET last = excluded.last "
+        "WHERE share.last < excluded.last",
+        sorted(lines),
+    )
+
+
+def requeue(work: Work, requests: Sequence[Standing], now: int, extra: str = "") -> None:
+    """Put leased requests back: paused where their batches are, else queued where they were."""
+    held = paused(work, requests)
+    for event, those in (
+        ("hold", [request for request in requests if request.batch in held]),
+        ("release", [request for request in requests if request.batch not in held]),
+    ):
+        if those:
+            move(work, those, event, now, f", due = NULL{extra}")
+
+
+def end(work: Work, requests: Sequence[Standing], event: str, now: int) -> None:
+    """Cancel or expire requests: with their events, and with those that followed them led by one of their own."""
+    if not requests:
+        return
+    move(work, requests, event, now, ", due = NULL")
+    kind = "cancelled" if event == "cancel" else "expired"
+    tell(work, [(request, None, None) for request in requests], kind, now)
+    _hand_on(work, requests, now)
+
+
+def fail(work: Work, failed: Sequence[tuple[Standing, Failure]], now: int) -> None:
+    """Fail requests and those that follow them, with their events."""
+    by_number = {request.number: failure for request, failure in failed}
+    followers = following(work, by_number)
+    whole = [(request, failure, encode(failure)) for request, failure in failed]
+    whole += [(follower, by_number[leader], encode(by_number[leader])) for leader, follower in followers]
+    if not whole:
+        return
+    move(work, [request for request, _, _ in whole], "fail", now, ", due = NULL")
+    work.many(
+        "UPDATE request SET failure = ?, kind = ?, missed = fence WHERE number = ?",
+        [(raw, failure.kind.value, request.number) for request, failure, raw in whole],
+    )
+    for request, failure, _ in whole:
+        work.moves.kinds[request.batch, failure.kind.value] += 1
+    tell(work, [(request, None, raw) for request, _, raw in whole], "failed", now)
+
+
+def following(work: Work, leaders: Iterable[int]) -> list[tuple[int, Standing]]:
+    """Read and lock what follows requests: (leader, follower), by the follower's number."""
+    rows = standing(
+        work, f"leader {work.among} AND state = {int(State.FOLLOWING)} ORDER BY number", [work.listed(leaders)]
+    )
+    if not rows:
+        return []
+    sql = f"SELECT number, leader FROM request WHERE number {work.among}"
+    led = dict(work.rows(sql, [work.listed(row.number for row in rows)]))
+    return [(led[row.number], row) for row in rows]
+
+
+def tell(work: Work, ended: Sequence[tuple[Standing, int | None, bytes | None]], kind: str, now: int) -> None:
+    """Write the events of requests that ended: (request, image, failure)."""
+    batches = work.listed(sorted({request.batch for request, _, _ in ended}))
+    owners = dict(work.rows(f"SELECT number, owner FROM batch WHERE number {work.among}", [batches]))
+    ((latest,),) = work.rows("UPDATE counter SET event = event + ? WHERE id = 1 RETURNING event", [len(ended)])
+    first = latest - len(ended) + 1
+    work.many(
+        "INSERT INTO event (number, at, kind, batch, owner, request, image, failure) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (number, now, kind, request.batch, owners[request.batch], request.number, image, failure)
+            for number, (request, image, failure) in enumerate(ended, first)
+        ],
+    )
+
+
+def _hand_on(work: Work, leaders: Sequence[Standing], now: int) -> None:
+    heirs: dict[int, Standing] = {}
+    behind: list[tuple[int, int]] = []
+    for leader, follower in following(work, [request.number for request in leaders]):
+        heir = heirs.setdefault(leader, follower)
+        if heir is not follower:
+            behind.append((heir.number, follower.number))
+    if not heirs:
+        return
+    queue(work, list(heirs.values()), "lead", now, ", leader = NULL")
+    work.many("UPDATE request SET leader = ? WHERE number = ?", behind)
+    held = paused(work, heirs.values())
+    stopped = [heir._replace(state=State.QUEUED) for heir in heirs.values() if heir.batch in held]
+    if stopped:
+        move(work, stopped, "pause", now)
