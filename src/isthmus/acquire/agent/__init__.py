@@ -1,0 +1,1 @@
+"""The agent: one process in each network environment, with outbound connections only."""
