@@ -29,7 +29,7 @@ from isthmus.transfer.channel import memory_pair
 RECORDS = 1_000_000
 CHANGES = 100
 GALLERY = "airport.people"
-MODEL = Model("faces-128", Metric.EUCLIDEAN, 128, 0.5, 127.0)
+MODEL = Model("faces-128", Metric.EUCLIDEAN, 256, 0.5)
 SAMPLES = Path(os.environ.get("ISTHMUS_SAMPLES") or Path(__file__).resolve().parents[2] / "shared" / "data")
 _IMAGES = 1000
 
