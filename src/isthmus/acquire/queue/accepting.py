@@ -7,11 +7,12 @@ import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from isthmus.acquire.ports import Accepted, Asking
 from isthmus.acquire.queue import moving
 from isthmus.acquire.queue.rows import encode, micros, tags_text
+from isthmus.acquire.queue.tables import PLAIN, WIDE
 from isthmus.acquire.queue.work import Work, after
 from isthmus.acquire.request import Wish
 from isthmus.acquire.states import State
@@ -29,21 +30,24 @@ def accept(work: Work, asking: Asking, wishes: Sequence[Wish], now: datetime) ->
     """Store a batch, as `Ledger.accept` says."""
     if not wishes:
         raise InputError("a batch has at least one request")
-    keys = [dedup_key(asking.owner, wish.dedup) if wish.dedup is not None else None for wish in wishes]
-    if asking.once or any(keys):
+    keys = [dedup_key(asking.owner, wish.dedup) for wish in wishes if wish.dedup is not None]
+    if asking.once or keys:
         work.alone(f"owner {asking.owner}")
     if asking.once and (before := _before(work, asking)):
         return before
     first = work.reserve(len(wishes))
     name = f"{first}-{secrets.token_hex(4)}"
-    intake = _Intake(work, first, keys, micros(now))
+    intake = _Intake(work, first, asking.owner, keys, micros(now))
     work.run(
         "INSERT INTO batch (number, name, owner, label, trace, once, body, made, requests, followers) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
         [first, name, asking.owner, asking.label, asking.trace, asking.once, asking.body, intake.now, len(wishes)],
     )
     work.run("INSERT INTO standing (batch, live, images, ended) VALUES (?, 0, 0, ?)", [first, intake.now])
-    work.store_requests(intake.rows(wishes))
+    if keys or any(wish.deadline or wish.tags for wish in wishes):
+        work.store_requests(first, intake.now, WIDE, intake.wide(wishes))
+    else:
+        work.store_requests(first, intake.now, PLAIN, intake.plain(wishes))
     intake.finish()
     return Accepted(name, len(wishes), intake.followers)
 
@@ -66,41 +70,47 @@ def _before(work: Work, asking: Asking) -> Accepted | None:
 class _Intake:
     """Turns wishes into rows, and keeps account of what they become."""
 
-    def __init__(self, work: Work, first: int, keys: Sequence[str | None], now: int) -> None:
+    def __init__(self, work: Work, first: int, owner: str, keys: Sequence[str], now: int) -> None:
         self.now, self.followers = now, 0
-        self._work, self._first, self._keys = work, first, keys
+        self._work, self._first, self._owner = work, first, owner
         self._turns: dict[tuple[str, int], int] = {}
         self._counts: Counter[tuple[str, State]] = Counter()
-        self._done: list[tuple[moving.Standing, int]] = []
-        self._leaders = leaders(work, [key for key in keys if key is not None])
+        self._done: list[tuple[moving.Standing, _Known]] = []
+        self._leaders = leaders(work, keys)
 
-    def rows(self, wishes: Sequence[Wish]) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of `REQUEST_COLUMNS`."""
-        first, now, turns, counts = self._first, self.now, self._turns, self._counts
-        queued = int(State.QUEUED)
-        for number, (wish, key) in enumerate(zip(wishes, self._keys, strict=True), first):
-            environment, priority = wish.environment, wish.priority
+    def plain(self, wishes: Sequence[Wish]) -> Iterator[tuple[Any, ...]]:
+        """Yield rows of `PLAIN`."""
+        for wish in wishes:
+            yield wish.environment, wish.priority, self._turn(wish), encode(wish)
+
+    def wide(self, wishes: Sequence[Wish]) -> Iterator[tuple[Any, ...]]:
+        """Yield rows of `WIDE`."""
+        for number, wish in enumerate(wishes, self._first):
+            key = None if wish.dedup is None else dedup_key(self._owner, wish.dedup)
+            known = None if key is None else self._leaders.get(key)
+            if known is not None:
+                turn, state, leader = 0, self._joined(number, wish, known), known.leader
+            else:
+                turn, state, leader = self._turn(wish), State.QUEUED, None
+                if key is not None:
+                    self._leaders[key] = _Known(number)
             deadline = None if wish.deadline is None else micros(wish.deadline)
             tags = tags_text(wish.tags) if wish.tags else None
-            leader = image = place = taken = None
-            state, turn = queued, 0
-            if key is not None and (known := self._leaders.get(key)):
-                leader, image, place, taken = known
-                state = self._joined(number, wish, image)
-            else:
-                if key is not None:
-                    self._leaders[key] = (number, None, None, None)
-                course = (environment, priority)
-                turn = turns.get(course) or moving.reached(self._work, environment, priority) + 1
-                turns[course] = turn + 1
-                counts[environment, State.QUEUED] += 1
             yield (
-                number, first, environment, priority, turn, state, deadline,
-                key, leader, image, place, taken, tags, encode(wish), now,
+                wish.environment, wish.priority, turn, encode(wish), int(state), deadline, key, leader, tags,
             )  # fmt: skip
 
-    def _joined(self, number: int, wish: Wish, image: int | None) -> State:
-        if image is None:
+    def _turn(self, wish: Wish) -> int:
+        course = wish.environment, wish.priority
+        turn = self._turns.get(course)
+        if turn is None:
+            turn = moving.reached(self._work, *course) + 1
+        self._turns[course] = turn + 1
+        self._counts[wish.environment, State.QUEUED] += 1
+        return turn
+
+    def _joined(self, number: int, wish: Wish, known: _Known) -> State:
+        if known.image is None:
             self.followers += 1
             state = after(State.QUEUED, "follow")
         else:
@@ -108,7 +118,7 @@ class _Intake:
             request = moving.Standing(
                 number, self._first, wish.environment, wish.priority, state, 0, 0, 0, None, None, None, None
             )
-            self._done.append((request, image))
+            self._done.append((request, known))
         self._counts[wish.environment, state] += 1
         return state
 
@@ -123,32 +133,43 @@ class _Intake:
         if not self._done:
             return
         work.moves.images[first] += len(self._done)
-        users = Counter(image for _, image in self._done)
+        work.many(
+            "UPDATE request SET image = ?, place = ?, taken = ? WHERE number = ?",
+            [(known.image, known.place, known.taken, request.number) for request, known in self._done],
+        )
+        ended = [(request, known.leader, None) for request, known in self._done]
+        users = Counter(leader for _, leader, _ in ended)
         work.many(
             "UPDATE image SET users = users + ?, at = CASE WHEN at < ? THEN ? ELSE at END WHERE number = ?",
             [(count, self.now, self.now, image) for image, count in sorted(users.items())],
         )
-        moving.tell(work, [(request, image, None) for request, image in self._done], "done", self.now)
+        moving.tell(work, ended, "done", self.now)
 
 
-_Known = tuple[int, int | None, str | None, int | None]
+class _Known(NamedTuple):
+    """A request that others may join, and its image where it has one: `leader` is the image's number then."""
+
+    leader: int
+    image: int | None = None
+    place: str | None = None
+    taken: int | None = None
 
 
 def leaders(work: Work, keys: Sequence[str]) -> dict[str, _Known]:
-    """Return what requests with these keys may join: (leader, image or None, place, taken).
+    """Return what requests with these keys may join.
 
     An image that is there already comes before a request that is still to bring one.
     """
     if not keys:
         return {}
     found = work.rows(
-        "SELECT dedup, number, leader, image, place, taken FROM request "
+        "SELECT dedup, number, image, place, taken FROM request "
         f"WHERE dedup {work.among} AND ({_LIVE_LEADERS} OR (state = 5 AND image IS NOT NULL)) ORDER BY number"
         + work.lock,
         [work.listed(keys)],
     )
     known: dict[str, _Known] = {}
-    for key, number, _, image, place, taken in found:
-        if image is not None or key not in known or known[key][1] is None:
-            known[key] = (number if image is None else image, image, place, taken)
+    for key, number, image, place, taken in found:
+        if image is not None or key not in known or known[key].image is None:
+            known[key] = _Known(number if image is None else image, image, place, taken)
     return known

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import json
 import queue
 import sqlite3
@@ -13,7 +15,7 @@ from typing import Any, TypeVar
 
 from isthmus.acquire.queue.ledger import SqlLedger
 from isthmus.acquire.queue.rows import micros
-from isthmus.acquire.queue.tables import REQUEST_COLUMNS, SQLITE_STEPS
+from isthmus.acquire.queue.tables import SQLITE_STEPS
 from isthmus.acquire.queue.work import Moves, Reads, Values, Work
 from isthmus.acquire.queue.writer import Writer
 from isthmus.core.errors import Busy
@@ -23,7 +25,7 @@ T = TypeVar("T")
 
 _PATIENCE_S = 30.0
 _READERS = 8
-_STORE = f"INSERT INTO request ({', '.join(REQUEST_COLUMNS)}) VALUES ({', '.join('?' * len(REQUEST_COLUMNS))})"
+_ROWS_AT_ONCE = 60
 
 
 class SqliteLedger(SqlLedger):
@@ -138,5 +140,20 @@ class _SqliteWork(_SqliteReads):
     def alone(self, name: str) -> None:
         """Do nothing: an immediate transaction is alone."""
 
-    def store_requests(self, rows: Iterable[Values]) -> None:
-        self._connection.executemany(_STORE, rows)
+    def store_requests(self, first: int, at: int, columns: tuple[str, ...], rows: Iterable[Values]) -> None:
+        left, number = iter(rows), first
+        while some := list(itertools.islice(left, _ROWS_AT_ONCE)):
+            sql = _storing(columns, len(some))
+            self._connection.execute(sql, (number, first, at, *itertools.chain.from_iterable(some)))
+            number += len(some)
+
+
+@functools.lru_cache(maxsize=4 * _ROWS_AT_ONCE)
+def _storing(columns: tuple[str, ...], rows: int) -> str:
+    """Write an INSERT of many rows: four times as fast as one row at a time, and what is equal is bound once."""
+    chosen = ", ".join(f"column{at}" for at in range(2, len(columns) + 2))
+    each = ", ".join(f"({at}, {', '.join('?' * len(columns))})" for at in range(rows))
+    return (
+        f"INSERT INTO request (number, batch, changed, {', '.join(columns)}) "
+        f"SELECT ?1 + column1, ?2, ?3, {chosen} FROM (VALUES {each})"
+    )

@@ -61,9 +61,9 @@ def retry(work: Work, batch: str, requests: Sequence[int], now: datetime) -> int
         wanted = set(requests)
         again = [request for request in again if request.number in wanted]
     leading = {
-        key: leader
-        for key, (leader, image, *_) in leaders(work, [r.dedup for r in again if r.dedup is not None]).items()
-        if image is None
+        key: known.leader
+        for key, known in leaders(work, [r.dedup for r in again if r.dedup is not None]).items()
+        if known.image is None
     }
     at = micros(now)
     afresh = f", attempts = 0, failure = NULL, kind = NULL, leader = NULL, deadline = {_deadline(at)}"

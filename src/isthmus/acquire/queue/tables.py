@@ -39,7 +39,7 @@ CREATE TABLE course (environment TEXT NOT NULL, priority SMALLINT NOT NULL, turn
 CREATE TABLE share (batch BIGINT NOT NULL, environment TEXT NOT NULL, priority SMALLINT NOT NULL,
     last BIGINT NOT NULL, PRIMARY KEY (batch, environment, priority)) <clustered>;
 CREATE TABLE request (number <key>, batch BIGINT NOT NULL, environment TEXT NOT NULL, priority SMALLINT NOT NULL,
-    turn BIGINT NOT NULL, state SMALLINT NOT NULL, attempts BIGINT NOT NULL DEFAULT 0,
+    turn BIGINT NOT NULL, state SMALLINT NOT NULL DEFAULT 0, attempts BIGINT NOT NULL DEFAULT 0,
     fence BIGINT NOT NULL DEFAULT 0, missed BIGINT NOT NULL DEFAULT 0, agent TEXT, due BIGINT, deadline BIGINT,
     dedup TEXT, leader BIGINT, image BIGINT, place TEXT, taken BIGINT, kind TEXT, failure <bytes>,
     tags TEXT, wish <bytes> NOT NULL, changed BIGINT NOT NULL);
@@ -80,21 +80,7 @@ STEPS = (_FIRST,)
 SQLITE_STEPS = tuple(_in(_SQLITE, step) for step in STEPS)
 POSTGRES_STEPS = tuple(_in(_POSTGRES, step) for step in STEPS)
 
-REQUEST_COLUMNS = (
-    "number",
-    "batch",
-    "environment",
-    "priority",
-    "turn",
-    "state",
-    "deadline",
-    "dedup",
-    "leader",
-    "image",
-    "place",
-    "taken",
-    "tags",
-    "wish",
-    "changed",
-)
-"""What `accept` stores of a request; the rest begins with its default."""
+PLAIN = ("environment", "priority", "turn", "wish")
+"""What `accept` stores of a request, beside its number, batch and time; the rest begins with its default."""
+WIDE = (*PLAIN, "state", "deadline", "dedup", "leader", "tags")
+"""The same where any request of the batch has more than that."""

@@ -65,8 +65,8 @@ class Work(Reads, Protocol):
         """Wait until no other transaction is alone under the same name, to the end of this one."""
         ...
 
-    def store_requests(self, rows: Iterable[Values]) -> None:
-        """Store new requests: `REQUEST_COLUMNS`."""
+    def store_requests(self, first: int, at: int, columns: tuple[str, ...], rows: Iterable[Values]) -> None:
+        """Store the requests of the new batch `first`, `columns` of each: `tables.PLAIN` or `WIDE`."""
         ...
 
 
