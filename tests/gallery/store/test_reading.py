@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from gallery_making import SteppingClock, held_of, jpeg, sqlite_set, text_of
 from isthmus.core.digest import new_key
@@ -168,21 +169,34 @@ def test_an_image_that_comes_again_has_to_be_looked_at_again(held: SqliteSet | M
     assert path.read_bytes() == jpeg(1)
 
 
+@pytest.mark.parametrize("images", [1, 100])
+def test_images_can_be_read_as_soon_as_they_were_placed(held: SqliteSet | MongoSet, images: int) -> None:
+    contents = [jpeg(78) + bytes(n) for n in range(images)]
+    with held.changing() as change:
+        for n, content in enumerate(contents):
+            change.put(G, {"_id": f"z{n}", "url": text_of(content)})
+        assert [held.files.read(blake3(content).digest()) for content in contents] == contents
+    assert [held.files.read(blake3(content).digest()) for content in contents] == contents
+
+
+@pytest.mark.parametrize("images", [1, 100])
 def test_a_full_disk_leaves_everything_as_it_was(
-    held: SqliteSet | MongoSet, monkeypatch: pytest.MonkeyPatch
+    held: SqliteSet | MongoSet, monkeypatch: pytest.MonkeyPatch, images: int
 ) -> None:
     if isinstance(held, MongoSet):
         pytest.skip("mongomock has no transactions to roll back")
     before = held.galleries()
 
-    def full(content: bytes) -> Path:
+    def full(handle: int, content: bytes) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(held.files, "stage", full)
+    monkeypatch.setattr("os.write", full)
     with pytest.raises(OSError, match="No space"), held.changing() as change:
         change.put(G, {"_id": "x"})
-        change.put(G, {"_id": "y", "url": text_of(jpeg(77))})
-    assert held.galleries() == before
+        for n in range(images):
+            change.put(G, {"_id": f"y{n}", "url": text_of(jpeg(77) + bytes(n))})
     monkeypatch.undo()
+    assert held.galleries() == before
+    assert not list((held.files.folder / "incoming").iterdir())
     held.tidy()
     assert len([path for path in held.files.folder.rglob("*") if len(path.name) == 64]) == 5

@@ -17,6 +17,7 @@ from isthmus.core.digest import Digest
 from isthmus.core.position import Position
 from isthmus.gallery.record import IMAGE_FIELD, Document, Held
 from isthmus.gallery.store import codec
+from isthmus.gallery.store.files import ImageFiles
 from isthmus.gallery.store.intake import Intake, Ready
 from isthmus.gallery.store.notes import Notes
 
@@ -34,6 +35,8 @@ class _Gallery:
     image_bytes: int
     refused: int
     vectors: int
+    removals: bool
+    """Whether keys are remembered as gone: without any, none needs to be forgotten."""
 
     def next(self) -> int:
         self.change += 1
@@ -50,10 +53,15 @@ class Change(Notes):
     """The documents and waiting operations (`gallery.ports.Documents`, `Waiting`) of an open transaction."""
 
     def __init__(
-        self, connection: sqlite3.Connection, row: sqlite3.Row, intake: Intake, most_removals: int
+        self,
+        connection: sqlite3.Connection,
+        row: sqlite3.Row,
+        intake: Intake,
+        files: ImageFiles,
+        most_removals: int,
     ) -> None:
         super().__init__(connection, row["id"])
-        self.intake = intake
+        self.intake, self._files = intake, files
         self.key: bytes | None = row["key"]
         self.digest = Digest(row["digest"])
         if row["epoch"] is not None:
@@ -64,6 +72,8 @@ class Change(Notes):
         self._galleries: dict[str, _Gallery] = {}
         self._touched: set[str] = set()
         self._removed_in: set[int] = set()
+        self._new: set[bytes] = set()
+        self._unlinks = connection.execute("SELECT 1 FROM unlink LIMIT 1").fetchone() is not None
 
     # Documents
 
@@ -100,7 +110,8 @@ class Change(Notes):
         self.digest = self.digest.plus(hashed)
         values = (body, place, digest, size, refused, hashed, gallery.next(), vector_of)
         if old is None:
-            connection.execute("DELETE FROM removal WHERE gallery = ? AND key = ?", (gallery.id, key))
+            if gallery.removals:
+                connection.execute("DELETE FROM removal WHERE gallery = ? AND key = ?", (gallery.id, key))
             connection.execute(
                 "INSERT INTO record (body, place, image, size, refused, hash, changed, vector_of, gallery, key)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -201,14 +212,17 @@ class Change(Notes):
                 self.connection.execute("REPLACE INTO image (digest, size, refused) VALUES (?, ?, ?)",
                                         (ready.digest, ready.size, ready.refused))  # fmt: skip
             return ready.refused
-        self.connection.execute("DELETE FROM unlink WHERE digest = ?", (ready.digest,))
+        if self._unlinks:
+            self.connection.execute("DELETE FROM unlink WHERE digest = ?", (ready.digest,))
         if row is not None:
             self.connection.execute("DELETE FROM image WHERE digest = ?", (ready.digest,))
+        else:
+            self._new.add(ready.digest)
         self.connection.execute(
             "INSERT INTO image (digest, size, refused) VALUES (?, ?, ?)", (ready.digest, ready.size, ready.refused)
         )
         if ready.refused is None:
-            self.intake.place(ready)
+            self._files.place(ready.digest, ready.content)
         self.loosened.add(ready.digest)
         return ready.refused
 
@@ -259,6 +273,7 @@ class Change(Notes):
             return False
         self.connection.execute("DELETE FROM record WHERE id = ?", (old["id"],))
         self.connection.execute("REPLACE INTO removal VALUES (?, ?, ?)", (gallery.id, key, gallery.next()))
+        gallery.removals = True
         gallery.count(-1, old["size"], old["refused"], old["vector_of"])
         self.digest = self.digest.minus(old["hash"])
         self._loosen(old["image"], None)
@@ -267,7 +282,7 @@ class Change(Notes):
         return True
 
     def _vector_of(self, digest: bytes | None, old: sqlite3.Row | None) -> str | None:
-        if digest is None:
+        if digest is None or digest in self._new:
             return None
         if old is not None and old["image"] == digest:
             return old["vector_of"]  # type: ignore[no-any-return]
@@ -318,8 +333,9 @@ class Change(Notes):
         if found is not None:
             return found
         row = self.connection.execute(
-            "SELECT id, ns, live, change, floor, records, image_bytes, refused, vectors FROM gallery"
-            " WHERE stream_set = ? AND ns = ?",
+            "SELECT id, ns, live, change, floor, records, image_bytes, refused, vectors,"
+            " EXISTS (SELECT 1 FROM removal WHERE removal.gallery = gallery.id)"
+            " FROM gallery WHERE stream_set = ? AND ns = ?",
             (self.set_id, ns),
         ).fetchone()
         if row is None:

@@ -1,8 +1,8 @@
 """Images as files: one file per content, named by its BLAKE3, in 256 folders by the first two digits.
 
-A file is written under another name first and renamed when its transaction is about to be committed; what is
-committed was made durable before. A file that no committed row speaks of is not trusted (it may have come with a
-transaction that was lost) and is written again when its content comes again; `sweep` removes such files.
+A file is written under another name first and then renamed, by a thread of its own while its transaction goes on;
+what is committed was made durable before. A file that no committed row speaks of is not trusted (it may have come
+with a transaction that was lost) and is written again when its content comes again; `sweep` removes such files.
 Folders and files are their owner's alone: faces are biometric data.
 """
 
@@ -14,19 +14,26 @@ import fcntl
 import itertools
 import os
 import weakref
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from pathlib import Path
 
 from isthmus.core.errors import Corrupt
-from isthmus.state.files import abandoned, opened_privately, private_folder, sync_folder
+from isthmus.state.files import abandoned, private_folder, sync_folder
 
 _FEW = 4
 """So many files are synced one by one; more by one sync of their whole file system."""
 
+_PART_FILES = 32
+_PART_BYTES = 1024 * 1024
+_MOST_PARTS = 16
+"""Images go to the thread that writes them in parts, each closed by its count or its size; so many may wait."""
+
 
 class ImageFiles:
-    """A folder of images. Staging may be done on any thread; the rest belongs to whoever holds the transaction."""
+    """A folder of images. What changes it belongs to whoever holds the transaction."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._root = folder, str(folder)
@@ -34,43 +41,42 @@ class ImageFiles:
         private_folder(folder)
         private_folder(self._incoming)
         self._count = itertools.count()
+        self._made: set[str] = set()
         self._placed: list[bytes] = []
-        self._made: set[bytes] = set()
+        self._part: list[tuple[bytes, bytes]] = []
+        self._part_bytes = 0
+        self._writing: deque[Future[None]] = deque()
+        self._writer: ThreadPoolExecutor | None = None
 
     def path(self, digest: bytes) -> Path:
         """Return where the image of a digest lies, or would lie."""
         return Path(self._path(digest))
 
-    def seems_held(self, digest: bytes) -> bool:
-        """Tell whether a file of that name is there."""
-        return os.path.exists(self._path(digest))  # noqa: PTH110 - paths as texts: this is done for every image
+    def place(self, digest: bytes, content: bytes) -> None:
+        """Have an image written: it is there after `settle`, and durable after `sync`.
 
-    def stage(self, content: bytes) -> str:
-        """Write content under a name of its own, not durable yet."""
-        staged = f"{self._root}/incoming/{os.getpid()}-{id(self):x}-{next(self._count)}"
-        try:
-            with open(staged, "wb", buffering=0, opener=opened_privately) as file:
-                file.write(content)
-        except OSError:
-            self.unstage(staged)
-            raise
-        return staged
-
-    def unstage(self, staged: str) -> None:
-        """Remove what was staged and is not needed."""
-        Path(staged).unlink(missing_ok=True)
-
-    def place(self, staged: str, digest: bytes) -> None:
-        """Give a staged file its name; `sync` makes it durable."""
-        shard = digest[:1]
-        if shard not in self._made:
-            private_folder(self.path(digest).parent)
-            self._made.add(shard)
-        os.replace(staged, self._path(digest))  # noqa: PTH105
+        Raises OSError, here or there, where it or one before it could not be written.
+        """
         self._placed.append(digest)
+        self._part.append((digest, content))
+        self._part_bytes += len(content)
+        if self._part_bytes < _PART_BYTES and len(self._part) < _PART_FILES:
+            return
+        if self._writer is None:
+            self._writer = ThreadPoolExecutor(1, thread_name_prefix="images")
+        self._writing.append(self._writer.submit(self._write, self._taken_part()))
+        while len(self._writing) > _MOST_PARTS or (self._writing and self._writing[0].done()):
+            self._writing.popleft().result()
+
+    def settle(self) -> None:
+        """Wait until all that was placed is written. Raises OSError."""
+        self._write(self._taken_part())
+        while self._writing:
+            self._writing.popleft().result()
 
     def sync(self) -> None:
         """Make all that was placed since the last sync durable, with as few syncs as possible."""
+        self.settle()
         if not self._placed:
             return
         if len(self._placed) > _FEW and sync_file_system(self.folder):
@@ -86,13 +92,19 @@ class ImageFiles:
         self._placed.clear()
 
     def forget_placed(self) -> None:
-        """Leave the rest unsynced: its transaction was lost."""
+        """Leave the rest unwritten or unsynced: its transaction was lost."""
+        self._taken_part()
+        for writing in self._writing:
+            writing.cancel()
+        wait(self._writing)
+        self._writing.clear()
         self._placed.clear()
 
     def read(self, digest: bytes) -> bytes:
         """Read an image and prove it. Raises Corrupt where it is not there or not what its digest says."""
         from blake3 import blake3
 
+        self.settle()
         path = self.path(digest)
         try:
             content = path.read_bytes()
@@ -125,6 +137,31 @@ class ImageFiles:
                     path.unlink(missing_ok=True)
                     swept += 1
         return swept
+
+    def close(self) -> None:
+        """End the thread."""
+        self.forget_placed()
+        if self._writer is not None:
+            self._writer.shutdown()
+
+    def _taken_part(self) -> list[tuple[bytes, bytes]]:
+        part, self._part, self._part_bytes = self._part, [], 0
+        return part
+
+    def _write(self, part: list[tuple[bytes, bytes]]) -> None:
+        for digest, content in part:
+            path = self._path(digest)
+            staged = f"{self._root}/incoming/{os.getpid()}-{id(self):x}-{next(self._count)}"
+            try:
+                _written(staged, content)
+                shard = path[:-65]
+                if shard not in self._made:
+                    private_folder(Path(shard))
+                    self._made.add(shard)
+                os.replace(staged, path)  # noqa: PTH105 - paths as texts: this is done for every image
+            except OSError:
+                Path(staged).unlink(missing_ok=True)
+                raise
 
     def _path(self, digest: bytes) -> str:
         name = digest.hex()
@@ -171,6 +208,16 @@ def sync_file_system(folder: Path) -> bool:
     finally:
         os.close(handle)
     return True
+
+
+def _written(path: str, content: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        written = os.write(handle, content)
+        while written < len(content):  # the disk is nearly full: the next call says so
+            written += os.write(handle, content[written:])
+    finally:
+        os.close(handle)
 
 
 @cache

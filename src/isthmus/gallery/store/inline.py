@@ -15,8 +15,9 @@ import base64
 import binascii
 import re
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from isthmus.core.errors import Corrupt
 from isthmus.gallery.record import IMAGE_FIELD
@@ -24,7 +25,7 @@ from isthmus.gallery.record import IMAGE_FIELD
 LEAST_CUT = 64
 """Texts shorter than this stay inside their entries: they are no images anybody could see something in."""
 
-_FIELD = b"\x02" + IMAGE_FIELD.encode() + b"\x00"
+FIELD = b"\x02" + IMAGE_FIELD.encode() + b"\x00"
 _DATA_URL = re.compile(rb"data:[\w.+-]*(?:/[\w.+-]+)?(?:;[\w.+-]+=[\w.+-]*){0,4};base64,")
 _SPAN = struct.Struct("<IIB")
 
@@ -73,16 +74,30 @@ def fields(entry: bytes) -> list[tuple[int, int]]:
     looks at what is in it.
     """
     found = []
-    at = entry.find(_FIELD)
+    at = entry.find(FIELD)
     while at >= 0:
-        start = at + len(_FIELD) + 4
+        start = at + len(FIELD) + 4
         end = start + int.from_bytes(entry[start - 4 : start], "little", signed=True) - 1
         if start <= end < len(entry) and entry[end] == 0:
             found.append((start, end))
-            at = entry.find(_FIELD, end)
+            at = entry.find(FIELD, end)
         else:
-            at = entry.find(_FIELD, at + 1)
+            at = entry.find(FIELD, at + 1)
     return found
+
+
+def texts(document: Any) -> Iterator[str]:
+    """Find the texts of image fields in a document, at whatever depth, that are long enough to be images."""
+    if isinstance(document, list):
+        for value in document:
+            yield from texts(value)
+    elif isinstance(document, dict):
+        for name, value in document.items():
+            if isinstance(value, str):
+                if name == IMAGE_FIELD and len(value) >= LEAST_CUT:
+                    yield value
+            else:
+                yield from texts(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Takes images in ahead of the engine: base64 read, digest made, content checked and written on a few threads.
+"""Takes images in ahead of the engine: base64 read, digest made, content checked on a few threads.
 
 The engine applies entries one after the other; what costs time in an entry is its image. So entries come in
 batches whose images are made ready together. `take` then only looks up the text.
@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from isthmus.gallery.record import Document
 from isthmus.gallery.store import inline
-from isthmus.gallery.store.files import ImageFiles
 
 Check = Callable[[bytes], str | None]
 """Says why an image is refused; None where it is good. Called on several threads."""
@@ -25,16 +25,12 @@ _TOGETHER = 8
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """An image that came: its digest, its size in bytes, why it is refused, and where it is staged.
-
-    What is refused is not staged; neither is what the folder seems to hold already.
-    """
+    """An image that came: its digest, its size in bytes, its bytes, and why it is refused."""
 
     digest: bytes
     size: int
     content: bytes
     refused: str | None
-    staged: str | None
 
 
 class Raw(Protocol):
@@ -45,6 +41,16 @@ class Raw(Protocol):
         """Its BSON."""
         ...
 
+    @property
+    def flaw(self) -> str:
+        """Why nobody can apply it; empty where it can be."""
+        ...
+
+    @property
+    def fields(self) -> Document:
+        """What it says."""
+        ...
+
 
 R = TypeVar("R", bound=Raw)
 
@@ -52,11 +58,10 @@ R = TypeVar("R", bound=Raw)
 class Intake:
     """Makes images ready. Belongs to one transaction at a time; `close` ends its threads."""
 
-    def __init__(self, files: ImageFiles, check: Check | None) -> None:
-        self._files, self._check = files, check
+    def __init__(self, check: Check | None) -> None:
+        self._check = check
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="intake")
         self._ready: dict[str, Ready | None] = {}
-        self._staged: set[str] = set()
 
     def ahead(self, entries: Iterable[R]) -> Iterator[R]:
         """Hand the entries on in batches, each when all its images are ready.
@@ -83,27 +88,11 @@ class Intake:
         from blake3 import blake3
 
         refused = self._check(content) if self._check else None
-        digest = blake3(content).digest()
-        staged = None
-        if refused is None and not self._files.seems_held(digest):
-            staged = self._files.stage(content)
-            self._staged.add(staged)
-        return Ready(digest, len(content), content, refused, staged)
-
-    def place(self, ready: Ready) -> None:
-        """Put an image where it belongs: not durable before the files are synced."""
-        staged = ready.staged
-        if staged is None or staged not in self._staged:
-            staged = self._files.stage(ready.content)
-        self._files.place(staged, ready.digest)
-        self._staged.discard(staged)
+        return Ready(blake3(content).digest(), len(content), content, refused)
 
     def clear(self) -> None:
-        """Forget what was made ready and not placed."""
+        """Forget what was made ready."""
         self._ready.clear()
-        for staged in self._staged:
-            self._files.unstage(staged)
-        self._staged.clear()
 
     def close(self) -> None:
         """End the threads."""
@@ -113,10 +102,8 @@ class Intake:
     def _prepared(self, batch: list[R]) -> Iterator[R]:
         texts: dict[str, None] = {}
         for entry in batch:
-            for start, end in inline.fields(entry.raw):
-                text = entry.raw[start:end]
-                if len(text) >= inline.LEAST_CUT and text.isascii():
-                    texts[text.decode("ascii")] = None
+            if inline.FIELD in entry.raw and not entry.flaw:
+                texts.update(dict.fromkeys(inline.texts(entry.fields)))
         known = list(texts)
         parts = [known[at : at + _TOGETHER] for at in range(0, len(known), _TOGETHER)]
         for part, made in zip(parts, self._pool.map(self._all_made, parts), strict=True):

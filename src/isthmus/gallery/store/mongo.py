@@ -53,7 +53,7 @@ class MongoSet:
         self._codec = codec
         self.own = client.get_database(own, codec_options=codec)
         self.files = ImageFiles(images)
-        self.intake = Intake(self.files, image_check() if check is True else check or None)
+        self.intake = Intake(image_check() if check is True else check or None)
         self._transactions = transactions
         self.own.records.create_index([("ns", 1), ("changed", 1)])
         self.own.records.create_index([("image", 1)])
@@ -73,6 +73,7 @@ class MongoSet:
                 change = MongoChange(self, session)
                 yield change
                 change.flush()
+                self.files.settle()
                 self.step("placed")
                 self.files.sync()
                 self.step("synced")
@@ -197,6 +198,7 @@ class MongoSet:
     def close(self) -> None:
         """End the threads; the client stays open."""
         self.intake.close()
+        self.files.close()
 
     @contextlib.contextmanager
     def _session(self) -> Iterator[Any]:

@@ -278,7 +278,7 @@ class MongoChange:
         new = {"_id": ready.digest, "size": ready.size, "refused": ready.refused}
         self._own.images.replace_one({"_id": ready.digest}, new, upsert=True, session=self._session)
         if ready.refused is None:
-            self._set.intake.place(ready)
+            self._set.files.place(ready.digest, ready.content)
         self._loosened.add(ready.digest)
 
     def _delete(self, old: Document) -> None:

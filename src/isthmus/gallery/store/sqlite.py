@@ -55,7 +55,7 @@ class SqliteSet:
     ) -> None:
         self.store, self.stream, self.bounds, self.step = store, stream, bounds or Bounds(), step
         self.files = ImageFiles(images)
-        self.intake = Intake(self.files, image_check() if check is True else check or None)
+        self.intake = Intake(image_check() if check is True else check or None)
         self._looked_at: dict[str, int] = {}
         store.migrate("gallery", schema.STEPS)
         # what is removed, vectors of faces above all, is overwritten in the file
@@ -74,9 +74,10 @@ class SqliteSet:
         try:
             with self.store.transaction() as connection:
                 row = connection.execute("SELECT * FROM stream_set WHERE stream = ?", (self.stream,)).fetchone()
-                change = Change(connection, row, self.intake, self.bounds.removals)
+                change = Change(connection, row, self.intake, self.files, self.bounds.removals)
                 yield change
                 change.flush()
+                self.files.settle()
                 self.step("placed")
                 self.files.sync()
                 self.step("synced")
@@ -252,6 +253,7 @@ class SqliteSet:
     def close(self) -> None:
         """End the threads; the store stays open."""
         self.intake.close()
+        self.files.close()
 
     def _changes(self, gallery: str, number: int, after: int) -> Iterator[Record | Removed]:
         sql = (
