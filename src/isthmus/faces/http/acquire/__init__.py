@@ -1,0 +1,1 @@
+"""The interface server's doors: for clients, for agents, for the page."""
