@@ -11,7 +11,8 @@ from isthmus.core.settings import Reader, setting
 
 LOOP_TABLES = ("warehouse", "extract", "rules", "source", "pipeline", "trigger")
 GALLERY_TABLES = ("gallery", "gate", "sync", "ice", "device")
-TABLES = ("site", *LOOP_TABLES, *GALLERY_TABLES)
+ACQUIRE_TABLES = ("acquire", "agent")
+TABLES = ("site", *LOOP_TABLES, *GALLERY_TABLES, *ACQUIRE_TABLES)
 
 
 @dataclass(frozen=True, slots=True)

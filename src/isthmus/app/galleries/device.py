@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from isthmus.app.clock import SystemClock
 from isthmus.app.galleries.config import DevicePart, GalleryConfig, read_gallery_config
-from isthmus.app.galleries.secrets import secret_of
+from isthmus.app.secrets import secret_of
 from isthmus.core.errors import InputError, IsthmusError, Refused
 from isthmus.core.progress import Report, silent
 from isthmus.gallery.device.sealing import key_from_environment, key_from_file

@@ -1,0 +1,1 @@
+"""Acquiring, wired: the interface server and its keeping, agents, keys and credentials."""
