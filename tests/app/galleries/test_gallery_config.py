@@ -63,17 +63,29 @@ def test_renames_keys_and_a_server_at_the_wrong_side_are_told_with_their_lines(t
     assert lines(told.value) == [5, 9, 12]
 
 
+TWICE = 'person = "name"\nperson_by_folder = true\n[ice]'
+
+
 @pytest.mark.parametrize(
     ("text", "line", "what"),
     [
         (DEVICE.format(name="b12", extractor="facs"), 4, "did you mean 'faces'?"),
+        (DEVICE.format(name="b12", extractor="faces8").replace("[ice]", TWICE), 3, "exclude each other"),
         (OUTER.format(extractor="phassh", trust=SigningKey.create().public), 5, "did you mean 'phash'?"),
         (OUTER.format(extractor="phash", trust="").replace('[""]', "[]"), 8, "nobody is trusted"),
         (INNER.replace('key = "keys/gate.pem"\n', ""), 5, "needs a key"),
         ('[site]\nname = "x"\n[sync]\n', 3, "there is no [gallery]"),
         ('[site]\nname = "x"\n[gate]\nfolder = "gate"\n', 3, "there is no [gallery]"),
     ],
-    ids=["probe's extractor", "extractor", "no trust", "no key", "server alone", "gate alone"],
+    ids=[
+        "probe's extractor",
+        "two ways of persons",
+        "extractor",
+        "no trust",
+        "no key",
+        "server alone",
+        "gate alone",
+    ],
 )
 def test_what_the_tables_say_of_each_other_is_checked(tmp_path: Path, text: str, line: int, what: str) -> None:
     path = write(tmp_path, text) / "isthmus.toml"

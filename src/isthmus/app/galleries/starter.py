@@ -44,6 +44,7 @@ port = 8470
 [device]
 folder = "device"        # where the galleries lie
 extractor = "faces"      # the one that the server has
+# person = "name"                        # the attribute that says whose a record is
 # store_key_env = "ISTHMUS_STORE_KEY"    # encrypts the store: 64 hexadecimal digits
 
 [ice]
