@@ -235,7 +235,7 @@ def test_a_full_spool_stops_the_claims_and_nothing_is_lost(tmp_path: Path) -> No
         least_pause_s=0.01,
         most_pause_s=0.05,
     )
-    site = Site(tmp_path, 3000, settings)
+    site = Site(tmp_path, 800, settings)
     site.fetcher.size = lambda address: 20_000
     away = threading.Event()
     away.set()
@@ -253,7 +253,7 @@ def test_a_full_spool_stops_the_claims_and_nothing_is_lost(tmp_path: Path) -> No
         away.clear()
         assert site.ledger.all_ended()
         end()
-    assert proven(site.ledger, 20_000) and len(site.ledger.filed) == 3000
+    assert proven(site.ledger, 20_000) and len(site.ledger.filed) == 800
 
 
 def test_what_the_server_will_never_take_ends_as_a_failure_of_its_request_alone(tmp_path: Path) -> None:

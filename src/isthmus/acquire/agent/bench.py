@@ -63,8 +63,8 @@ class Reach:
 class Bench:
     """Everything here is changed under `lock` only; `results` and `need` are conditions of it.
 
-    `refused` is true where the server does not take deliveries at the callback that is known. `closing`: nothing
-    new is begun. `finished`: nothing more is delivered.
+    `refused` is true where the server does not take deliveries at the callback that is known. `claiming`
+    while a claim is under way. `closing`: nothing new is begun. `finished`: nothing more is delivered.
     """
 
     def __init__(self, settings: AgentSettings, dice: Dice) -> None:
@@ -76,6 +76,7 @@ class Bench:
         self.callback = ""
         self.lease_s = 60.0
         self.refused = False
+        self.claiming = False
         self.closing = False
         self.finished = False
         self.broken: BaseException | None = None

@@ -32,6 +32,7 @@ _MOST_BEATEN = 5000
 _REFUSED_S = 5.0
 _LOOK_S = 1.0
 _JOIN_S = 1.0
+_CLAIM_S = 0.5
 
 
 @runtime_checkable
@@ -108,7 +109,9 @@ class Agent:
     def _round(self) -> None:
         """Place what there is room for, and take what has come."""
         self._place()
-        results = self._fetcher.results(_POLL_S)
+        results = self._fetcher.results(
+            _POLL_S if self._holding.fetching or not self._bench.closing else _BREATH_S
+        )
         bench, holding = self._bench, self._holding
         now = self._tick()
         with bench.lock:
@@ -165,7 +168,11 @@ class Agent:
                     bench.need.wait(max(0.01, min(_POLL_S, self._claims.next_try - now)) if away else _POLL_S)
                     continue
                 self._claims.begin()
-            self._claim(most)
+                bench.claiming = True
+            try:
+                self._claim(most)
+            finally:
+                bench.claiming = False
 
     def _wanted(self) -> int:
         """Tell how many tasks to claim now. Called under the lock."""
@@ -271,9 +278,12 @@ class Agent:
             bench.results.notify_all()
             bench.need.notify_all()
         self._say("agent stops", given_back=len(given), under_way=holding.count)
+        self._release(given)
+        claim_until = min(until, self._tick() + _CLAIM_S)
+        while bench.claiming and self._tick() < claim_until:
+            self._round()  # what it brings is given back; broken off, it would be leased to nobody
         if isinstance(self._desk, Interruptible):
             self._desk.interrupt()
-        self._release(given)
         while holding.fetching and self._tick() < until and bench.broken is None:
             self._round()
         with bench.lock:
