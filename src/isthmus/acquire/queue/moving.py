@@ -78,7 +78,7 @@ def queue(work: Work, requests: Sequence[Standing], event: str, now: int, extra:
         return
     turns = _turns(work, requests)
     move(work, requests, event, now, f", due = NULL{extra}")
-    work.many("UPDATE request SET turn = ? WHERE number = ?", [(turns[r.number], r.number) for r in requests])
+    work.assign("turn", list(turns.items()))
 
 
 def _turns(work: Work, requests: Sequence[Standing]) -> dict[int, int]:
@@ -168,9 +168,9 @@ def tell(work: Work, ended: Sequence[tuple[Standing, int | None, bytes | None]],
     owners = dict(work.rows(f"SELECT number, owner FROM batch WHERE number {work.among}", [batches]))
     ((latest,),) = work.rows("UPDATE counter SET event = event + ? WHERE id = 1 RETURNING event", [len(ended)])
     first = latest - len(ended) + 1
-    work.many(
-        "INSERT INTO event (number, at, kind, batch, owner, request, image, failure) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    work.add(
+        "event",
+        ("number", "at", "kind", "batch", "owner", "request", "image", "failure"),
         [
             (number, now, kind, request.batch, owners[request.batch], request.number, image, failure)
             for number, (request, image, failure) in enumerate(ended, first)
@@ -184,11 +184,11 @@ def _hand_on(work: Work, leaders: Sequence[Standing], now: int) -> None:
     for leader, follower in following(work, [request.number for request in leaders]):
         heir = heirs.setdefault(leader, follower)
         if heir is not follower:
-            behind.append((heir.number, follower.number))
+            behind.append((follower.number, heir.number))
     if not heirs:
         return
     queue(work, list(heirs.values()), "lead", now, ", leader = NULL")
-    work.many("UPDATE request SET leader = ? WHERE number = ?", behind)
+    work.assign("leader", behind)
     held = paused(work, heirs.values())
     stopped = [heir._replace(state=State.QUEUED) for heir in heirs.values() if heir.batch in held]
     if stopped:

@@ -94,9 +94,9 @@ def _later(work: Work, missed: Sequence[tuple[moving.Standing, Missed]], now: da
     if not missed:
         return
     moving.move(work, [request for request, _ in missed], "later", micros(now))
-    work.many(
-        "UPDATE request SET due = ? WHERE number = ?",
-        [(micros(now + timedelta(seconds=outcome.retry_s or 0.0)), request.number) for request, outcome in missed],
+    work.assign(
+        "due",
+        [(request.number, micros(now + timedelta(seconds=outcome.retry_s or 0.0))) for request, outcome in missed],
     )
 
 
@@ -115,8 +115,9 @@ def _done(work: Work, settled: Sequence[tuple[moving.Standing, Filed]], at: int)
         [(image, filed[image].place, _taken(filed[image]), request.number) for request, image in whole],
     )
     known = _known(work, [image.digest for image in filed.values()])
-    work.many(
-        "INSERT INTO image (number, digest, size, users, at, filed) VALUES (?, ?, ?, ?, ?, ?)",
+    work.add(
+        "image",
+        ("number", "digest", "size", "users", "at", "filed"),
         [(number, image.digest, image.size, users[number], at, encode(image)) for number, image in filed.items()],
     )
     new = {image.digest: image.size for image in filed.values() if image.digest not in known}

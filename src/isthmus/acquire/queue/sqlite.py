@@ -8,7 +8,7 @@ import itertools
 import json
 import queue
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -131,6 +131,15 @@ class _SqliteWork(_SqliteReads):
         return self._connection.execute(sql, values).rowcount
 
     def many(self, sql: str, rows: Iterable[Values]) -> None:
+        self._connection.executemany(sql, rows)
+
+    def assign(self, column: str, pairs: Sequence[tuple[int, int]]) -> None:
+        self._connection.executemany(
+            f"UPDATE request SET {column} = ? WHERE number = ?", ((value, number) for number, value in pairs)
+        )
+
+    def add(self, table: str, columns: tuple[str, ...], rows: Sequence[Values]) -> None:
+        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
         self._connection.executemany(sql, rows)
 
     def reserve(self, count: int) -> int:

@@ -77,7 +77,7 @@ def retry(work: Work, batch: str, requests: Sequence[int], now: datetime) -> int
         else:
             behind.append((leader, request))
     moving.move(work, [request for _, request in behind], "follow", at)
-    work.many("UPDATE request SET leader = ? WHERE number = ?", [(leader, r.number) for leader, r in behind])
+    work.assign("leader", [(request.number, leader) for leader, request in behind])
     if ahead and moving.paused(work, ahead):
         moving.move(work, ahead, "pause", at)
     return len(again)

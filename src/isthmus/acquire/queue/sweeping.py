@@ -20,12 +20,12 @@ def sweep(work: Work, now: datetime, most_attempts: int) -> Counter[str]:
     """Do what is due, up to `MOST_AT_ONCE` of each kind."""
     at, done = micros(now), Counter[str]()
     where = f"deadline <= ? AND {BY_DEADLINE} ORDER BY number LIMIT {MOST_AT_ONCE}"
-    expired = moving.standing(work, where, [at])
+    expired = moving.standing(work, where, [at], skip=True)
     moving.end(work, expired, "expire", at)
     done["expired"] += len(expired)
     _leases(work, at, most_attempts, done)
     where = f"due <= ? AND due IS NOT NULL AND state = {int(State.WAITING)} ORDER BY number LIMIT {MOST_AT_ONCE}"
-    due = moving.standing(work, where, [at])
+    due = moving.standing(work, where, [at], skip=True)
     held = moving.paused(work, due)
     moving.queue(work, [request for request in due if request.batch not in held], "due", at)
     stopped = [request for request in due if request.batch in held]
@@ -38,7 +38,7 @@ def sweep(work: Work, now: datetime, most_attempts: int) -> Counter[str]:
 def _leases(work: Work, at: int, most_attempts: int, done: Counter[str]) -> None:
     where = f"due <= ? AND due IS NOT NULL AND state = {int(State.LEASED)} ORDER BY number LIMIT {MOST_AT_ONCE}"
     expired, failed, released = [], [], []
-    for request in moving.standing(work, where, [at]):
+    for request in moving.standing(work, where, [at], skip=True):
         if request.deadline is not None and request.deadline <= at:
             expired.append(request)
         elif request.attempts >= most_attempts:

@@ -75,10 +75,23 @@ def _in(words: dict[str, str], step: str) -> str:
     return step
 
 
-STEPS = (_FIRST,)
+_RESERVE = """;
+CREATE SEQUENCE request_number;
+CREATE FUNCTION reserve(many BIGINT) RETURNS BIGINT LANGUAGE plpgsql AS $$
+DECLARE last BIGINT;
+BEGIN
+    PERFORM pg_advisory_lock(hashtextextended(current_schema() || ' reserve', 0));
+    last := setval('request_number', nextval('request_number') + many - 1);
+    PERFORM pg_advisory_unlock(hashtextextended(current_schema() || ' reserve', 0));
+    RETURN last - many + 1;
+END $$
+"""
+# numbers one after the other, without holding other batches up until this one is stored
+
+SQLITE_STEPS = (_in(_SQLITE, _FIRST),)
 """Migrations; one that was released never changes."""
-SQLITE_STEPS = tuple(_in(_SQLITE, step) for step in STEPS)
-POSTGRES_STEPS = tuple(_in(_POSTGRES, step) for step in STEPS)
+POSTGRES_STEPS = (_in(_POSTGRES, _FIRST + _RESERVE),)
+"""The same for PostgreSQL."""
 
 PLAIN = ("environment", "priority", "turn", "wish")
 """What `accept` stores of a request, beside its number, batch and time; the rest begins with its default."""

@@ -57,6 +57,14 @@ class Work(Reads, Protocol):
         """Run a statement once for each row."""
         ...
 
+    def assign(self, column: str, pairs: Sequence[tuple[int, int]]) -> None:
+        """Set a column of requests: (number, value)."""
+        ...
+
+    def add(self, table: str, columns: tuple[str, ...], rows: Sequence[Values]) -> None:
+        """Add rows, however many."""
+        ...
+
     def reserve(self, count: int) -> int:
         """Return the first of so many new request numbers, one after the other."""
         ...
