@@ -35,6 +35,8 @@ except ModuleNotFoundError as error:  # pragma: no cover
 
 _TICK_S = 0.5
 _CLOSE_S = 10.0
+_GATHER, _GATHER_S = 64, 0.004
+"""Results go out in lists: when so many are there, or after so long, or when nothing else runs."""
 
 
 class Job:
@@ -93,6 +95,7 @@ class Fetching:
         self._rung = False
         self._closing = False
         self._ended: list[tuple[Job, Got | Failure]] = []
+        self._ended_at = 0.0
         self._swept = 0.0
         self._fault: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="fetching", daemon=True)
@@ -198,11 +201,12 @@ class Fetching:
 
     def _wait_s(self) -> float:
         now = time.monotonic()
-        if self._ended or self._told:
+        if self._told:
             return 0.0
         full = self._running >= self._settings.at_once or self._bytes > self._settings.waiting_bytes
         wake = None if full else self._turns.wake_s(now)
-        return _TICK_S if wake is None else min(_TICK_S, wake)
+        longest = max(0.0, self._ended_at + _GATHER_S - now) if self._ended else _TICK_S
+        return longest if wake is None else min(longest, wake)
 
     def _take_in(self) -> None:
         with self._lock:
@@ -329,10 +333,15 @@ class Fetching:
 
     def _finish(self, job: Job, outcome: Got | Failure) -> None:
         job.stage = "over"
+        if not self._ended:
+            self._ended_at = time.monotonic()
         self._ended.append((job, outcome))
 
     def _hand_out(self) -> None:
         if not self._ended:
+            return
+        few = len(self._ended) < _GATHER and self._running and not self._closing
+        if few and time.monotonic() < self._ended_at + _GATHER_S:
             return
         ended, self._ended = self._ended, []
         with self._news:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import functools
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -31,6 +32,14 @@ _WANTED = frozenset(
 Heads = dict[bytes, bytes]
 
 
+@functools.lru_cache(256)  # most lines are the same with every answer of a server
+def _pair(line: bytes) -> tuple[bytes, bytes] | None:
+    name, _, value = line.partition(b":")
+    name = name.lower()
+    wanted = name in _WANTED or (name[:2] == b"x-" and name.startswith(_META))
+    return (name, value.strip()) if wanted else None
+
+
 def read(lines: Sequence[bytes]) -> tuple[int, Heads]:
     """Return status and headers of the last response whose lines these are: names in lower case, values stripped.
 
@@ -43,13 +52,7 @@ def read(lines: Sequence[bytes]) -> tuple[int, Heads]:
         return 0, {}
     first = lines[start].split(None, 2)
     status = int(first[1]) if len(first) > 1 and first[1].isdigit() else 0
-    heads: Heads = {}
-    for line in lines[start + 1 :]:
-        name, _, value = line.partition(b":")
-        name = name.lower()
-        if name in _WANTED or (name[:2] == b"x-" and name.startswith(_META)):
-            heads[name] = value.strip()
-    return status, heads
+    return status, {pair[0]: pair[1] for line in lines[start + 1 :] if (pair := _pair(line)) is not None}
 
 
 def told(heads: Heads) -> Told:
@@ -61,7 +64,7 @@ def told(heads: Heads) -> Told:
     modified = heads.get(b"last-modified")
     return Told(
         _text(heads.get(b"content-type", b"")),
-        moment(_text(modified)) if modified else None,
+        moment(modified.decode("latin-1")) if modified else None,
         _text(heads.get(b"etag", b"")),
         meta,
     )
@@ -92,5 +95,5 @@ def patience_s(heads: Heads, now: datetime) -> float | None:
 
 
 def _text(value: bytes) -> str:
-    text = value[:_MOST_TEXT].decode("latin-1")
+    text = value.decode("latin-1") if len(value) <= _MOST_TEXT else value[:_MOST_TEXT].decode("latin-1")
     return text if text.isprintable() else "".join(letter for letter in text if letter.isprintable())

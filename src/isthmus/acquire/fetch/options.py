@@ -31,7 +31,7 @@ def prepare(curl: pycurl.Curl, scheme: str, storage: Storage, secrets: Secrets) 
     curl.setopt(pycurl.PROXY, "")  # nothing from the environment of the process
     curl.setopt(pycurl.NOPROXY, "*")
     curl.setopt(pycurl.NETRC, pycurl.NETRC_IGNORED)
-    curl.setopt(pycurl.BUFFERSIZE, 128 * 1024)
+    curl.setopt(pycurl.BUFFERSIZE, 64 * 1024)
     curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(storage.connect_s * 1000))
     curl.setopt(pycurl.LOW_SPEED_LIMIT, _STILL_BYTES_S)
     curl.setopt(pycurl.LOW_SPEED_TIME, storage.still_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import uuid
 import zlib
 from pathlib import Path
@@ -13,6 +14,8 @@ from blake3 import blake3
 from isthmus.acquire.failure import Failure, Kind
 from isthmus.acquire.image import Told
 from isthmus.acquire.ports import Got
+
+Buffer = bytes | memoryview
 
 SMALL = 256 * 1024
 """Content up to so many bytes stays in memory."""
@@ -25,7 +28,20 @@ class Receiver:
     the caller's.
     """
 
-    __slots__ = ("_chunks", "_file", "_hash", "_path", "_pressed", "failure", "folder", "mark", "most", "size")
+    __slots__ = (
+        "_chunks",
+        "_file",
+        "_hash",
+        "_held",
+        "_path",
+        "_pressed",
+        "_room",
+        "failure",
+        "folder",
+        "mark",
+        "most",
+        "size",
+    )
 
     def __init__(self, folder: Path, most: int, mark: str = "") -> None:
         self.folder = folder
@@ -34,6 +50,8 @@ class Receiver:
         self.size = 0
         self.failure: Failure | None = None
         self._chunks: list[bytes] = []
+        self._held: io.BytesIO | None = None
+        self._room = 0
         self._file: BinaryIO | None = None
         self._path: Path | None = None
         self._hash: blake3 | None = None
@@ -49,14 +67,26 @@ class Receiver:
         self._pressed = zlib.decompressobj(zlib.MAX_WBITS + 32)
         return True
 
-    def take(self, chunk: bytes) -> bool:
-        """Receive the next bytes."""
+    def expect(self, length: int) -> None:
+        """Take note of the length that was announced, so that small content is written where it stays."""
+        if 0 < length <= min(SMALL, self.most):
+            self._held = io.BytesIO()
+            self._held.seek(length - 1)
+            self._held.write(b"\0")
+            self._held.seek(0)
+            self._room = length
+
+    def take(self, chunk: Buffer) -> bool:
+        """Receive the next bytes, which may change once this has returned."""
         if self._pressed is not None:
             return self._unpacked(self._pressed, chunk)
         self.size += len(chunk)
+        if self._held is not None and self.size <= self._room:
+            self._held.write(chunk)
+            return True
         if self.size > SMALL or self.size > self.most:
             return self._large(chunk)
-        self._chunks.append(chunk)
+        self._chunks.append(bytes(chunk))
         return True
 
     def got(self, told: Told, seconds: float) -> Got | Failure:
@@ -67,8 +97,7 @@ class Receiver:
             self.close()
             return self.failure
         if self._file is None:
-            content = b"".join(self._chunks)
-            self._chunks = []
+            content = self._small()
             return Got(content, len(content), blake3(content).hexdigest(), told, seconds)
         try:
             self._file.close()
@@ -82,7 +111,7 @@ class Receiver:
 
     def close(self) -> None:
         """Let go of everything; a file that nobody got is removed."""
-        self._chunks = []
+        self._chunks, self._held = [], None
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.close()
@@ -92,7 +121,17 @@ class Receiver:
                 self._path.unlink()
             self._path = None
 
-    def _large(self, chunk: bytes) -> bool:
+    def _small(self) -> bytes:
+        if self._held is None:
+            content = b"".join(self._chunks)
+        elif self.size == self._room:
+            content = self._held.getvalue()
+        else:  # not as long as announced
+            content = b"".join((self._held.getbuffer()[: min(self.size, self._room)], *self._chunks))
+        self._chunks, self._held = [], None
+        return content
+
+    def _large(self, chunk: Buffer) -> bool:
         if self.size > self.most:
             self.failure = Failure(Kind.TOO_LARGE, f"more than {self.most:,} bytes")
             return False
@@ -101,10 +140,11 @@ class Receiver:
                 self._path = self.folder / f"{self.mark or uuid.uuid4().hex}.part"
                 self._file = self._path.open("xb", buffering=0)
                 self._hash = blake3()
-                for earlier in self._chunks:
-                    self._hash.update(earlier)
-                    _write(self._file, earlier)
-                self._chunks = []
+                self.size -= len(chunk)
+                earlier = self._small()
+                self.size += len(chunk)
+                self._hash.update(earlier)
+                _write(self._file, earlier)
             self._hash.update(chunk)
             _write(self._file, chunk)
         except OSError as error:
@@ -112,7 +152,7 @@ class Receiver:
             return False
         return True
 
-    def _unpacked(self, pressed: zlib._Decompress, chunk: bytes) -> bool:
+    def _unpacked(self, pressed: zlib._Decompress, chunk: Buffer) -> bool:
         try:
             while not pressed.eof:
                 plain = pressed.decompress(chunk, SMALL)
@@ -130,7 +170,7 @@ class Receiver:
         return True
 
 
-def _write(file: BinaryIO, chunk: bytes) -> None:
+def _write(file: BinaryIO, chunk: Buffer) -> None:
     left = memoryview(chunk)
     while left:
         left = left[file.write(left) :]

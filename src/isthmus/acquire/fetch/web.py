@@ -24,7 +24,7 @@ from isthmus.acquire.fetch import headers, outcomes
 from isthmus.acquire.fetch.credentials import Secrets
 from isthmus.acquire.fetch.locator import WIRES, wire
 from isthmus.acquire.fetch.options import prepare
-from isthmus.acquire.fetch.receiving import Receiver
+from isthmus.acquire.fetch.receiving import Buffer, Receiver
 from isthmus.acquire.fetch.rules import Server
 from isthmus.acquire.image import Told
 from isthmus.acquire.ports import Got
@@ -62,6 +62,7 @@ class Line:
         self.url = ""
         self.http = True
         self.began = 0.0
+        self.most_ms = 0
         self.clean()
 
     def clean(self) -> None:
@@ -69,7 +70,7 @@ class Line:
         self.lines.clear()
         self.status = 0
         self.heads: headers.Heads = {}
-        self.take: Callable[[bytes], bool] | None = None
+        self.take: Callable[[Buffer], bool] | None = None
         self.receiver: Receiver | None = None
         self.skipped = 0
         self.refused = ""
@@ -78,7 +79,7 @@ class Line:
     def attach(self) -> None:
         """Set the callbacks, which a reset takes away."""
         self.curl.setopt(pycurl.OPENSOCKETFUNCTION, self.open)
-        self.curl.setopt(pycurl.WRITEFUNCTION, self.write)
+        self.curl.setopt(pycurl.WRITEFUNCTION, self.write, use_memoryview=True)
         self.curl.setopt(pycurl.HEADERFUNCTION, self.lines.append)
 
     def open(self, purpose: int, address: Any) -> Any:
@@ -94,14 +95,14 @@ class Line:
         self.opened += 1
         return socket.socket(family, kind, protocol)
 
-    def write(self, chunk: bytes) -> int | None:
+    def write(self, chunk: Buffer) -> int | None:
         """Take in body bytes; 0 ends the transfer."""
         take = self.take
         if take is None:
             take = self.take = self._begin()
         return None if take(chunk) else 0
 
-    def _begin(self) -> Callable[[bytes], bool]:
+    def _begin(self) -> Callable[[Buffer], bool]:
         most = self.server.storage.most_bytes
         if self.http:
             self.status, self.heads = headers.read(self.lines)
@@ -109,15 +110,19 @@ class Line:
                 return self._skip
         receiver = self.receiver = Receiver(self.folder, most)
         length = self.heads.get(b"content-length", b"")
-        if length.isdigit() and int(length[:18]) > most:
-            receiver.failure = Failure(Kind.TOO_LARGE, f"{int(length[:18]):,} bytes are more than {most:,}")
+        announced = int(length[:18]) if length.isdigit() else 0
+        if announced > most:
+            receiver.failure = Failure(Kind.TOO_LARGE, f"{announced:,} bytes are more than {most:,}")
             return _stop
-        encoding = self.heads.get(b"content-encoding", b"").decode("latin-1").strip().lower()
-        if encoding not in ("", "identity") and not receiver.unpack(encoding):
-            return _stop
+        if encoding := self.heads.get(b"content-encoding"):
+            packing = encoding.decode("latin-1").lower()
+            if packing != "identity":
+                return receiver.take if receiver.unpack(packing) else _stop
+        if length:
+            receiver.expect(announced)
         return receiver.take
 
-    def _skip(self, chunk: bytes) -> bool:
+    def _skip(self, chunk: Buffer) -> bool:
         self.skipped += len(chunk)
         return self.skipped <= _MOST_REFUSAL_BODY
 
@@ -185,7 +190,10 @@ class Web:
         curl = line.curl
         try:
             curl.setopt(pycurl.URL, line.url)
-            curl.setopt(pycurl.TIMEOUT_MS, max(1, int(min(most_s, server.storage.total_s) * 1000)))
+            most_ms = (int(most_s * 10) + 1) * 100  # seldom another one
+            if most_ms != line.most_ms:
+                curl.setopt(pycurl.TIMEOUT_MS, most_ms)
+                line.most_ms = most_ms
             if self._names is not None:
                 self._pin(curl, server)
             self._multi.add_handle(curl)
@@ -269,6 +277,7 @@ class Web:
         if other and len(self._of) >= 2 * _EVENTS:  # enough handles: one of another kind changes over
             line = other.pop()
             line.curl.reset()
+            line.most_ms = 0
         else:
             line = Line(self._folder)
             self._of[line.curl] = line
@@ -308,5 +317,5 @@ class Web:
         self._timer = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
 
 
-def _stop(chunk: bytes) -> bool:
+def _stop(chunk: Buffer) -> bool:
     return False
