@@ -20,6 +20,7 @@ from isthmus.core.errors import Busy
 from isthmus.faces.http import metrics, sync
 from isthmus.gallery import enrolment
 from isthmus.gallery.registry import Devices
+from isthmus.transfer.inbound import Inbound
 from isthmus.transfer.signing import SigningKey
 
 
@@ -204,10 +205,10 @@ def test_a_state_that_cannot_be_read_is_a_problem_and_no_health(
     doors = Doors(tmp_path)
 
     async def story() -> None:
-        def busy() -> Any:
+        def busy(inbound: Inbound) -> Any:
             raise Busy("the state is held", "try again")
 
-        monkeypatch.setattr(doors.service.outer.inbound, "status", busy)
+        monkeypatch.setattr(Inbound, "status", busy)
         assert problem(await doors.ask("GET", "/v1/status"), 503)["title"] == "the state is held"
         code, _, body = await doors.ask("GET", "/health")
         assert (code, json.loads(body)["why"]) == (503, "the state is held; try again")

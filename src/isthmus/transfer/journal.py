@@ -142,6 +142,8 @@ class Journal:
     def __init__(self, store: Store, stream: str) -> None:
         self._store, self._stream = store, stream
         store.migrate("arrived", _STEPS)
+        if store.rows("SELECT 1 FROM heard WHERE stream = ?", (stream,)):
+            return  # who only asks for the status waits for nobody who receives
         with store.transaction() as connection:
             connection.execute(
                 "INSERT OR IGNORE INTO heard (stream, stuck, counts) VALUES (?, 0, '{}')", (stream,)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -60,8 +61,8 @@ def test_a_device_enrols_and_synchronises_while_the_set_is_being_changed(site: P
             assert [(one.tiers, one.verified) for one in report.galleries] == [([Tier.SNAPSHOT], True)]
             service.devices.withdraw(1, by="ann")
             assert synced(service, device, "b12").dropped == [GALLERY]
-        assert service.status()["devices"]["enrolled"] == 1
-        assert service.healthy() == (True, "")
+        assert asyncio.run(service.status())["devices"]["enrolled"] == 1
+        assert asyncio.run(service.healthy()) == (True, "")
         told = [entry.act for entry in any_audit(site / "isthmus.toml").entries()]
     assert told[-5:] == ["device enrolled", "sending", "received", "rule removed", "told to delete"]
 
@@ -76,6 +77,25 @@ def test_a_whole_site_is_opened_and_asked_while_the_set_is_being_changed(site: P
         assert [stat.records for stat in again.set.galleries()] == [3]
         again.desk.devices.invite("b13", [], by="ann")
         again.close()
+
+
+def test_the_event_loop_goes_on_while_a_question_is_answered(site: Path) -> None:
+    service = opened(site)
+    asked, answered = threading.Event(), threading.Event()
+
+    def question(outer: Outer) -> bool:
+        asked.set()
+        return answered.wait(60)
+
+    async def story() -> bool:
+        task = asyncio.create_task(service._aside.ask(question))
+        while not asked.is_set():
+            await asyncio.sleep(0)
+        answered.set()
+        return await task
+
+    assert asyncio.run(story()), "the loop could answer it"
+    asyncio.run(service.close())
 
 
 def test_a_site_of_one_file_is_moved_over_with_all_it_knows(site: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
@@ -41,10 +42,10 @@ def test_a_failing_round_is_told_by_health_and_heals(
 
     monkeypatch.setattr(Outer, "received", rounds)
     service.follower.start()
-    until(lambda: not service.healthy()[0], "it is told")
-    assert service.healthy()[1]
+    until(lambda: not asyncio.run(service.healthy())[0], "it is told")
+    assert asyncio.run(service.healthy())[1]
     failing[0] = False
-    until(lambda: service.healthy() == (True, ""), "it heals")
+    until(lambda: asyncio.run(service.healthy()) == (True, ""), "it heals")
     service.follower.stop()
     assert [line.partition(":")[0] for line in said] == ["following failed", "following goes on"]
 

@@ -29,7 +29,7 @@ def view(found: Records) -> View:
     places, lanes = arrays(found)
     wide = np.zeros((len(lanes), 4), np.uint64)
     wide[:, 0] = lanes
-    return View(1, places, wide, np.array([str(place) for place in places], object))
+    return View(1, places, wide, np.array([str(place) for place in places], object), b"")
 
 
 def compared(server: Records, device: Records, level: int, deeper: int) -> tuple[set[int], set[int]]:

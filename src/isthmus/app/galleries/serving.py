@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from isthmus.app.galleries.aside import Aside
 from isthmus.app.galleries.config import GalleryConfig, SyncPart
 from isthmus.app.galleries.follower import Follower, Say
 from isthmus.app.galleries.outer import Outer
@@ -47,6 +48,7 @@ class SyncService:
         self.outer = Outer(config)
         self.key = server_key(config)
         self.follower = Follower(config, say)
+        self._aside = Aside(config)
         self.counts = Counts()
         self.active: set[asyncio.Task[None]] = set()
 
@@ -99,26 +101,11 @@ class SyncService:
             task.cancel()
         await asyncio.gather(*self.active, return_exceptions=True)
 
-    def status(self) -> dict[str, Any]:
-        """Tell everything as plain JSON values. Raises IsthmusError where the state cannot be read."""
-        gate, alarms = self._gate()
-        devices = self.devices.list()
+    async def status(self) -> dict[str, Any]:
+        """Tell everything as plain JSON values. Raises IsthmusError, OSError where the state cannot be read."""
         return {
             "site": self.config.site.name,
-            "gate": gate,
-            "alarms": alarms,
-            "galleries": [
-                {
-                    "gallery": one.gallery,
-                    "records": one.records,
-                    "image_bytes": one.image_bytes,
-                    "refused": one.refused,
-                    "vectors": one.vectors,
-                    "changed": one.changed,
-                }
-                for one in self.outer.set.galleries()
-            ],
-            "devices": {state.value: sum(one.state is state for one in devices) for state in DeviceState},
+            **await self._aside.ask(lambda outer: _told(outer, self.part.lag_alarm)),
             "sessions": {
                 "active": len(self.active),
                 "served": self.counts.sessions,
@@ -130,23 +117,12 @@ class SyncService:
             "failure": self.failure(),
         }
 
-    def _gate(self) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-        """Tell where the stream stands and what alarms there are; no stream where the site has no gate."""
-        if not self.outer.gated:
-            return None, []
-        inbound = self.outer.inbound.status()
-        alarms = [alarm.to_json() for alarm in inbound.alarms]
-        if inbound.lag > self.part.lag_alarm:
-            what = f"{inbound.lag} changes behind the sender"
-            alarms.append({"kind": "LAG", "stream": inbound.stream, "what": what, "hint": "see what is missing"})
-        return inbound.to_json(), alarms
-
-    def healthy(self) -> tuple[bool, str]:
+    async def healthy(self) -> tuple[bool, str]:
         """Tell whether the site can do its work, and what is wrong if not."""
         if failure := self.failure():
             return False, failure
         try:
-            self._gate()
+            await self._aside.ask(lambda outer: _gate(outer, self.part.lag_alarm))
         except (IsthmusError, OSError) as error:
             return False, str(error)
         return True, ""
@@ -155,4 +131,39 @@ class SyncService:
         """End all sessions and the following."""
         await self.end_sessions()
         await asyncio.to_thread(self.follower.stop)
+        await asyncio.to_thread(self._aside.close)
         self.outer.close()
+
+
+def _told(outer: Outer, lag_alarm: int) -> dict[str, Any]:
+    """Tell what the site's files say."""
+    gate, alarms = _gate(outer, lag_alarm)
+    devices = outer.desk.devices.list()
+    return {
+        "gate": gate,
+        "alarms": alarms,
+        "galleries": [
+            {
+                "gallery": one.gallery,
+                "records": one.records,
+                "image_bytes": one.image_bytes,
+                "refused": one.refused,
+                "vectors": one.vectors,
+                "changed": one.changed,
+            }
+            for one in outer.set.galleries()
+        ],
+        "devices": {state.value: sum(one.state is state for one in devices) for state in DeviceState},
+    }
+
+
+def _gate(outer: Outer, lag_alarm: int) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    """Tell where the stream stands and what alarms there are; no stream where the site has no gate."""
+    if not outer.gated:
+        return None, []
+    inbound = outer.inbound.status()
+    alarms = [alarm.to_json() for alarm in inbound.alarms]
+    if inbound.lag > lag_alarm:
+        what = f"{inbound.lag} changes behind the sender"
+        alarms.append({"kind": "LAG", "stream": inbound.stream, "what": what, "hint": "see what is missing"})
+    return inbound.to_json(), alarms

@@ -64,14 +64,15 @@ class _Doors:
         self._connecting: Counter[str] = Counter()
 
     async def health(self, _: Request) -> Response:
-        well, why = self._service.healthy()
+        well, why = await self._service.healthy()
         return JSONResponse({"status": "ok" if well else "failing", "why": why}, 200 if well else 503)
 
     async def status(self, _: Request) -> Response:
-        return JSONResponse(self._service.status())
+        return JSONResponse(await self._service.status())
 
     async def metrics(self, _: Request) -> Response:
-        return PlainTextResponse(metrics.exposition(self._service.status()), media_type=metrics.CONTENT_TYPE)
+        status = await self._service.status()
+        return PlainTextResponse(metrics.exposition(status), media_type=metrics.CONTENT_TYPE)
 
     async def enrol(self, request: Request) -> Response:
         body = b""

@@ -16,7 +16,7 @@ from isthmus.gallery.sync.reconcile import U32, U64
 _PREFIXES_A_PAGE = 350
 _SPARE = 100_000
 _A_MESSAGE = 100
-"""What a message costs at least: however little it tells, the whole gallery is summed up for it."""
+"""What a message costs at least, however little it tells."""
 
 
 class Comparing:
@@ -25,6 +25,7 @@ class Comparing:
     def __init__(self, view: View) -> None:
         self.view = view
         self._first = np.ascontiguousarray(view.lanes[:, 0])
+        self._running = reconcile.running(self._first)
         self._room = 2 * view.count + _SPARE
         self._left = view.count
         self._told: list[NDArray[np.intp]] = []
@@ -45,12 +46,12 @@ class Comparing:
             raise Refused(f"all ranges of level {level} at once")
         if len(theirs) != len(prefixes) or level >= DEEPEST:
             raise Refused(f"{len(theirs)} sums of {len(prefixes)} ranges of level {level}")
-        ours = reconcile.sums(self.view.hashes, self._first, level, prefixes)
+        ours = reconcile.summed(self.view.hashes, self._running, level, prefixes)
         differing = prefixes[ours != theirs]
         pages = max(1, -(-len(differing) // _PREFIXES_A_PAGE))
         for number in range(pages):
             page = differing[number * _PREFIXES_A_PAGE : (number + 1) * _PREFIXES_A_PAGE]
-            below = reconcile.sums(self.view.hashes, self._first, level + 1, reconcile.below(page))
+            below = reconcile.summed(self.view.hashes, self._running, level + 1, reconcile.below(page))
             more = message.more or number + 1 < pages
             yield Differ(level, page.astype("<u4").tobytes(), below.astype("<u8").tobytes(), more)
 

@@ -7,9 +7,11 @@ about 110 bytes a record in memory and nothing on disk.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +22,16 @@ from isthmus.gallery.sync.offer import Offer
 from isthmus.gallery.sync.reconcile import U64
 
 _STRETCH = 4000
-_BREATH = 500
-"""So many records are hashed before other sessions get their turn."""
+BREATH = 100
+"""So many records are hashed or told before other sessions get their turn: some milliseconds' worth."""
+_SMALL = 20_000
+"""Arrays of more records are worked on by another thread, in numpy's own loops for the most part."""
+_CHUNK = 50_000
+
+Asked = ParamSpec("Asked")
+Found = TypeVar("Found")
+Touched = dict[bytes, tuple[bytes, bytes | None]]
+"""Key hash to key and item hash, None where devices do not get it."""
 
 
 class SameHash(IsthmusError):
@@ -30,23 +40,21 @@ class SameHash(IsthmusError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """The index at one moment; it never changes. Hashes ascend; lanes have the shape (records, 4)."""
+    """The index at one moment; it never changes. Hashes ascend; lanes have the shape (records, 4).
+
+    `digest` is the gallery's, as core.digest.Digest has it: the sum of the lanes.
+    """
 
     change: int
     hashes: U64
     lanes: U64
     keys: NDArray[np.object_]
+    digest: bytes
 
     @property
     def count(self) -> int:
         """How many items there are."""
         return len(self.hashes)
-
-    @property
-    def digest(self) -> bytes:
-        """The gallery's digest, as core.digest.Digest has it."""
-        total: U64 = self.lanes.sum(axis=0, dtype=np.uint64)
-        return total.astype("<u8").tobytes()
 
     def at(self, hashes: U64) -> NDArray[np.intp]:
         """Return the places of those hashes that are there."""
@@ -78,7 +86,8 @@ class Index:
 
     async def _built(self) -> View:
         change = self.offer.set.change(self.offer.gallery)
-        return _merged(_empty(change), change, await self._hashed(self.offer.set.records(self.offer.gallery)))
+        touched = await self._hashed(self.offer.set.records(self.offer.gallery))
+        return await large(len(touched), _merged, _empty(change), change, touched)
 
     async def _followed(self, view: View) -> View | None:
         """Take the next changes in; None where some are forgotten."""
@@ -86,18 +95,18 @@ class Index:
         if stretch is None:
             return None
         if not stretch:
-            return View(self.offer.set.change(self.offer.gallery), view.hashes, view.lanes, view.keys)
-        return _merged(view, stretch[-1].changed, await self._hashed(iter(stretch)))
+            return dataclasses.replace(view, change=self.offer.set.change(self.offer.gallery))
+        return await large(view.count, _merged, view, stretch[-1].changed, await self._hashed(iter(stretch)))
 
-    async def _hashed(self, records: Iterator[Record | Removed]) -> dict[bytes, tuple[bytes, bytes | None]]:
-        found: dict[bytes, tuple[bytes, bytes | None]] = {}
+    async def _hashed(self, records: Iterator[Record | Removed]) -> Touched:
+        found: Touched = {}
         for number, record in enumerate(records, 1):
             item = self.offer.of(record)
             place = self.offer.key_hash(record.key)
             if found.setdefault(place, (record.key, None))[0] != record.key:
                 raise SameHash(f"two keys of {self.offer.gallery} have one hash")
             found[place] = (record.key, None if item is None else self.offer.hash(item))
-            if number % _BREATH == 0:
+            if number % BREATH == 0:
                 await asyncio.sleep(0)
         return found
 
@@ -115,30 +124,59 @@ def changes(offer: Offer, after: int) -> list[Record | Removed] | None:
 
 def _empty(change: int) -> View:
     none = np.zeros(0, np.uint64)
-    return View(change, none, none.reshape(0, 4), np.zeros(0, object))
+    return View(change, none, none.reshape(0, 4), np.zeros(0, object), bytes(32))
 
 
-def _merged(view: View, change: int, touched: dict[bytes, tuple[bytes, bytes | None]]) -> View:
+async def large(count: int, work: Callable[Asked, Found], *given: Asked.args, **named: Asked.kwargs) -> Found:
+    """Do work on arrays of so many records: here where they are few, else on another thread."""
+    if count <= _SMALL:
+        return work(*given, **named)
+    return await asyncio.to_thread(work, *given, **named)
+
+
+def _merged(view: View, change: int, touched: Touched) -> View:
     """Return the view with the touched records replaced, added or (hash None) taken away."""
-    order = sorted(touched)
-    hashes = np.frombuffer(b"".join(order), ">u8").astype(np.uint64)
+    hashes = _numbers(list(touched), ">u8")
     places = view.at(hashes)
     if any(touched[place][0] != key for place, key in _named(view, places)):
         raise SameHash("two keys of a gallery have one hash")
     kept = np.ones(view.count, bool)
     kept[places] = False
-    new = [place for place in order if touched[place][1] is not None]
-    added = np.frombuffer(b"".join(new), ">u8").astype(np.uint64)
-    lanes = np.frombuffer(b"".join(touched[place][1] or b"" for place in new), "<u8").astype(np.uint64)
-    keys = np.empty(len(new), object)
-    keys[:] = [touched[place][0] for place in new]
+    told = np.fromiter((lane is not None for _, lane in touched.values()), bool, len(touched))
+    found = [(key, lane) for key, lane in touched.values() if lane is not None]
+    added = hashes[told]
+    lanes = _numbers([lane for _, lane in found], "<u8").reshape(-1, 4)
+    keys = np.fromiter((key for key, _ in found), object, len(found))
     old = view.hashes[kept]
-    where = np.searchsorted(old, added)
+    # the old and the new ones, one behind the other, and then in the order of their hashes
+    merged = np.argsort(np.concatenate([old, added]), kind="stable")
+    lanes = np.concatenate([view.lanes[kept], lanes])[merged]
+    total: U64 = lanes.sum(axis=0, dtype=np.uint64)
     return View(
         change,
-        np.insert(old, where, added),
-        np.insert(view.lanes[kept], where, lanes.reshape(-1, 4), axis=0),
-        np.insert(view.keys[kept], where, keys),
+        np.concatenate([old, added])[merged],
+        lanes,
+        _in_order(
+            [view.keys, keys], np.concatenate([np.flatnonzero(kept), view.count + np.arange(len(keys))])[merged]
+        ),
+        total.astype("<u8").tobytes(),
+    )
+
+
+def _in_order(parts: list[NDArray[np.object_]], order: NDArray[np.intp]) -> NDArray[np.object_]:
+    """Return objects in an order, some at a time: each call counts references and lets no other thread run."""
+    there = np.concatenate(parts)
+    found = np.empty(len(order), object)
+    for at in range(0, len(order), _CHUNK):
+        found[at : at + _CHUNK] = there[order[at : at + _CHUNK]]
+    return found
+
+
+def _numbers(texts: list[bytes], form: str) -> U64:
+    # in chunks: joining is one call that lets no other thread run
+    parts = (b"".join(texts[at : at + _CHUNK]) for at in range(0, len(texts), _CHUNK))
+    return np.concatenate(
+        [np.zeros(0, np.uint64), *(np.frombuffer(part, form).astype(np.uint64) for part in parts)]
     )
 
 

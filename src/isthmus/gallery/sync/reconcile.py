@@ -69,8 +69,17 @@ def bounds(hashes: U64, level: int, prefixes: U32) -> tuple[NDArray[np.intp], ND
 
 def sums(hashes: U64, lanes: U64, level: int, prefixes: U32) -> U64:
     """Sum the lanes of each range, modulo 2^64."""
+    return summed(hashes, running(lanes), level, prefixes)
+
+
+def running(lanes: U64) -> U64:
+    """Return the sums of all lanes before each place and, last, of all, modulo 2^64."""
+    return np.concatenate((np.zeros(1, np.uint64), np.cumsum(lanes, dtype=np.uint64)))
+
+
+def summed(hashes: U64, total: U64, level: int, prefixes: U32) -> U64:
+    """Sum each range by what `running` returned."""
     begin, end = bounds(hashes, level, prefixes)
-    total = np.concatenate((np.zeros(1, np.uint64), np.cumsum(lanes, dtype=np.uint64)))
     result: U64 = total[end] - total[begin]
     return result
 

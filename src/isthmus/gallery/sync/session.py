@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from isthmus.core.errors import IllegalTransition, Refused
 from isthmus.gallery.sync import listing, messages
 from isthmus.gallery.sync.comparing import Comparing
-from isthmus.gallery.sync.index import Index
+from isthmus.gallery.sync.index import Index, large
 from isthmus.gallery.sync.messages import (
     FORMAT,
     PIECE_BYTES,
@@ -170,7 +170,7 @@ class Session:
         self._note_sending(start)
         self._step("compare" if start.tier is Tier.RECONCILE else "list")
         if start.tier is Tier.RECONCILE:
-            self._comparing = Comparing(view)
+            self._comparing = await large(view.count, Comparing, view)
             return
         if start.tier is Tier.SNAPSHOT:
             await self._list(listing.snapshot(self._index, view, start.begun, start.cursor))
@@ -187,7 +187,7 @@ class Session:
             for answer in self._comparing.ranges(message):
                 await self._send(answer)
             return
-        found = self._comparing.leaves(message)
+        found = await large(self._comparing.view.count, self._comparing.leaves, message)
         if found is not None:
             view = self._comparing.view
             self._comparing = None
