@@ -24,6 +24,10 @@ class ImageRefused(InputError):
     """An image that is not used, and why: no image of a known format, too large, not whole, or not one picture."""
 
 
+class BeyondLimits(ImageRefused):
+    """An image that may well be whole, but is larger, longer, or something more than one picture."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
     """What an image may be at most. A picture is refused by what its header says, before it is decoded.
@@ -43,12 +47,12 @@ class ImageLimits:
         if width < 1 or height < 1:
             raise ImageRefused(f"the picture has {width} × {height} pixels")
         if width * height > self.most_pixels:
-            raise ImageRefused(
+            raise BeyondLimits(
                 f"the picture has {width} × {height} pixels, more than {self.most_pixels / 1e6:g} million",
                 "send it smaller",
             )
         if self.most_aspect and max(width, height) > self.most_aspect * min(width, height):
-            raise ImageRefused(
+            raise BeyondLimits(
                 f"the picture has {width} × {height} pixels, a shape longer than {self.most_aspect:g} to 1"
             )
 
@@ -81,7 +85,7 @@ def only_padding(content: bytes, at: int) -> None:
     """Raise ImageRefused where anything but padding (NUL, 0xFF, blanks, line ends) lies at `at` and after."""
     rest = content[at:].lstrip(_PADDING)
     if rest:
-        raise ImageRefused(
+        raise BeyondLimits(
             f"{len(rest)} bytes that are no part of the picture follow its end", "send the picture alone"
         )
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from isthmus.core.errors import MissingExtra
 from isthmus.imaging import fingerprint, jpeg, png, webp
-from isthmus.imaging.anatomy import Anatomy, Format, ImageLimits, ImageRefused
+from isthmus.imaging.anatomy import Anatomy, BeyondLimits, Format, ImageLimits, ImageRefused
 
 try:
     from PIL import Image
@@ -34,7 +34,7 @@ try:  # twice as fast as Pillow, and it tells of damage that Pillow paints grey
 except ModuleNotFoundError:
     simplejpeg = None
 
-__all__ = ["Checked", "Format", "ImageLimits", "ImageRefused", "Looked", "check", "look", "pixels"]
+__all__ = ["Checked", "Format", "ImageLimits", "ImageRefused", "Looked", "check", "look", "pixels", "reduced"]
 
 LIMITS = ImageLimits()
 
@@ -72,13 +72,13 @@ class Checked:
 class Looked:
     """A checked image with what one pass over it tells beside.
 
-    `exif` is its EXIF block and `levels` its picture, upright, averaged down to 32 × 32 grey levels: see
-    `fingerprint.of_levels`. `anatomy` is the file taken apart.
+    `exif` is its EXIF block, `grey` the picture in small, upright, of shape (height, width), at least 32 pixels a
+    side where it has them; `anatomy` is the file taken apart.
     """
 
     checked: Checked
     exif: bytes
-    levels: NDArray[np.uint8]
+    grey: NDArray[np.uint8]
     anatomy: Anatomy
 
 
@@ -86,11 +86,11 @@ def look(content: bytes, limits: ImageLimits = LIMITS) -> Looked:
     """Decode an image, tell what it is and what it looks like in small. Raises ImageRefused with the reason."""
     anatomy = _dissect(content, limits)
     if anatomy.format == "jpeg" and anatomy.channels < 4 and simplejpeg is not None:
-        grey = Image.fromarray(_check_jpeg(anatomy.bare, fingerprint.SIDE)[:, :, 0])
+        grey = _check_jpeg(anatomy.bare, fingerprint.SIDE)[:, :, 0]
     else:
-        grey = _grey(_decoded(anatomy, small=True, least=fingerprint.SIDE))
-    levels = _upright(fingerprint.levels(grey), anatomy.orientation)
-    return Looked(Checked(anatomy.format, *anatomy.shown), anatomy.exif, levels, anatomy)
+        grey = np.asarray(_grey(_decoded(anatomy, small=True, least=(fingerprint.SIDE, fingerprint.SIDE))))
+    upright = _upright(grey, anatomy.orientation)
+    return Looked(Checked(anatomy.format, *anatomy.shown), anatomy.exif, upright, anatomy)
 
 
 def check(content: bytes, limits: ImageLimits = LIMITS) -> Checked:
@@ -112,9 +112,21 @@ def pixels(content: bytes, limits: ImageLimits = LIMITS) -> NDArray[np.uint8]:
     return _upright(_rgb(_decoded(anatomy, small=False)), anatomy.orientation)
 
 
+def reduced(content: bytes, edge: int, limits: ImageLimits = LIMITS) -> NDArray[np.uint8]:
+    """Decode an image as `pixels` does, but JPEG only as large as its longest edge of `edge` pixels needs it, or
+
+    up to twice that. Of shape (height, width, 3), upright. Raises ImageRefused.
+    """
+    anatomy = _dissect(content, limits)
+    longest = max(anatomy.width, anatomy.height)
+    share = min(1.0, edge / longest)
+    least = (max(1, round(anatomy.width * share)), max(1, round(anatomy.height * share)))
+    return _upright(_rgb(_decoded(anatomy, small=False, least=least)), anatomy.orientation)
+
+
 def _dissect(content: bytes, limits: ImageLimits) -> Anatomy:
     if len(content) > limits.most_bytes:
-        raise ImageRefused(f"the image has {len(content)} bytes, more than {limits.most_bytes}", "send it smaller")
+        raise BeyondLimits(f"the image has {len(content)} bytes, more than {limits.most_bytes}", "send it smaller")
     if content.startswith(jpeg.START):
         return jpeg.dissect(content, limits)
     if content.startswith(png.START):
@@ -146,13 +158,14 @@ def _check_jpeg(bare: bytes, least: int = 1) -> NDArray[np.uint8]:
             raise ImageRefused(f"the JPEG file cannot be decoded: {worse}") from worse
 
 
-def _decoded(anatomy: Anatomy, small: bool, least: int = 1) -> Image.Image:
+def _decoded(anatomy: Anatomy, small: bool, least: tuple[int, int] | None = None) -> Image.Image:
+    """Decode; `small` in grey and as small as can be, but not below `least`, which may also be given alone."""
     try:
         image = Image.open(io.BytesIO(anatomy.bare), formats=[_DECODER[anatomy.format]])
         if image.size != (anatomy.width, anatomy.height):
             raise ImageRefused("the decoder sees other dimensions than the header tells")
-        if small and anatomy.format == "jpeg":
-            image.draft("L", (least, least))
+        if (small or least) and anatomy.format == "jpeg":
+            image.draft("L" if small else None, least or (1, 1))
         image.load()
     except _DECODER_ERRORS as error:
         reason = " ".join(str(error).split())

@@ -7,7 +7,9 @@ frequencies without the first row and column, one bit each: above their median o
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,18 +50,36 @@ class Phash:
 
     def extract(self, image: NDArray[np.uint8]) -> bytes | None:
         """Return the 8 bytes of the hash; None for a picture of one colour."""
-        return of_levels(levels(Image.fromarray(image).convert("L")))
+        grey = Image.fromarray(image).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+        return _bits(_COSINES @ np.asarray(grey, np.float64) @ _COSINES.T)
 
 
-def levels(grey: Image.Image) -> NDArray[np.uint8]:
-    """Average a grey picture (mode L) down to what the hash is made of, of shape (32, 32)."""
-    return np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX))
+def of_grey(grey: NDArray[np.uint8]) -> bytes | None:
+    """Return the hash of a grey picture of shape (height, width), as `Phash` makes it but for rounding.
+
+    Averaging down to 32 × 32 and the transform are one product of matrices each way.
+    """
+    height, width = grey.shape
+    return _bits(_averaged_cosines(height) @ grey.astype(np.float32) @ _averaged_cosines(width).T)
 
 
-def of_levels(levels: NDArray[np.uint8]) -> bytes | None:
-    """Return the 8 bytes of the hash of 32 × 32 grey levels; None for a picture of one colour."""
-    lowest = (_COSINES @ levels.astype(np.float64) @ _COSINES.T).ravel()
+def _bits(lowest: NDArray[np.floating[Any]]) -> bytes | None:
     if np.abs(lowest).max() < _FLAT:
         return None
-    ordered = np.sort(lowest)
-    return np.packbits(lowest > (ordered[31] + ordered[32]) / 2).tobytes()
+    ordered = np.sort(lowest, axis=None)
+    middle = len(ordered) // 2
+    return np.packbits(lowest > (ordered[middle - 1] + ordered[middle]) / 2).tobytes()
+
+
+@lru_cache(256)
+def _averaged_cosines(side: int) -> NDArray[np.float32]:
+    """Return the transform for a picture of `side` rows (or columns), of shape (8, side).
+
+    Each of 32 places takes the mean of the rows that it covers, in part where a row lies across a border.
+    """
+    borders = np.linspace(0, side, SIDE + 1)
+    rows = np.arange(side)
+    starts, ends = borders[:-1, np.newaxis], borders[1:, np.newaxis]
+    covered = np.clip(np.minimum(ends, rows + 1) - np.maximum(starts, rows), 0, None) * (SIDE / side)
+    averaged: NDArray[np.float64] = _COSINES @ covered
+    return averaged.astype(np.float32)

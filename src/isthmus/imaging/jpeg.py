@@ -7,6 +7,7 @@ import re
 from isthmus.imaging.anatomy import (
     MOST_PARTS,
     Anatomy,
+    BeyondLimits,
     ImageLimits,
     ImageRefused,
     only_padding,
@@ -82,13 +83,13 @@ class _Walk:
                 if not self.frame[0]:
                     raise ImageRefused("the JPEG file is damaged: a scan comes before its frame")
                 if scans > self.limits.most_scans:
-                    raise ImageRefused(f"the JPEG file has too many scans, more than {self.limits.most_scans}")
+                    raise BeyondLimits(f"the JPEG file has too many scans, more than {self.limits.most_scans}")
                 found = _AFTER_SCAN.search(content, at)
                 if found is None:
                     raise ImageRefused(_TRUNCATED)
                 self.kept.append(content[at : found.start()])
                 at = found.start()
-        raise ImageRefused(f"the JPEG file has more than {MOST_PARTS} segments")
+        raise BeyondLimits(f"the JPEG file has more than {MOST_PARTS} segments")
 
     def _segment(self, marker: int, segment: bytes) -> None:
         """Keep what makes pixels (tables, frame, scan heads, colour space); note what a reader has to know."""
@@ -98,7 +99,7 @@ class _Walk:
         elif marker == _SCAN or marker in _TABLES:
             self.kept.append(segment)
         elif marker in _OTHER_FRAMES or marker == 0xCC:
-            raise ImageRefused("the JPEG file uses a rare coding (lossless, hierarchical or arithmetic)")
+            raise BeyondLimits("the JPEG file uses a rare coding (lossless, hierarchical or arithmetic)")
         elif 0xE0 <= marker <= 0xEF:
             if (mark := _KEPT_APPLICATION.get(marker)) and segment.startswith(mark, 4):
                 self.kept.append(segment)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from isthmus.imaging.anatomy import (
     MOST_PARTS,
     Anatomy,
+    BeyondLimits,
     ImageLimits,
     ImageRefused,
     only_padding,
@@ -42,7 +43,7 @@ def dissect(content: bytes, limits: ImageLimits) -> Anatomy:
         if kind in _KEPT:
             kept.append(content[at:end])
         elif kind == b"acTL":
-            raise ImageRefused("the PNG file is animated", "send one picture")
+            raise BeyondLimits("the PNG file is animated", "send one picture")
         elif kind == b"eXIf":
             exif = content[at + 8 : end - 4]
             orientation = orientation_of(exif)
@@ -54,4 +55,4 @@ def dissect(content: bytes, limits: ImageLimits) -> Anatomy:
         if kind == b"IEND":
             only_padding(content, at)
             return Anatomy("png", width, height, channels, orientation, b"".join(kept), exif, profile)
-    raise ImageRefused(f"the PNG file has more than {MOST_PARTS} chunks")
+    raise BeyondLimits(f"the PNG file has more than {MOST_PARTS} chunks")

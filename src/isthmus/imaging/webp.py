@@ -5,6 +5,7 @@ from __future__ import annotations
 from isthmus.imaging.anatomy import (
     MOST_PARTS,
     Anatomy,
+    BeyondLimits,
     ImageLimits,
     ImageRefused,
     only_padding,
@@ -35,7 +36,7 @@ def dissect(content: bytes, limits: ImageLimits) -> Anatomy:
         if at + 8 + size > end:
             raise ImageRefused("the WebP file is truncated")
         if kind in (b"ANIM", b"ANMF"):
-            raise ImageRefused("the WebP file is animated", "send one picture")
+            raise BeyondLimits("the WebP file is animated", "send one picture")
         if chunks.setdefault(kind, body := content[at + 8 : at + 8 + size]) is not body and kind in _PIXELS:
             raise ImageRefused(f"{_DAMAGED}: it holds two pictures")
         at += 8 + size + (size & 1)
@@ -53,7 +54,7 @@ def _anatomy(chunks: dict[bytes, bytes], limits: ImageLimits) -> Anatomy:
     extended = chunks.get(b"VP8X")
     if extended is not None:
         if len(extended) < 10 or extended[0] & _ANIMATED:
-            raise ImageRefused("the WebP file is animated" if len(extended) >= 10 else _DAMAGED)
+            raise BeyondLimits("the WebP file is animated") if len(extended) >= 10 else ImageRefused(_DAMAGED)
         canvas = tuple(int.from_bytes(extended[o : o + 3], "little") + 1 for o in (4, 7))
         if canvas != (width, height):
             raise ImageRefused(f"{_DAMAGED}: its two headers tell different sizes")

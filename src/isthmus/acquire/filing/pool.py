@@ -1,0 +1,330 @@
+"""Filing with worker processes: images go out in batches, and only an image that kills a worker suffers from it.
+
+When a worker dies (or does not answer for long and is ended), its marker tells which image it was at. That image
+is tried once more, alone, in a fresh worker; if that dies too, it fails as crashed. Everything else that the
+worker had goes again as it was; doing an image again is harmless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from isthmus.acquire.failure import Failure, Kind
+from isthmus.acquire.filing import removal, thumbnails
+from isthmus.acquire.filing.contents import content_path, inside, tidy_parts
+from isthmus.acquire.filing.hand import Hand
+from isthmus.acquire.filing.settings import FilingRules
+from isthmus.acquire.filing.wire import Answer, Batch, Drawing, Item
+from isthmus.acquire.image import Arrived, Filed
+from isthmus.acquire.ports import Line
+from isthmus.core.errors import Busy, InputError, IsthmusError
+
+COMMAND = ("-m", "isthmus.acquire.filing.worker")
+MOST_IN_BATCH = 32
+MOST_ON_WAY = 24 << 20
+"""So many bytes, or MOST_BATCHES batches, are on their way to one worker at a time."""
+MOST_BATCHES = 16
+MOST_DRAWINGS = 256
+_MOST_STARTS = 3
+_MOST_DEATHS = 3
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call of `file`, waiting for all its images."""
+
+    results: list[Filed | Failure | None]
+    left: int
+    done: asyncio.Future[None]
+
+    def settle(self, at: int, outcome: Filed | Failure) -> None:
+        self.results[at] = outcome
+        self.left -= 1
+        if not self.left and not self.done.done():
+            self.done.set_result(None)
+
+
+@dataclass(slots=True)
+class _Job:
+    """Images that go to a worker together, each with the call and the place there that its outcome goes to."""
+
+    images: list[tuple[Arrived, _Call, int]]
+    deaths: int = 0
+
+    @property
+    def size(self) -> int:
+        return sum(len(came.content) for came, _, _ in self.images if isinstance(came.content, bytes))
+
+
+@dataclass(slots=True)
+class _Drawn:
+    """A thumbnail on its way, and all who wait for it."""
+
+    order: Drawing
+    done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    deaths: int = 0
+
+
+class FilingPool:
+    """Filing as the interface server asks for it. Made, started and used on one event loop."""
+
+    def __init__(self, rules: FilingRules, command: Sequence[str] = COMMAND) -> None:
+        """Take the rules; `command` is what the Python of a worker runs. Nothing is started yet."""
+        self.rules = rules
+        self._root = str(rules.folder.resolve())
+        self._command = tuple(command)
+        self._numbers = count(1)
+        self._waiting: deque[_Job] = deque()
+        self._to_draw: deque[_Drawn] = deque()
+        self._drawing: dict[Path, _Drawn] = {}
+        self._at: dict[Hand, dict[int, _Job | _Drawn]] = {}
+        self._failed_starts = 0
+        self._broken: IsthmusError | None = None
+        self._closing = False
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Remove what dead workers left half written, and start the workers. Raises InputError, OSError."""
+        self.rules.folder.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(tidy_parts, self.rules.folder)
+        self._watch = asyncio.create_task(self._watching(), name="filing watch")
+        for _ in range(self.rules.workers):
+            await self._start_hand(draws=False)
+        for hand in list(self._at):
+            await hand.ready.wait()
+        if self._broken is not None:
+            broken = self._broken
+            await self.close()
+            raise broken
+
+    async def file(self, arrived: Sequence[Arrived]) -> list[Filed | Failure]:
+        """Check and store images, in the same order; each is durable, or a failure with its reason."""
+        if self._closing or self._watch is None:
+            raise Busy("filing is not under way")
+        if self._broken is not None:
+            raise self._broken
+        if not arrived:
+            return []
+        call = _Call([None] * len(arrived), len(arrived), asyncio.get_running_loop().create_future())
+        for first in range(0, len(arrived), MOST_IN_BATCH):
+            part = arrived[first : first + MOST_IN_BATCH]
+            self._waiting.append(_Job([(came, call, first + at) for at, came in enumerate(part)]))
+        self._hand_out()
+        await call.done
+        return [outcome for outcome in call.results if outcome is not None]
+
+    async def thumbnail(self, filed: Filed, edge: int) -> Path:
+        """Return the file of a JPEG whose longest edge is `edge` pixels at most, made where it is missing.
+
+        Raises InputError where the image is gone or cannot be drawn, Busy where too many are being made.
+        """
+        target = thumbnails.place_of(self.rules.folder, filed.digest, edge)
+        if thumbnails.made(target):
+            return target
+        if self._closing or self._watch is None:
+            raise Busy("filing is not under way")
+        drawn = self._drawing.get(target)
+        if drawn is None:
+            if len(self._drawing) >= MOST_DRAWINGS:
+                raise Busy(f"{MOST_DRAWINGS} thumbnails are being made", "ask again in a moment")
+            order = Drawing(next(self._numbers), str(self.path(filed)), str(target), edge)
+            drawn = self._drawing[target] = _Drawn(order)
+            drawn.done.add_done_callback(lambda _: self._drawing.pop(target, None))
+            self._to_draw.append(drawn)
+            drawers = sum(hand.draws for hand in self._at)
+            if drawers < min(self.rules.drawers, len(self._drawing)):
+                await self._start_hand(draws=True)
+            self._hand_out()
+        await asyncio.shield(drawn.done)
+        return target
+
+    async def remove(self, lines: Sequence[Line], contents: Sequence[str]) -> int:
+        """Remove the paths of requests and the contents (digests) that nobody has any more; return bytes freed."""
+        return await asyncio.to_thread(removal.remove, self.rules.folder, list(lines), list(contents))
+
+    def path(self, filed: Filed) -> Path:
+        """Return the absolute path of a filed image; of its content where another request's end took its name.
+
+        Raises InputError where it would lie outside the root.
+        """
+        named = Path(inside(self._root, filed.path))
+        if named.exists():
+            return named
+        content = Path(content_path(self._root, filed))
+        return content if content.exists() else named
+
+    async def close(self) -> None:
+        """Finish what is under way and end the workers."""
+        self._closing = True
+        waits = [call.done for call in self._calls()] + [drawn.done for drawn in self._drawing.values()]
+        if waits and self._broken is None:
+            await asyncio.wait(waits, timeout=2 * self.rules.patience_s)
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+        hands = list(self._at)
+        await asyncio.gather(*(hand.end() for hand in hands))
+
+    def _calls(self) -> list[_Call]:
+        jobs = [*self._waiting, *(job for held in self._at.values() for job in held.values())]
+        found = {id(call): call for job in jobs if isinstance(job, _Job) for _, call, _ in job.images}
+        return list(found.values())
+
+    def _hand_out(self) -> None:
+        """Give what waits to the workers that have least to do."""
+        while self._waiting:
+            hand = self._freest(draws=False)
+            if hand is None:
+                break
+            job = self._waiting.popleft()
+            number = next(self._numbers)
+            self._at[hand][number] = job
+            hand.send(Batch(number, [_item(came) for came, _, _ in job.images]), _bodies(job))
+        while self._to_draw:
+            hand = self._freest(draws=True)
+            if hand is None:
+                break
+            drawn = self._to_draw.popleft()
+            self._at[hand][drawn.order.number] = drawn
+            hand.send(drawn.order, [])
+
+    def _freest(self, draws: bool) -> Hand | None:
+        """Return the worker with least on its way, among those that can take more."""
+        best, least = None, MOST_ON_WAY
+        most = 2 if draws else MOST_BATCHES
+        for hand, held in self._at.items():
+            if hand.draws == draws and hand.usable and len(held) < most:
+                size = sum(job.size for job in held.values() if isinstance(job, _Job)) + len(held)
+                if size < least:
+                    best, least = hand, size
+        return best
+
+    async def _start_hand(self, draws: bool) -> None:
+        hand = await Hand.start(self.rules, self._command, draws, self._answered, self._died)
+        self._at[hand] = {}
+
+    def _answered(self, hand: Hand, answer: Answer) -> None:
+        if not answer.number:
+            if answer.error:
+                self._break(InputError(f"a worker of filing cannot start: {answer.error}"))
+            else:
+                self._failed_starts = 0
+            self._hand_out()
+            return
+        job = self._at[hand].pop(answer.number, None)
+        if isinstance(job, _Job):
+            for (_, call, at), outcome in zip(job.images, answer.outcomes, strict=True):
+                settled = outcome.filed or outcome.failure
+                call.settle(at, settled or Failure(Kind.CRASHED, "the worker gave no answer"))
+        elif isinstance(job, _Drawn) and not job.done.done():
+            if answer.error:
+                job.done.set_exception(InputError(answer.error))
+            else:
+                job.done.set_result(None)
+        self._hand_out()
+
+    def _died(self, hand: Hand) -> None:
+        """Put back what a dead worker had, with the image that it was at set apart."""
+        held = self._at.pop(hand, {})
+        if hand.ended:
+            return
+        number, place = hand.marked()
+        reason = hand.why()
+        again: list[_Job] = []
+        for batch, job in held.items():
+            if isinstance(job, _Drawn):
+                self._died_drawing(job, batch == number, reason)
+            elif batch == number:
+                again += _parted(job, place, reason)
+            else:
+                job.deaths += not number
+                again += _apart(job, reason) if job.deaths >= _MOST_DEATHS else [job]
+        self._waiting.extendleft(reversed(again))
+        if not hand.ready.is_set():
+            self._failed_starts += 1
+            if self._failed_starts >= _MOST_STARTS:
+                self._break(IsthmusError(f"workers of filing end as soon as they start ({reason})"))
+        hand.ready.set()
+        if self._broken is None and not (hand.draws and not self._to_draw):
+            task = asyncio.create_task(self._replace(hand.draws))
+            task.add_done_callback(lambda _: None)
+
+    async def _replace(self, draws: bool) -> None:
+        try:
+            await self._start_hand(draws)
+        except OSError as error:
+            self._break(IsthmusError(f"a worker of filing cannot be started: {error.strerror or error}"))
+
+    def _died_drawing(self, drawn: _Drawn, marked: bool, reason: str) -> None:
+        drawn.deaths += 1
+        if drawn.done.done():
+            return
+        if marked or drawn.deaths >= _MOST_DEATHS:
+            drawn.done.set_exception(InputError(f"the image cannot be drawn: {reason}"))
+        else:
+            self._to_draw.append(drawn)
+
+    def _break(self, error: IsthmusError) -> None:
+        """Let everything that waits, and comes, fail with an error that no retry heals."""
+        self._broken = error
+        for call in self._calls():
+            if not call.done.done():
+                call.done.set_exception(error)
+        for drawn in list(self._drawing.values()):
+            if not drawn.done.done():
+                drawn.done.set_exception(error)
+        self._waiting.clear()
+        self._to_draw.clear()
+        for hand in self._at:
+            hand.ready.set()
+
+    async def _watching(self) -> None:
+        """End workers that have not answered for too long."""
+        while True:
+            await asyncio.sleep(min(1.0, self.rules.patience_s / 4))
+            for hand, held in self._at.items():
+                if held and hand.silent_s() > self.rules.patience_s:
+                    hand.kill(f"it took longer than {self.rules.patience_s:g} s")
+
+
+def _item(came: Arrived) -> Item:
+    inline = isinstance(came.content, bytes)
+    return Item(
+        came.request,
+        came.environment,
+        came.wish,
+        came.digest,
+        came.told,
+        len(came.content) if isinstance(came.content, bytes) else 0,
+        "" if inline else str(came.content),
+    )
+
+
+def _bodies(job: _Job) -> list[bytes]:
+    return [came.content for came, _, _ in job.images if isinstance(came.content, bytes)]
+
+
+def _parted(job: _Job, place: int, reason: str) -> list[_Job]:
+    """Set the image at which a worker died apart; one that was alone already has failed."""
+    if len(job.images) == 1:
+        job.deaths += 1
+        return _apart(job, reason) if job.deaths > 1 else [job]
+    culprit = [_Job([job.images[place]], deaths=1)]
+    rest = job.images[:place] + job.images[place + 1 :]
+    return [_Job(rest), *culprit]
+
+
+def _apart(job: _Job, reason: str) -> list[_Job]:
+    """Let the image of a job fail; a job of several, whose culprit nobody knows, is parted into single ones."""
+    if len(job.images) > 1:
+        return [_Job([image], deaths=_MOST_DEATHS - 1) for image in job.images]
+    _, call, at = job.images[0]
+    call.settle(at, Failure(Kind.CRASHED, f"the decoder died of the image: {reason}"))
+    return []

@@ -1,0 +1,127 @@
+"""What is done for one image that came: checked, read, placed, named. What comes out has only to be stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from blake3 import blake3
+
+from isthmus.acquire.failure import Failure, Kind
+from isthmus.acquire.filing.association import Nearest, associate
+from isthmus.acquire.filing.bare import bare
+from isthmus.acquire.filing.naming import Known, Naming
+from isthmus.acquire.filing.settings import FilingRules
+from isthmus.acquire.image import Arrived, Filed
+from isthmus.imaging import exif, fingerprint
+from isthmus.imaging.anatomy import BeyondLimits, ImageRefused
+from isthmus.imaging.decode import look
+from isthmus.imaging.place import Place, places
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An image that is fit to be stored: what will be told of it, and the bytes."""
+
+    filed: Filed
+    content: bytes
+
+
+def nearest(latitude: float, longitude: float) -> Place | None:
+    """Find the nearest town; the towns are loaded with the first call."""
+    return places().nearest(latitude, longitude)
+
+
+class Examiner:
+    """Looks at images by the rules. The same image with the same rules gives the same draft at any time."""
+
+    def __init__(
+        self,
+        rules: FilingRules,
+        nearest: Nearest = nearest,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._rules = rules
+        self._limits = rules.limits
+        self._naming = Naming(rules.template)
+        self._nearest = nearest
+        self._clock = clock
+        self._zone = lru_cache(self._zone_of)
+
+    def examine(self, arrived: Arrived) -> Draft | Failure:
+        """Return what is to be stored, or why it cannot be."""
+        try:
+            content = _read(arrived.content, self._limits.most_bytes)
+            return self._drafted(arrived, content)
+        except ImageRefused as error:
+            beyond = isinstance(error, BeyondLimits)
+            return Failure(Kind.REFUSED if beyond else Kind.NOT_AN_IMAGE, error.what)
+        except MemoryError:
+            return Failure(Kind.REFUSED, "decoding the image needs more memory than a worker has")
+        except OSError as error:
+            return Failure(Kind.DISK, f"what came cannot be read: {error.strerror or error}")
+
+    def _drafted(self, arrived: Arrived, content: bytes) -> Draft:
+        looked = look(content, self._limits)
+        zone, now = self._zone(arrived.environment), self._clock()
+        read = exif.read(looked.exif, zone, now)
+        known = associate(
+            read,
+            arrived.told,
+            arrived.wish,
+            self._nearest,
+            zone=zone,
+            modified_is_taken=self._rules.modified_is_taken,
+            now=now,
+        )
+        stored, digest = content, arrived.digest
+        if self._rules.remove_metadata:
+            stored = bare(looked.anatomy)
+            digest = blake3(stored).hexdigest()
+        checked = looked.checked
+        name = Known(
+            arrived.environment,
+            arrived.wish.record,
+            digest,
+            checked.format,
+            known.place,
+            known.country,
+            known.taken,
+        )
+        hashed = fingerprint.of_grey(looked.grey)
+        filed = Filed(
+            digest=digest,
+            source_digest=arrived.digest,
+            path=self._naming.path(name),
+            size=len(stored),
+            format=checked.format,
+            width=checked.width,
+            height=checked.height,
+            place=known.place,
+            place_name=known.place_name,
+            place_from=known.place_from,
+            country=known.country,
+            latitude=known.latitude,
+            longitude=known.longitude,
+            taken=known.taken,
+            taken_from=known.taken_from,
+            camera=read.camera,
+            phash=hashed.hex() if hashed else "",
+            flaws=known.flaws,
+        )
+        return Draft(filed, stored)
+
+    def _zone_of(self, environment: str) -> tzinfo:
+        name = self._rules.zones.get(environment, self._rules.zone)
+        return UTC if name == "UTC" else ZoneInfo(name)
+
+
+def _read(content: bytes | Path, most: int) -> bytes:
+    if isinstance(content, bytes):
+        return content
+    with content.open("rb") as file:
+        return file.read(most + 1)  # one more than allowed is refused by its length

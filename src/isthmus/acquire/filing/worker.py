@@ -1,0 +1,287 @@
+"""A worker process of filing: takes batches from a socket, answers when their images are durable.
+
+While the disk syncs, on a thread of its own, further batches are examined and written; together they become the
+next group, so that however many images come, the disk is asked to sync once at a time. Names of a group are made
+durable by the sync of the next one.
+
+Memory is limited by the operating system (RLIMIT_AS). Before an image is touched, its place is written into a
+small shared file, so that the pool knows of whom a worker died. The end of the pool is the end of the worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import queue
+import resource
+import select
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from isthmus.acquire.failure import Failure
+from isthmus.acquire.filing import thumbnails
+from isthmus.acquire.filing.contents import Contents, Entry, Sync
+from isthmus.acquire.filing.settings import FilingRules
+from isthmus.acquire.filing.wire import (
+    MARK,
+    Answer,
+    Batch,
+    Drawing,
+    Item,
+    Outcome,
+    decode_order,
+    encode,
+    frame,
+    receive,
+)
+from isthmus.acquire.filing.work import Draft, Examiner
+from isthmus.acquire.image import Arrived, Filed
+from isthmus.core.errors import IsthmusError
+
+_MOST_WAITING = 64 << 20
+"""So many bytes may wait for the disk; then decoding waits."""
+
+Examine = Callable[[Arrived], Draft | Failure]
+
+
+class Start(msgspec.Struct, frozen=True):
+    """What the pool hands a worker at its start. `connection` and `marker` are inherited handles."""
+
+    rules: FilingRules
+    connection: int
+    marker: int
+    draws: bool = False
+
+
+@dataclass(slots=True)
+class _Examined:
+    """A batch whose images were looked at. `entries` are to be stored, at the places where `outcomes` has None."""
+
+    number: int
+    outcomes: list[Filed | Failure | None]
+    entries: list[Entry]
+
+    def answer(self) -> Answer:
+        entries = iter(self.entries)
+        done = [next(entries).outcome if outcome is None else outcome for outcome in self.outcomes]
+        return Answer(
+            self.number,
+            [Outcome(failure=one) if isinstance(one, Failure) else Outcome(filed=one) for one in done],
+        )
+
+
+class Syncing:
+    """Syncs on a thread of its own, once at a time. `done` can be read from as soon as a sync has ended."""
+
+    def __init__(self, sync: Sync) -> None:
+        self._sync = sync
+        self._asked: queue.SimpleQueue[tuple[list[str], list[str]] | None] = queue.SimpleQueue()
+        self._error: OSError | None = None
+        self.done, self._tell = os.pipe2(os.O_CLOEXEC)
+        threading.Thread(target=self._run, name="sync", daemon=True).start()
+
+    def begin(self, files: list[str], folders: list[str]) -> None:
+        """Begin to sync."""
+        self._asked.put((files, folders))
+
+    def result(self) -> OSError | None:
+        """Wait for the end of the sync that was begun; return what went wrong."""
+        os.read(self.done, 1)
+        return self._error
+
+    def close(self) -> None:
+        """End the thread."""
+        self._asked.put(None)
+
+    def _run(self) -> None:
+        while (asked := self._asked.get()) is not None:
+            self._error = None
+            try:
+                self._sync(*asked)
+            except OSError as error:
+                self._error = error
+            os.write(self._tell, b"\0")
+
+
+class Shelf:
+    """Stores examined batches in groups; each is answered when it is durable.
+
+    All but syncing happens on the caller's thread: two threads that both make many short system calls take turns
+    at the interpreter, and wait for each other more than they work.
+    """
+
+    def __init__(self, contents: Contents, answer: Callable[[Answer], None]) -> None:
+        self._contents = contents
+        self._answer = answer
+        self._syncing = Syncing(contents.sync)
+        self._written: list[_Examined] = []
+        self._under_way: tuple[list[_Examined], list[_Examined]] | None = None
+        self._published: list[_Examined] = []
+        self._waiting = 0
+
+    @property
+    def done(self) -> int:
+        """A handle that can be read from when `advance` has something to do."""
+        return self._syncing.done
+
+    @property
+    def full(self) -> bool:
+        """Tell whether so much waits for the disk that nothing more should be examined."""
+        return self._waiting > _MOST_WAITING
+
+    def put(self, examined: _Examined) -> None:
+        """Write a batch; it is answered later."""
+        self._contents.write(examined.entries)
+        self._waiting += sum(len(entry.draft.content) for entry in examined.entries)
+        self._written.append(examined)
+        if self._under_way is None:
+            self._begin()
+
+    def advance(self) -> None:
+        """Go on after a sync: answer what is durable, name what was written, and sync again."""
+        assert self._under_way is not None
+        written, published = self._under_way
+        error = self._syncing.result()
+        entries = _entries(written)
+        if error is not None:
+            self._contents.fail([*entries, *_entries(published)], error)
+        for examined in published:
+            self._answer(examined.answer())
+        self._contents.publish(entries)
+        self._waiting -= sum(len(entry.draft.content) for entry in entries)
+        self._published = written
+        self._under_way = None
+        if self._written or self._published:
+            self._begin()
+
+    def close(self) -> None:
+        """Store and answer what waits, and end."""
+        while self._under_way is not None:
+            self.advance()
+        self._syncing.close()
+        self._contents.close()
+
+    def _begin(self) -> None:
+        self._under_way = self._written, self._published
+        self._written, self._published = [], []
+        self._syncing.begin(*self._contents.unsynced(_entries(self._under_way[0])))
+
+
+def _entries(group: list[_Examined]) -> list[Entry]:
+    return [entry for examined in group for entry in examined.entries]
+
+
+class Worker:
+    """Does the orders that come over a connection until its other end closes."""
+
+    def __init__(self, start: Start, examine: Examine | None = None) -> None:
+        self._rules = start.rules
+        self._connection = socket.socket(fileno=start.connection)
+        self._marker = mmap.mmap(start.marker, MARK.size)
+        self._sending = threading.Lock()
+        self._draws = start.draws
+        self._examine = examine
+
+    def run(self) -> None:
+        """Say that the worker is ready, or why it cannot work; then work."""
+        try:
+            shelf = None if self._draws else self._prepared()
+        except (IsthmusError, OSError) as error:
+            self._answer(Answer(0, error=str(error)))
+            return
+        self._answer(Answer(0))
+        try:
+            self._serve(shelf)
+        finally:
+            if shelf is not None:
+                shelf.close()
+
+    def _serve(self, shelf: Shelf | None) -> None:
+        handles = [self._connection.fileno()]
+        while True:
+            if shelf is not None:
+                wanted = [shelf.done] if shelf.full else [*handles, shelf.done]
+                readable, _, _ = select.select(wanted, (), ())
+                if shelf.done in readable:
+                    shelf.advance()
+                if handles[0] not in readable:
+                    continue
+            came = receive(self._connection)
+            if came is None:
+                return
+            order = decode_order(came[0])
+            if isinstance(order, Drawing):
+                self._answer(self._drawn(order))
+            elif shelf is not None:
+                shelf.put(self._examined(order, memoryview(came[1])))
+
+    def _prepared(self) -> Shelf:
+        if self._examine is None:
+            from isthmus.imaging.place import places
+
+            places()
+            self._examine = Examiner(self._rules).examine
+        return Shelf(Contents(self._rules.folder), self._answer)
+
+    def _examined(self, batch: Batch, body: memoryview) -> _Examined:
+        outcomes: list[Filed | Failure | None] = []
+        entries: list[Entry] = []
+        at = 0
+        for place, item in enumerate(batch.items):
+            content: bytes | Path = Path(item.file) if item.file else bytes(body[at : at + item.size])
+            at += 0 if item.file else item.size
+            MARK.pack_into(self._marker, 0, batch.number, place)
+            looked = self._look(item, content)
+            if isinstance(looked, Draft):
+                entries.append(Entry(looked))
+                outcomes.append(None)
+            else:
+                outcomes.append(looked)
+        MARK.pack_into(self._marker, 0, 0, 0)
+        return _Examined(batch.number, outcomes, entries)
+
+    def _look(self, item: Item, content: bytes | Path) -> Draft | Failure:
+        assert self._examine is not None
+        return self._examine(Arrived(item.request, item.environment, item.wish, content, item.digest, item.told))
+
+    def _drawn(self, order: Drawing) -> Answer:
+        MARK.pack_into(self._marker, 0, order.number, 0)
+        try:
+            thumbnails.draw(Path(order.source), Path(order.target), order.edge, self._rules.limits)
+        except IsthmusError as error:
+            return Answer(order.number, error=error.what)
+        except MemoryError:
+            return Answer(order.number, error="drawing the image needs more memory than a worker has")
+        except OSError as error:
+            return Answer(order.number, error=f"the thumbnail cannot be written: {error.strerror or error}")
+        finally:
+            MARK.pack_into(self._marker, 0, 0, 0)
+        return Answer(order.number)
+
+    def _answer(self, answer: Answer) -> None:
+        with self._sending, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._connection.sendall(frame(encode(answer)))
+
+
+def main(examine: Examine | None = None) -> None:
+    """Work for the pool that started this process; what it hands over is the one argument, as JSON."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the pool, which ends its workers
+    start = msgspec.json.decode(sys.argv[1], type=Start)
+    limit = start.rules.memory_mb << 20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if start.draws:
+        os.nice(5)
+    Worker(start, examine).run()
+
+
+if __name__ == "__main__":
+    main()
