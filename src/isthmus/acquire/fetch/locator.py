@@ -93,12 +93,12 @@ def origin(scheme: str, authority: str) -> Origin:
     """Read the authority of an address. Raises InputError for anything but host or host:port."""
     if "@" in authority:
         raise InputError("the address carries credentials; they belong in the rules of the environment")
-    host, port = _host_and_port(authority)
-    usual = USUAL_PORTS.get(scheme)
     if scheme == "file":
         if authority.lower() not in ("", "localhost"):
-            raise InputError(f"a file address names no host, but this one names {authority!r}")
+            raise InputError(f"a file address names no host, but this one names {authority[:60]!r}")
         return Origin("file", "", 0)
+    host, port = _host_and_port(authority)
+    usual = USUAL_PORTS.get(scheme)
     if port is None:
         if usual is None:
             raise InputError(f"addresses of {scheme} must name a port")
@@ -130,7 +130,7 @@ def _host_and_port(authority: str) -> tuple[str, int | None]:
             raise InputError(f"{authority[:60]!r} is no host")
         return host, _port(tail[1:]) if tail else None
     host, colon, port = authority.partition(":")
-    return _name(host) if host else "", _port(port) if colon else None
+    return _name(host), _port(port) if colon else None
 
 
 def _port(text: str) -> int | None:
