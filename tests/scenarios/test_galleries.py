@@ -179,6 +179,10 @@ def test_a_killed_server_is_resumed_and_a_gallery_taken_away_is_deleted(tmp_path
         )
         until(lambda: whole(content), "the first image came")
         server.kill()
+        told = isthmus(bench.outer, "gallery", "audit").stdout.splitlines()
+        assert [line.split("\t")[2:5] for line in told][-1] == ["b12", "sending", PLANS], (
+            "the dead have told of it"
+        )
         said = syncing.communicate(timeout=60)[1]
         assert syncing.returncode not in (0, None)
         assert "Traceback" not in said
@@ -186,6 +190,7 @@ def test_a_killed_server_is_resumed_and_a_gallery_taken_away_is_deleted(tmp_path
         assert 0 < len(came) < 6
         server = Server(bench.outer)
         assert bench.synced()[PLANS][3] == "true"
+        assert [one.act for one in acts(bench)][-2:] == ["sending", "received"]
         assert len(whole(content)) == 6
         assert {file: file.stat().st_ino for file in came} == came, "what had come whole was not fetched again"
 
