@@ -15,7 +15,7 @@ import base64
 import binascii
 import re
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,18 +86,18 @@ def fields(entry: bytes) -> list[tuple[int, int]]:
     return found
 
 
-def texts(document: Any) -> Iterator[str]:
+def texts(document: Any) -> list[str]:
     """Find the texts of image fields in a document, at whatever depth, that are long enough to be images."""
-    if isinstance(document, list):
-        for value in document:
-            yield from texts(value)
-    elif isinstance(document, dict):
-        for name, value in document.items():
-            if isinstance(value, str):
-                if name == IMAGE_FIELD and len(value) >= LEAST_CUT:
-                    yield value
-            else:
-                yield from texts(value)
+    found = []
+    reached = [document]
+    for outer in reached:
+        if isinstance(outer, dict):
+            text = outer.get(IMAGE_FIELD)
+            if isinstance(text, str) and len(text) >= LEAST_CUT:
+                found.append(text)
+            outer = outer.values()
+        reached += [inner for inner in outer if isinstance(inner, (dict, list))]
+    return found
 
 
 @dataclass(frozen=True, slots=True)

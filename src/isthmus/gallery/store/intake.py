@@ -42,11 +42,6 @@ class Raw(Protocol):
         ...
 
     @property
-    def flaw(self) -> str:
-        """Why nobody can apply it; empty where it can be."""
-        ...
-
-    @property
     def fields(self) -> Document:
         """What it says."""
         ...
@@ -102,7 +97,7 @@ class Intake:
     def _prepared(self, batch: list[R]) -> Iterator[R]:
         texts: dict[str, None] = {}
         for entry in batch:
-            if inline.FIELD in entry.raw and not entry.flaw:
+            if inline.FIELD in entry.raw:
                 texts.update(dict.fromkeys(inline.texts(entry.fields)))
         known = list(texts)
         parts = [known[at : at + _TOGETHER] for at in range(0, len(known), _TOGETHER)]
