@@ -1,7 +1,7 @@
 """The ledger against a plain model: whatever is called in whatever order, both tell the same.
 
 The model knows states, fences, leaders and events, and nothing of turns: which requests a claim brings is checked
-against what may be leased, and fairness has a test of its own. Every UPDATE of a state must be a row of the machine.
+against what may be leased; fairness has a test of its own. Every UPDATE of a state must be a row of the machine.
 """
 
 from __future__ import annotations
