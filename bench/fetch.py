@@ -34,7 +34,7 @@ AT_ONCE = 32
 ROUNDS = 3
 GOAL_AIOHTTP, GOAL_IMG2DATASET = 2.0, 5.0
 
-_CONF = """daemon off; worker_processes 1; pid nginx.pid; error_log error.log;
+_CONF = """daemon off; {user} worker_processes 1; pid nginx.pid; error_log error.log;
 events {{ worker_connections 1024; }}
 http {{
     access_log off; sendfile on; tcp_nopush on; keepalive_requests 10000000; open_file_cache max=100;
@@ -218,7 +218,8 @@ def _served(nginx: str, folder: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    (folder / "nginx.conf").write_text(_CONF.format(port=port, root=root))
+    user = "user root;" if os.geteuid() == 0 else ""
+    (folder / "nginx.conf").write_text(_CONF.format(port=port, root=root, user=user))
     process = subprocess.Popen(
         [nginx, "-p", str(folder), "-c", str(folder / "nginx.conf")], stderr=subprocess.DEVNULL
     )

@@ -127,7 +127,7 @@ class Receiver:
         elif self.size == self._room:
             content = self._held.getvalue()
         else:  # not as long as announced
-            content = b"".join((self._held.getbuffer()[: min(self.size, self._room)], *self._chunks))
+            content = b"".join((self._held.getbuffer()[: self._held.tell()], *self._chunks))
         self._chunks, self._held = [], None
         return content
 
