@@ -111,7 +111,7 @@ def test_https_needs_a_certificate_of_the_named_authority(tmp_path: Path, certif
         assert content(got(tmp_path, f"https://127.0.0.1:{port}/", ours)) == b"image"
         assert kind(got(tmp_path, f"https://127.0.0.1:{port}/")) is Kind.TLS
         assert kind(got(tmp_path, f"https://127.0.0.2:{port}/", ours)) in (Kind.TLS, Kind.UNREACHABLE)
-    with scripted(lambda c, head: c.sendall(response(b"image"))) as plain:
+    with nginx(tmp_path) as plain:
         assert kind(got(tmp_path, f"https://127.0.0.1:{plain}/", ours)) is Kind.TLS
 
 

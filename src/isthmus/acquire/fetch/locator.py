@@ -11,7 +11,7 @@ import re
 import socket
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from isthmus.core.errors import InputError
 
@@ -114,6 +114,16 @@ def wire(origin: Origin, rest: str) -> str:
         path, _, query = rest.partition("?")
         rest = f"/webhdfs/v1{path}?{query + '&' if query else ''}op=OPEN"
     return f"{kind}://{host}:{origin.port}{rest}"
+
+
+def canonical(rest: str) -> str:
+    """Write path and query as S3 signs them (AWS Signature 4): percent-encoded but for A-Z a-z 0-9 - _ . ~."""
+    path, mark, query = rest.partition("?")
+    pairs = [
+        "=".join(quote(unquote_to_bytes(side), safe="-_.~") for side in pair.split("=", 1))
+        for pair in query.split("&")
+    ]
+    return quote(unquote_to_bytes(path), safe="/-_.~") + mark + "&".join(pairs)
 
 
 def _host_and_port(authority: str) -> tuple[str, int | None]:

@@ -22,7 +22,7 @@ import pycurl
 from isthmus.acquire.failure import Failure, Kind
 from isthmus.acquire.fetch import headers, outcomes
 from isthmus.acquire.fetch.credentials import Secrets
-from isthmus.acquire.fetch.locator import WIRES, wire
+from isthmus.acquire.fetch.locator import WIRES, canonical, wire
 from isthmus.acquire.fetch.options import prepare
 from isthmus.acquire.fetch.receiving import Buffer, Receiver
 from isthmus.acquire.fetch.rules import Server
@@ -186,7 +186,7 @@ class Web:
         """Start a request; its outcome comes from `poll` under the token."""
         line = self._line(server, secrets)
         line.token, line.server, line.began = token, server, time.monotonic()
-        line.url = wire(server.origin, rest)
+        line.url = wire(server.origin, canonical(rest) if server.storage.s3_region else rest)
         curl = line.curl
         try:
             curl.setopt(pycurl.URL, line.url)
