@@ -6,6 +6,8 @@ audit hook, which sees every connection of the interpreter however it is made, r
 
 from __future__ import annotations
 
+import ftplib
+import re
 import socket
 import sys
 import time
@@ -23,6 +25,20 @@ from isthmus.acquire.image import Told
 from isthmus.acquire.ports import Got
 
 _CHUNK = 256 * 1024
+_STATUS = re.compile(r"STATUS_[A-Z_]+")
+_NONE = {
+    "STATUS_NO_SUCH_FILE",
+    "STATUS_OBJECT_NAME_NOT_FOUND",
+    "STATUS_OBJECT_PATH_NOT_FOUND",
+    "STATUS_BAD_NETWORK_NAME",
+}
+_DENIED = {
+    "STATUS_ACCESS_DENIED",
+    "STATUS_LOGON_FAILURE",
+    "STATUS_ACCOUNT_DISABLED",
+    "LogonFailure",
+    "AccessDenied",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +128,7 @@ def get(request: Request, judge: Judge) -> Got | Failure:
         import fsspec
 
         system = fsspec.filesystem(request.protocol, skip_instance_cache=True, **request.options)
-        with system.open(request.path, "rb", block_size=_CHUNK, cache_type="none") as file:
+        with system.open(request.path, "rb") as file:
             while chunk := file.read(_CHUNK):
                 if not receiver.take(chunk):
                     break
@@ -123,24 +139,22 @@ def get(request: Request, judge: Judge) -> Got | Failure:
 
 
 def outcome(error: Exception, refused: str) -> Failure:
-    """Turn what a driver raised into a failure."""
+    """Turn what a driver raised into a failure. Its own text is not shown: it may hold paths."""
     if refused:
         return Failure(Kind.FORBIDDEN, refused)
-    said = one_line(str(error)) or type(error).__name__
-    if isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError)):
+    text = str(error)
+    status = _STATUS.search(text)  # SMB drivers tell the server's word in the text alone
+    word = status[0] if status else type(error).__name__
+    if isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError)) or word in _NONE:
         return Failure(Kind.GONE, "no such file")
-    if (
-        isinstance(error, PermissionError)
-        or "logon" in said.lower()
-        or "authenticat" in type(error).__name__.lower()
-    ):
-        return Failure(Kind.DENIED, f"the server does not let it be read: {said}")
+    if isinstance(error, (PermissionError, ftplib.error_perm)) or word in _DENIED or "Authentication" in word:
+        return Failure(Kind.DENIED, f"the server does not let it be read ({word})")
     if isinstance(error, TimeoutError):
         return Failure(Kind.TIMEOUT, "too slow")
     if isinstance(error, (ConnectionResetError, EOFError)):
         return Failure(Kind.CUT, "the connection broke")
-    if isinstance(error, (ImportError, ValueError)):
-        return Failure(Kind.BAD_ADDRESS, said)
+    if isinstance(error, ImportError):
+        return Failure(Kind.BAD_ADDRESS, f"what speaks its scheme is not installed: {one_line(text)}")
     if isinstance(error, OSError):
-        return Failure(Kind.UNREACHABLE, said)
-    return Failure(Kind.SERVER, f"{type(error).__name__}: {said}")
+        return Failure(Kind.UNREACHABLE, f"no connection ({word})")
+    return Failure(Kind.SERVER, f"it failed ({word})")
