@@ -118,8 +118,7 @@ class Hand(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the way to the worker."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # other loops' transports are none by name
 
     def data_received(self, data: bytes) -> None:
         """Gather answers and hand them on."""
