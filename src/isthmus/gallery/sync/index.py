@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
@@ -22,8 +23,8 @@ from isthmus.gallery.sync.offer import Offer
 from isthmus.gallery.sync.reconcile import U64
 
 _STRETCH = 4000
-BREATH = 100
-"""So many records are hashed or told before other sessions get their turn: some milliseconds' worth."""
+_TURN_S = 0.005
+"""So long records are hashed or told before other sessions get their turn."""
 _SMALL = 20_000
 """Arrays of more records are worked on by another thread, in numpy's own loops for the most part."""
 _CHUNK = 50_000
@@ -32,6 +33,19 @@ Asked = ParamSpec("Asked")
 Found = TypeVar("Found")
 Touched = dict[bytes, tuple[bytes, bytes | None]]
 """Key hash to key and item hash, None where devices do not get it."""
+
+
+class Breath:
+    """Lets other sessions have their turn in the middle of long work, by time: machines are fast and slow."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+
+    async def taken(self) -> None:
+        """Give way where it is time for it."""
+        if time.monotonic() - self._since > _TURN_S:
+            await asyncio.sleep(0)
+            self._since = time.monotonic()
 
 
 class SameHash(IsthmusError):
@@ -100,14 +114,14 @@ class Index:
 
     async def _hashed(self, records: Iterator[Record | Removed]) -> Touched:
         found: Touched = {}
-        for number, record in enumerate(records, 1):
+        breath = Breath()
+        for record in records:
             item = self.offer.of(record)
             place = self.offer.key_hash(record.key)
             if found.setdefault(place, (record.key, None))[0] != record.key:
                 raise SameHash(f"two keys of {self.offer.gallery} have one hash")
             found[place] = (record.key, None if item is None else self.offer.hash(item))
-            if number % BREATH == 0:
-                await asyncio.sleep(0)
+            await breath.taken()
         return found
 
 

@@ -6,7 +6,6 @@ so that after the last page the device holds exactly what the closing digest sum
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from isthmus.gallery.record import Removed
 from isthmus.gallery.sync import messages
-from isthmus.gallery.sync.index import BREATH, Index, View, changes
+from isthmus.gallery.sync.index import Breath, Index, View, changes
 from isthmus.gallery.sync.item import Item
 from isthmus.gallery.sync.messages import PAGE_BYTES, End, Items
 from isthmus.gallery.sync.reconcile import U64
@@ -54,12 +53,12 @@ async def since(index: Index, after: int, *, moving: bool = True) -> AsyncIterat
 
     Ends without End where changes have been forgotten meanwhile.
     """
-    offer = index.offer
+    offer, breath = index.offer, Breath()
     for _ in range(_ROUNDS):
         while stretch := changes(offer, after):
             page = _Page()
             for number, change in enumerate(stretch):
-                await _breathe(number)
+                await breath.taken()
                 item = None if isinstance(change, Removed) else offer.of(change)
                 whole = number + 1 == len(stretch) or stretch[number + 1].changed > change.changed
                 if page.add(offer.key_hash(change.key), item):
@@ -76,12 +75,12 @@ async def since(index: Index, after: int, *, moving: bool = True) -> AsyncIterat
 
 async def snapshot(index: Index, view: View, begun: int, cursor: bytes) -> AsyncIterator[Items | End]:
     """Tell all records after a key hash, then what changed after the snapshot began."""
-    page = _Page()
+    page, breath = _Page(), Breath()
     first = (
         0 if cursor in (b"", bytes(8)) else int(view.hashes.searchsorted(int.from_bytes(cursor, "big"), "right"))
     )
     for at in range(first, view.count):
-        await _breathe(at)
+        await breath.taken()
         place = int(view.hashes[at]).to_bytes(8, "big")
         item = _as_known(index, view, at)
         if item is not None and page.add(place, item):
@@ -94,13 +93,13 @@ async def snapshot(index: Index, view: View, begun: int, cursor: bytes) -> Async
 
 async def chosen(index: Index, view: View, told: NDArray[Any], removed: U64) -> AsyncIterator[Items | End]:
     """Tell the records at some places of a view and remove others, then what changed since the view."""
-    page = _Page()
-    for number, place in enumerate(removed):
-        await _breathe(number)
+    page, breath = _Page(), Breath()
+    for place in removed:
+        await breath.taken()
         if page.add(int(place).to_bytes(8, "big"), None):
             yield page.take()
-    for number, at in enumerate(told):
-        await _breathe(number)
+    for at in told:
+        await breath.taken()
         item = _as_known(index, view, int(at))
         if item is not None and page.add(b"", item):
             yield page.take()
@@ -108,12 +107,6 @@ async def chosen(index: Index, view: View, told: NDArray[Any], removed: U64) -> 
         yield page.take()
     async for message in since(index, view.change, moving=False):
         yield message
-
-
-async def _breathe(number: int) -> None:
-    """Give other sessions their turn now and then."""
-    if number % BREATH == BREATH - 1:
-        await asyncio.sleep(0)
 
 
 def _as_known(index: Index, view: View, at: int) -> Item | None:
