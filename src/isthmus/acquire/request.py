@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import datetime
 
@@ -59,8 +60,9 @@ def check(wish: Wish) -> None:
         raise InputError(f"{len(wish.tags)} tags are more than {MOST_TAGS}")
     for tag in wish.tags:
         _text("tag", tag, MOST_TAG)
-    if len(wish.thumbnails) > MOST_THUMBNAILS or any(
-        not LEAST_EDGE <= edge <= MOST_EDGE for edge in wish.thumbnails
+    if wish.thumbnails and (
+        len(wish.thumbnails) > MOST_THUMBNAILS
+        or not all(LEAST_EDGE <= edge <= MOST_EDGE for edge in wish.thumbnails)
     ):
         raise InputError(f"thumbnails are up to {MOST_THUMBNAILS} edges of {LEAST_EDGE} to {MOST_EDGE} pixels")
     for moment in (wish.deadline, wish.taken):
@@ -72,13 +74,15 @@ def check(wish: Wish) -> None:
         raise InputError(f"{wish.latitude}, {wish.longitude} is nowhere on earth")
 
 
+@functools.lru_cache(maxsize=1024)
 def is_environment(label: str) -> bool:
     """Tell whether a text is a label of an environment: a-z, 0-9 and -, 40 at most."""
     return _ENVIRONMENT.fullmatch(label) is not None
 
 
 def _text(name: str, value: str, most: int) -> None:
-    if not value or len(value.encode(errors="replace")) > most:
+    size = len(value) if value.isascii() else len(value.encode(errors="replace"))
+    if not 0 < size <= most:
         raise InputError(f"{name} is {'empty' if not value else f'longer than {most} bytes'}")
-    if _CONTROL.search(value):
+    if not value.isprintable() and _CONTROL.search(value):
         raise InputError(f"{name} has control characters")
