@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_doubles import InventingFetcher, Ledgerlet, MemoryDesk, proven
-from gate_posts import SENDS, OfficeSide, OutpostSide, carry
+from full_disk import Disk
+from gate_posts import SENDS, OfficeSide, OutpostSide, carry, made
 from isthmus.acquire.agent.settings import AgentSettings
 from isthmus.acquire.agent.spool import Spool
 from isthmus.acquire.agent.work import Agent
@@ -231,3 +232,22 @@ def test_bundles_are_cut_by_size(tmp_path: Path) -> None:
     outpost.round()
     sizes = [file.stat().st_size for file in (tmp_path / "got-in").iterdir()]
     assert len(sizes) > 10 and max(sizes) < SENDS.cut_bytes + 10_000
+
+
+def test_a_full_disk_at_the_outpost_keeps_the_results_with_the_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledgerlet(3)
+    office, outpost = OfficeSide(tmp_path, MemoryDesk(ledger, tmp_path)), OutpostSide(tmp_path)
+    office.round()
+    carry(tmp_path)
+    outpost.round()
+    tasks = outpost.desk.claim(3, 0).tasks
+    disk = Disk(monkeypatch)
+    disk.left = 0
+    with pytest.raises(Busy, match="No space"):
+        outpost.desk.deliver("gate:", [made(tasks[0], 2000)])
+    with pytest.raises(Busy, match="No space"):
+        outpost.desk.claim(1, 0)
+    disk.left = None
+    assert outpost.desk.deliver("gate:", [made(task, 2000) for task in tasks]) == ["noted"] * 3

@@ -90,9 +90,11 @@ class Agent:
         for thread in threads:
             thread.start()
         try:
-            while not stop.is_set() and bench.broken is None:
-                self._round()
-            self._close()
+            try:
+                while not stop.is_set() and bench.broken is None:
+                    self._round()
+            finally:
+                self._close()
         finally:
             self._ended.set()
             with bench.lock:

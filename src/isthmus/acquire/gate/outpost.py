@@ -7,10 +7,11 @@ that is how the outpost learns that it arrived.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -49,7 +50,7 @@ class GateDesk:
         self._own = threading.local()
         self._ended = threading.Event()
         outgoing.begin(self._store, self._got)
-        with self._store.transaction() as connection:
+        with self._changing() as connection:
             connection.execute(
                 "UPDATE gate_got SET state = ? WHERE stream = ? AND state = ?", (NEW, self._asked, BEGUN)
             )
@@ -70,7 +71,7 @@ class GateDesk:
 
     def release(self, held: Sequence[Held]) -> None:
         """Offer tasks again."""
-        with self._store.transaction() as connection:
+        with self._changing() as connection:
             connection.executemany(
                 "UPDATE gate_got SET state = ? WHERE stream = ? AND name = ? AND state = ?",
                 [(NEW, self._asked, name_of(one), BEGUN) for one in held],
@@ -79,10 +80,10 @@ class GateDesk:
     def deliver(self, callback: str, parcels: Sequence[Parcel]) -> list[Verdict]:
         """Put results into their stream, durably: "noted", or "again" and "over" as a server says it.
 
-        Raises Busy where too many results wait for the server, OSError where the disk refuses.
+        Raises Busy where too many results wait for the server or the disk is full, and what `pack` raises.
         """
         packed = [pack(self._agent, [parcel], self._caps) for parcel in parcels]
-        with self._store.transaction() as connection:
+        with self._changing(*(one.file for one in packed)) as connection:
             held = connection.execute("SELECT bytes FROM gate_stream WHERE stream = ?", (self._got,)).fetchone()[0]
             if held + sum(one.size for one in packed) > self._settings.most_results and held:
                 raise Busy(f"{held:,} bytes of results wait at the gate", "see that the gate carries them away")
@@ -105,7 +106,7 @@ class GateDesk:
         return "noted"
 
     def _take(self, most: int) -> list[Task]:
-        with self._store.transaction() as connection:
+        with self._changing() as connection:
             rows = connection.execute(
                 "SELECT id, content FROM gate_got WHERE stream = ? AND state = ? ORDER BY id LIMIT ?",
                 (self._asked, NEW, most),
@@ -114,6 +115,20 @@ class GateDesk:
                 "UPDATE gate_got SET state = ? WHERE id = ?", [(BEGUN, row["id"]) for row in rows]
             )
         return [_TASK.decode(row["content"]) for row in rows]
+
+    @contextlib.contextmanager
+    def _changing(self, *files: Path | None) -> Iterator[sqlite3.Connection]:
+        """A transaction of this thread's. Raises Busy where the disk does not take it: the agent tries again.
+
+        `files` are contents that are read meanwhile: their errors stay what they are.
+        """
+        try:
+            with self._store.transaction() as connection:
+                yield connection
+        except OSError as error:
+            if any(file is not None and str(file) == str(error.filename) for file in files):
+                raise
+            raise Busy(f"{self._state}: {error.strerror}", "make room on the disk") from error
 
     @property
     def _store(self) -> Store:
