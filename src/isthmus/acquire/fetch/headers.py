@@ -34,6 +34,9 @@ Heads = dict[bytes, bytes]
 
 @functools.lru_cache(256)  # most lines are the same with every answer of a server
 def _pair(line: bytes) -> tuple[bytes, bytes] | None:
+    if line.startswith(b"HTTP/"):
+        first = line.split(None, 2)
+        return b"", first[1][:3] if len(first) > 1 and first[1].isdigit() else b"0"
     name, _, value = line.partition(b":")
     name = name.lower()
     wanted = name in _WANTED or (name[:2] == b"x-" and name.startswith(_META))
@@ -45,14 +48,16 @@ def read(lines: Sequence[bytes]) -> tuple[int, Heads]:
 
     Only what is asked for anywhere here is kept. Status 0: there was no status line.
     """
-    start = len(lines) - 1
-    while start >= 0 and not lines[start].startswith(b"HTTP/"):
-        start -= 1
-    if start < 0:
-        return 0, {}
-    first = lines[start].split(None, 2)
-    status = int(first[1]) if len(first) > 1 and first[1].isdigit() else 0
-    return status, {pair[0]: pair[1] for line in lines[start + 1 :] if (pair := _pair(line)) is not None}
+    status = 0
+    heads: Heads = {}
+    for line in lines:
+        pair = _pair(line)
+        if pair is not None:
+            if pair[0]:
+                heads[pair[0]] = pair[1]
+            else:  # a status line: what stood before it belongs to an earlier response, such as 100 Continue
+                status, heads = int(pair[1]), {}
+    return status, heads
 
 
 def told(heads: Heads) -> Told:
@@ -94,6 +99,7 @@ def patience_s(heads: Heads, now: datetime) -> float | None:
     return max(0.0, (date - now).total_seconds()) if date else None
 
 
+@functools.lru_cache(256)
 def _text(value: bytes) -> str:
     text = value.decode("latin-1") if len(value) <= _MOST_TEXT else value[:_MOST_TEXT].decode("latin-1")
     return text if text.isprintable() else "".join(letter for letter in text if letter.isprintable())

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from isthmus.acquire.failure import Failure, Kind
 from isthmus.acquire.fetch.addresses import Networks
@@ -38,8 +39,7 @@ class Server:
         return str(self.origin)
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(NamedTuple):
     """Where an address leads: a server that is allowed, and the path with query on it."""
 
     server: Server
