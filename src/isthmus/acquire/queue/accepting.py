@@ -74,14 +74,19 @@ class _Intake:
         self.now, self.followers = now, 0
         self._work, self._first, self._owner = work, first, owner
         self._turns: dict[tuple[str, int], int] = {}
+        self._begun: dict[tuple[str, int], int] = {}
         self._counts: Counter[tuple[str, State]] = Counter()
         self._done: list[tuple[moving.Standing, _Known]] = []
         self._leaders = leaders(work, keys)
 
     def plain(self, wishes: Sequence[Wish]) -> Iterator[tuple[Any, ...]]:
         """Yield rows of `PLAIN`."""
+        turns = self._turns
         for wish in wishes:
-            yield wish.environment, wish.priority, self._turn(wish), encode(wish)
+            environment, priority = course = wish.environment, wish.priority
+            turn = turns[course] if course in turns else self._begin(course)
+            turns[course] = turn + 1
+            yield environment, priority, turn, encode(wish)
 
     def wide(self, wishes: Sequence[Wish]) -> Iterator[tuple[Any, ...]]:
         """Yield rows of `WIDE`."""
@@ -91,7 +96,10 @@ class _Intake:
             if known is not None:
                 turn, state, leader = 0, self._joined(number, wish, known), known.leader
             else:
-                turn, state, leader = self._turn(wish), State.QUEUED, None
+                course = wish.environment, wish.priority
+                turn = self._turns[course] if course in self._turns else self._begin(course)
+                self._turns[course] = turn + 1
+                state, leader = State.QUEUED, None
                 if key is not None:
                     self._leaders[key] = _Known(number)
             deadline = None if wish.deadline is None else micros(wish.deadline)
@@ -100,13 +108,8 @@ class _Intake:
                 wish.environment, wish.priority, turn, encode(wish), int(state), deadline, key, leader, tags,
             )  # fmt: skip
 
-    def _turn(self, wish: Wish) -> int:
-        course = wish.environment, wish.priority
-        turn = self._turns.get(course)
-        if turn is None:
-            turn = moving.reached(self._work, *course) + 1
-        self._turns[course] = turn + 1
-        self._counts[wish.environment, State.QUEUED] += 1
+    def _begin(self, course: tuple[str, int]) -> int:
+        turn = self._begun[course] = moving.reached(self._work, *course) + 1
         return turn
 
     def _joined(self, number: int, wish: Wish, known: _Known) -> State:
@@ -125,6 +128,8 @@ class _Intake:
     def finish(self) -> None:
         """Store what belongs to the rows."""
         work, first = self._work, self._first
+        for (environment, priority), begun in self._begun.items():
+            self._counts[environment, State.QUEUED] += self._turns[environment, priority] - begun
         for (environment, state), count in self._counts.items():
             work.moves.come(first, environment, state, count)
         moving.give_turns(work, [(first, *course, turn - 1) for course, turn in self._turns.items()])

@@ -18,7 +18,7 @@ from isthmus.core.errors import Busy, IsthmusError
 from isthmus.state.store import Store, meaning
 
 _TOGETHER = 64
-_CHECKPOINT_BYTES = 4 << 20
+_CHECKPOINT_ROWS, _MOST_ROWS = 5_000, 500_000
 _JOURNAL_BYTES = 64 << 20
 
 Act = Callable[[sqlite3.Connection], Any]
@@ -66,11 +66,11 @@ class Writer:
             return
         opened.set_result(None)
         with contextlib.closing(store):
-            going = True
+            going, checked = True, connection.total_changes
             while going:
                 calls, going = self._next()
                 self._together(store, calls)
-                self._checkpoint(connection)
+                checked = self._checkpoint(connection, checked)
 
     def _next(self) -> tuple[list[tuple[Act, Future[Any]]], bool]:
         calls: list[tuple[Act, Future[Any]]] = []
@@ -131,13 +131,14 @@ class Writer:
         connection.execute("RELEASE one")
         return result, None
 
-    def _checkpoint(self, connection: sqlite3.Connection) -> None:
-        """Move the log into the file while nobody waits, or when it has grown long."""
-        log = self._path.with_name(f"{self._path.name}-wal")
-        size = log.stat().st_size if log.exists() else 0
-        if size > _JOURNAL_BYTES or (size > _CHECKPOINT_BYTES and self._waiting.empty()):
-            with contextlib.suppress(sqlite3.Error):  # readers or another process are at it: next time
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    def _checkpoint(self, connection: sqlite3.Connection, checked: int) -> int:
+        """Move the log into the file while nobody waits, or when it has grown long; `checked` rows are there."""
+        changed = connection.total_changes - checked
+        if changed < _CHECKPOINT_ROWS or (changed < _MOST_ROWS and not self._waiting.empty()):
+            return checked
+        with contextlib.suppress(sqlite3.Error):  # readers or another process are at it: next time
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        return connection.total_changes
 
 
 class _Undone(Exception):
