@@ -21,9 +21,9 @@ import msgspec
 from isthmus.acquire.ports import Event
 from isthmus.core.errors import Busy, IsthmusError
 
-KEPT = 5_000
+KEPT = 20_000
 """So many of the newest events are kept in memory."""
-_PAGE = 1000
+_PAGE, _PAGES = 1000, 5
 _CHUNK = 256
 """So many events go to a watcher in one piece."""
 _MOST_JOINED = 16
@@ -46,27 +46,29 @@ class Reading(Protocol):
 
 
 class Told:
-    """An event in the forms in which it travels, each made once, when first needed."""
+    """An event in the form in which it travels, made once, when it is first needed."""
 
-    __slots__ = ("_json", "_sse", "event", "number")
+    __slots__ = ("_block", "_event", "number")
 
     def __init__(self, event: Event) -> None:
-        self.event, self.number = event, event.number
-        self._json = self._sse = b""
-
-    @property
-    def json(self) -> bytes:
-        """The event as JSON."""
-        if not self._json:
-            self._json = _ENCODER.encode(self.event)
-        return self._json
+        self.number = event.number
+        self._event: Event | None = event
+        self._block = b""
 
     @property
     def sse(self) -> bytes:
         """The event as a block of text/event-stream (HTML Living Standard, 9.2)."""
-        if not self._sse:
-            self._sse = b"id: %d\nevent: %s\ndata: %s\n\n" % (self.number, self.event.kind.encode(), self.json)
-        return self._sse
+        if self._event is not None:
+            encoded, kind = _ENCODER.encode(self._event), self._event.kind.encode()
+            self._block = b"id: %d\nevent: %s\ndata: %s\n\n" % (self.number, kind, encoded)
+            self._event = None  # the bytes say it all, and are smaller
+        return self._block
+
+    @property
+    def json(self) -> bytes:
+        """The event as JSON."""
+        block = self.sse
+        return block[block.index(b"\ndata: ") + 7 : -2]
 
 
 @dataclass(slots=True)
@@ -257,33 +259,37 @@ class Hub:
                 await asyncio.sleep(min(_MOST_PAUSE_S, max(_LEAST_PAUSE_S, took)))
 
     async def _round(self) -> bool:
-        came = False
-        while True:
-            events = await self._reading.events(self.head, _PAGE, "", "")
-            if events:
-                came = True
-                self._take(events)
-            if len(events) < _PAGE:
-                return came
-            await asyncio.sleep(0)
+        """Read what is new, then wake everybody whom it concerns; tell whether there was something."""
+        woken: dict[int, _Group] = {}
+        begun = self.head
+        try:
+            for _ in range(_PAGES):
+                events = await self._reading.events(self.head, _PAGE, "", "")
+                if events:
+                    self._take(events, woken)
+                if len(events) < _PAGE:
+                    break
+            else:
+                self.stir()  # there is more
+        finally:  # also where the ledger went away between two pages
+            for group in woken.values():
+                group.wake()
+        return self.head > begun
 
-    def _take(self, events: Sequence[Event]) -> None:
+    def _take(self, events: Sequence[Event], woken: dict[int, _Group]) -> None:
+        """Keep events, in the groups that they concern."""
         self._saw(events)
-        floor = 0
-        for event in events:
-            self._kept.append(event.number)
-            if len(self._kept) > KEPT:
-                floor = self._kept.popleft()
-        woken = []
-        for told in map(Told, events) if self._groups else ():
-            owner, batch = told.event.owner, told.event.batch
+        groups = self._groups
+        for event in events if groups else ():
+            told, owner, batch = Told(event), event.owner, event.batch
             for key in (("", ""), (owner, ""), ("", batch), (owner, batch)):
-                if (group := self._groups.get(key)) is not None:
+                if (group := groups.get(key)) is not None:
                     group.told.append(told)
-                    woken.append(group)
+                    woken[id(group)] = group
         self.head = events[-1].number
-        for group in self._groups.values():
-            if floor:
-                group.trim(floor)
-        for group in {id(group): group for group in woken}.values():
-            group.wake()
+        self._kept.extend(event.number for event in events)
+        floor = 0
+        while len(self._kept) > KEPT:
+            floor = self._kept.popleft()
+        for group in groups.values() if floor else ():
+            group.trim(floor)

@@ -11,7 +11,7 @@ from isthmus.core.settings import setting
 class ServerSettings:
     """The interface server's part of a site's TOML."""
 
-    public_url: str = setting("the address by which agents reach this server", default="http://127.0.0.1:8090")
+    public_url: str = setting("address by which agents reach this server; where it listens if empty", default="")
     lease_s: float = setting("how long an agent may be silent", default=60.0, minimum=5, maximum=3600, unit="s")
     most_attempts: int = setting("how often a request is tried", default=6, minimum=1, maximum=100)
     most_claimed: int = setting("tasks that one claim may bring", default=512, minimum=1, maximum=10_000)
