@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import msgspec
 
@@ -93,6 +94,11 @@ class Hand(asyncio.Protocol):
         """Tell at which batch and place the worker was when it died; batch 0: at none."""
         number, place = MARK.unpack_from(self._marker, 0)
         return number, place
+
+    @property
+    def outside(self) -> bool:
+        """Tell whether the worker was ended by somebody else, so that no image is to blame."""
+        return not self._reason and self._process.poll() in (-signal.SIGKILL, -signal.SIGTERM)
 
     def why(self) -> str:
         """Say how the worker ended, in few words."""
