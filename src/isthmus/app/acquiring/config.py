@@ -50,9 +50,7 @@ class AcquirePart:
     )
     postgres_env: str = setting("environment variable that holds it instead", default="")
     postgres_schema: str = setting("the ledger's schema there", default="acquire")
-    nats: str = setting(
-        "nats:// address that wakes servers which share a ledger; empty: they look", default=""
-    )
+    nats: str = setting("nats:// address that wakes servers which share a ledger; empty: they look", default="")
     server: ServerSettings = setting("how it serves", factory=ServerSettings)
     filing: FilingRules = setting("where images go", factory=lambda: FilingRules(root="images"))
     keep: KeepPart = setting("what is kept", factory=KeepPart)

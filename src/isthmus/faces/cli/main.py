@@ -13,12 +13,23 @@ from collections.abc import Sequence
 import click
 
 from isthmus.core.errors import ConfigError, IsthmusError
-from isthmus.faces.cli import device, gallery, gate, loop, mining, scenes, serve, setup, warehouse
+from isthmus.faces.cli import (
+    acquire,
+    device,
+    gallery,
+    gate,
+    loop,
+    mining,
+    scenes,
+    serve,
+    setup,
+    warehouse,
+)
 from isthmus.faces.cli.extras import missing_extra
 from isthmus.faces.cli.root import isthmus
 from isthmus.faces.cli.screen import say
 
-COMMANDS = (setup, scenes, mining, loop, warehouse, gallery, gate, device, serve)
+COMMANDS = (setup, scenes, mining, loop, warehouse, acquire, gallery, gate, device, serve)
 """The modules whose import adds commands to the root."""
 
 ORDER = (
@@ -35,6 +46,8 @@ ORDER = (
     "loop",
     "warehouse",
     "olap",
+    "acquire",
+    "agent",
     "gallery",
     "gate",
     "device",

@@ -1,16 +1,20 @@
-"""Commands that serve: the sync server that devices connect to."""
+"""Commands that serve: the sync server that devices connect to, and the interface server of acquiring."""
 
 from __future__ import annotations
 
 import socket
 import sys
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from isthmus.core.errors import InputError
 from isthmus.faces.cli.root import Commands, isthmus
 from isthmus.faces.cli.screen import say
+
+if TYPE_CHECKING:
+    import uvicorn
 
 
 @isthmus.group(cls=Commands)
@@ -34,14 +38,8 @@ def serve_sync(ctx: click.Context) -> None:
     service = SyncService(config, _log)
     service.check()
     server = SyncHttpServer(service, part.tls_certificate, part.tls_key)
-    try:
-        server.config.load()
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{part.tls_certificate} and {part.tls_key} cannot be used: {error}",
-            "name a PEM certificate and its key",
-        ) from error
-    bound = _bound(part.host, part.port)
+    _loaded(server, part.tls_certificate, part.tls_key)
+    bound = _bound(part.host, part.port, "[sync]")
     scheme = "https" if part.tls_certificate else "http"
     host = f"[{part.host}]" if ":" in part.host else part.host
     click.echo(f"serving {scheme}://{host}:{bound.getsockname()[1]} key {service.key.public}")
@@ -50,7 +48,48 @@ def serve_sync(ctx: click.Context) -> None:
     say("stopped")
 
 
-def _bound(host: str, port: int) -> socket.socket:
+@serve.command("acquire")
+@click.pass_context
+def serve_acquire(ctx: click.Context) -> None:
+    """Take requests for images, hand them to agents, file what they bring and push it to clients.
+
+    Listens where [acquire] says. The page is at /, the API's description at /docs, metrics at /metrics.
+    """
+    from isthmus.acquire.server.logs import JsonLines
+    from isthmus.app.acquiring.config import read_acquire_config
+    from isthmus.app.acquiring.serving import SiteService
+    from isthmus.app.clock import SystemClock
+    from isthmus.faces.http.acquire.server import AcquireHttpServer
+
+    config = read_acquire_config(ctx.obj)
+    part = config.server
+    bound = _bound(part.host, part.port, "[acquire]")
+    scheme = "https" if part.tls_certificate else "http"
+    host = f"[{part.host}]" if ":" in part.host else part.host
+    url = f"{scheme}://{host}:{bound.getsockname()[1]}"
+    service = SiteService(config, JsonLines(sys.stderr, SystemClock()), part.server.public_url or url)
+    try:
+        server = AcquireHttpServer(service, part.tls_certificate, part.tls_key)
+        _loaded(server, part.tls_certificate, part.tls_key)
+        click.echo(f"serving {url}")
+        sys.stdout.flush()
+        server.run(sockets=[bound])
+    finally:
+        service.release()
+    say("stopped")
+
+
+def _loaded(server: uvicorn.Server, certificate: str, key: str) -> None:
+    """Load the certificate before anything is served. Raises InputError."""
+    try:
+        server.config.load()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{certificate} and {key} cannot be used: {error}", "name a PEM certificate and its key"
+        ) from error
+
+
+def _bound(host: str, port: int, table: str) -> socket.socket:
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -59,7 +98,7 @@ def _bound(host: str, port: int) -> socket.socket:
     except OSError as error:
         bound.close()
         what = f"cannot listen on {host} port {port}: {error.strerror}"
-        raise InputError(what, "choose another port or host in [sync]") from error
+        raise InputError(what, f"choose another port or host in {table}") from error
     return bound
 
 

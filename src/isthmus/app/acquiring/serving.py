@@ -1,0 +1,79 @@
+"""The interface server, wired: its ledger, its filing, its keys, and what it does by itself now and then."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import replace
+from pathlib import Path
+
+from isthmus.acquire.filing.pool import FilingPool
+from isthmus.acquire.filing.settings import FilingRules
+from isthmus.acquire.ports import Ledger
+from isthmus.acquire.server.logs import Say
+from isthmus.acquire.server.service import AcquireService
+from isthmus.acquire.server.trust import FolderTrust
+from isthmus.app.acquiring.config import AcquireConfig
+from isthmus.app.acquiring.environments import public_url, trusted
+from isthmus.app.acquiring.ledgers import open_ledger
+from isthmus.app.clock import SystemClock
+
+
+class SiteService(AcquireService):
+    """The service of a site; whoever made it closes its ledger by `release` after it was closed."""
+
+    def __init__(self, config: AcquireConfig, say: Say, url: str = "") -> None:
+        """Open the ledger and read the secret; nothing runs yet. `url` is the server's address where port is 0."""
+        self.config = config
+        self._opened: Ledger = open_ledger(config)
+        self._pool = FilingPool(filing_rules(config))
+        settings = replace(config.server.server, public_url=url or public_url(config))
+        super().__init__(
+            self._opened,
+            self._pool,
+            settings,
+            SystemClock(),
+            say,
+            trust=FolderTrust(trusted(config)),
+            folder=config.state_folder,
+            secret=_secret(config.state_folder / "server.secret"),
+        )
+
+    async def start(self) -> None:
+        """Begin. Raises what the ledger, the workers and the disk raise."""
+        await self._pool.start()
+        await super().start()
+
+    async def close(self) -> None:
+        """End all but the ledger."""
+        await super().close()
+        await self._pool.close()
+
+    def release(self) -> None:
+        """Close the ledger."""
+        self._opened.close()
+
+
+def filing_rules(config: AcquireConfig) -> FilingRules:
+    """Return the rules of filing, the images' folder as a whole path."""
+    rules = config.server.filing
+    return replace(rules, root=str(config.place(rules.root)))
+
+
+def _secret(path: Path) -> bytes:
+    """Return what callbacks and sessions are made with; the first time it is made. Servers of a site share it."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    if not path.exists():
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(32))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            path.hardlink_to(part)  # whoever was first stays
+        except FileExistsError:
+            pass
+        finally:
+            part.unlink()
+    return path.read_bytes()

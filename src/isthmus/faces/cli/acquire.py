@@ -1,0 +1,385 @@
+"""Commands of acquiring: ask for images and watch them come, steer batches, keys, environments, agents."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from isthmus.core.errors import InputError
+from isthmus.faces.cli.root import Commands, isthmus
+from isthmus.faces.cli.screen import Screen, say
+from isthmus.faces.cli.tables import table
+
+if TYPE_CHECKING:
+    from isthmus.acquire.client import Client
+
+_ENDED = ("done", "failed", "cancelled", "expired")
+
+
+class _Acquire(Commands):
+    """A group whose first word may also be a list of requests: `acquire list.csv` is `acquire send list.csv`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a file, or what looks like one, is sent."""
+        if args and args[0] not in self.commands and (Path(args[0]).suffix or Path(args[0]).is_file()):
+            args = ["send", *args]
+        return super().resolve_command(ctx, args)
+
+
+@isthmus.group(cls=_Acquire)
+@click.option("--server", envvar="ISTHMUS_ACQUIRE_SERVER", default="", help="The interface server's address.")
+@click.option(
+    "--key-file",
+    envvar="ISTHMUS_ACQUIRE_KEY_FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file with the API key; or put the key into ISTHMUS_ACQUIRE_KEY.",
+)
+@click.option("--ca", type=click.Path(path_type=Path, dir_okay=False), help="Certificates to judge the server by.")
+@click.pass_context
+def acquire(ctx: click.Context, server: str, key_file: Path | None, ca: Path | None) -> None:
+    """Ask an interface server for images: isthmus acquire list.csv --watch
+
+    A list is CSV, JSON or JSON lines with at least address, environment and record.
+    """
+    ctx.meta["isthmus.server"] = server, key_file, ca
+
+
+def _client(ctx: click.Context) -> Client:
+    from isthmus.acquire.client import Client
+    from isthmus.app.secrets import secret_of
+
+    server, key_file, ca = ctx.meta["isthmus.server"]
+    if not server:
+        from isthmus.app.acquiring.config import read_acquire_config
+        from isthmus.app.acquiring.environments import public_url
+
+        if not ctx.obj.exists():
+            raise InputError("nothing says which server to ask", "name it with --server or ISTHMUS_ACQUIRE_SERVER")
+        server = public_url(read_acquire_config(ctx.obj))
+    return Client(server, secret_of(key_file, "ISTHMUS_ACQUIRE_KEY"), ca)
+
+
+@acquire.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+@click.option("--watch", is_flag=True, help="Show how the images come, until all have ended.")
+@click.option("--label", default="", help="A name for the batch.")
+@click.option("--again", is_flag=True, help="A new batch, though the same list was sent before.")
+@click.pass_context
+def send(ctx: click.Context, file: Path, watch: bool, label: str, again: bool) -> None:
+    """Send a list of requests. The same list again is the same batch, so a command that broke off can be repeated.
+
+    Exit code 3 with --watch: some did not come.
+    """
+    from isthmus.acquire.client import CONTENT_TYPES
+
+    content = sys.stdin.buffer.read() if str(file) == "-" else _content(file)
+    kind = CONTENT_TYPES.get(file.suffix.lower(), "")
+    if not kind:
+        kind = "application/x-ndjson" if content.lstrip()[:1] == b"{" else "text/csv"
+    client = _client(ctx)
+    once = "" if again else hashlib.sha256(content + label.encode()).hexdigest()
+    taken = client.ask(content, kind, label=label, once=once)
+    before = " (sent before: nothing new was asked for)" if taken["again"] else ""
+    say(f"batch {taken['batch']}: {taken['requests']} requests{before}")
+    click.echo(taken["batch"])
+    if watch:
+        _end(ctx, _watched(client, taken["batch"]))
+
+
+@acquire.command("watch")
+@click.argument("batch")
+@click.pass_context
+def watch_batch(ctx: click.Context, batch: str) -> None:
+    """Show how a batch's images come, until all have ended. Exit code 3: some did not come."""
+    _end(ctx, _watched(_client(ctx), batch))
+
+
+@acquire.command()
+@click.argument("batch", required=False)
+@click.pass_context
+def status(ctx: click.Context, batch: str | None) -> None:
+    """Tell how batches stand, or one of them with its errors by kind."""
+    client = _client(ctx)
+    found = [client.batch(batch)] if batch else client.batches()
+    rows = [
+        (
+            one["batch"],
+            one["label"],
+            one["owner"],
+            "paused" if one["paused"] else "",
+            ", ".join(f"{count} {word}" for word, count in one["counts"].items()),
+            ", ".join(f"{count} {kind}" for kind, count in one["failures"].items()),
+        )
+        for one in found
+    ]
+    table(("batch", "label", "owner", "", "requests", "errors"), rows)
+
+
+@acquire.command()
+@click.argument("batch")
+@click.option("--most", type=click.IntRange(1, 1000), default=50, show_default=True, help="Requests to show.")
+@click.pass_context
+def failed(ctx: click.Context, batch: str, most: int) -> None:
+    """List what did not come of a batch, and why."""
+    client = _client(ctx)
+    found = client.requests(batch=batch, state="failed", most=most)
+    rows = [
+        (one["request"], one["wish"]["record"], one["wish"]["environment"], one["attempts"],
+         one["failure"]["kind"], one["failure"]["reason"])
+        for one in found
+    ]  # fmt: skip
+    if rows:
+        table(("request", "record", "environment", "tries", "kind", "reason"), rows)
+    say(f"{len(rows)} shown; try them again with: isthmus acquire retry {batch}" if rows else "nothing failed")
+
+
+def _steering(step: str, about: str) -> None:
+    @acquire.command(step, help=about)
+    @click.argument("batch")
+    @click.pass_context
+    def steer(ctx: click.Context, batch: str) -> None:
+        count = _client(ctx).steer(batch, step)
+        say(f"{step}: {count} {'request' if count == 1 else 'requests'} of {batch}")
+
+
+_steering("retry", "Try again what failed or expired of a batch, and only that.")
+_steering("pause", "Let nothing more of a batch be fetched for now.")
+_steering("resume", "Let a paused batch go on.")
+_steering("cancel", "Give up what has not come yet of a batch.")
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{file} cannot be read: {error.strerror}", "name a CSV, JSON or JSON lines file"
+        ) from error
+
+
+def _end(ctx: click.Context, counts: Counter[str]) -> None:
+    told = ", ".join(f"{counts[word]} {word}" for word in _ENDED if counts[word])
+    say(told or "nothing was asked for")
+    ctx.exit(3 if counts.total() > counts["done"] else 0)
+
+
+def _watched(client: Client, batch: str) -> Counter[str]:
+    """Show a batch's progress to its end; return how many requests ended how."""
+    from isthmus.core.progress import Progress
+
+    whole = client.batch(batch)
+    total = sum(whole["counts"].values())
+    counts: Counter[str] = Counter({word: whole["counts"].get(word, 0) for word in _ENDED})
+    kinds: Counter[str] = Counter(whole["failures"])
+    if counts.total() >= total:
+        return counts
+    counts.clear()
+    kinds.clear()
+    began = time.monotonic()
+    ended: dict[int, str] = {}
+    with Screen() as screen:
+        for told in client.events(batch):
+            request = int(told.facts["request"])
+            if request in ended:  # it was tried again meanwhile
+                counts[ended[request]] -= 1
+            ended[request] = told.kind
+            counts[told.kind] += 1
+            if told.kind == "failed":
+                kinds[str(told.facts["failure"]["kind"])] += 1
+            screen(Progress("acquire", len(ended), total, "images", _note(len(ended), total, kinds, began)))
+            if len(ended) >= total:
+                break
+    return counts
+
+
+def _note(done: int, total: int, kinds: Counter[str], began: float) -> str:
+    rate = done / max(time.monotonic() - began, 1e-3)
+    left_s = (total - done) / max(rate, 1e-3)
+    errors = "".join(f", {count} {kind}" for kind, count in kinds.most_common(4))
+    return f"{rate:.0f}/s, {left_s:.0f} s left{errors}"
+
+
+# what an operator does at the server
+
+
+@acquire.group(cls=Commands)
+def keys() -> None:
+    """Make, list and revoke API keys, at the server."""
+
+
+@keys.command("add")
+@click.argument("name")
+@click.option("--role", type=click.Choice(["client", "viewer", "operator"]), default="client", show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the key there, for its owner alone."
+)
+@click.pass_context
+def add_key(ctx: click.Context, name: str, role: str, out: Path | None) -> None:
+    """Make an API key. It is shown once; only its digest is kept."""
+    from isthmus.acquire.server.keys import make
+
+    with _ledger(ctx) as (ledger, now):
+        text, key = make(name, role, "", now)
+        if out is not None:
+            _private(out, text)
+        try:
+            ledger.put_key(key)
+        except BaseException:
+            if out is not None:
+                out.unlink()
+            raise
+    say(f"key of {name}, a {role}" + (f", in {out}" if out else "; it is not shown again:"))
+    if out is None:
+        click.echo(text)
+
+
+@keys.command("list")
+@click.pass_context
+def list_keys(ctx: click.Context) -> None:
+    """List the API keys."""
+    with _ledger(ctx) as (ledger, _):
+        found = ledger.keys()
+    rows = [
+        (
+            one.name,
+            one.role,
+            one.environment,
+            _day(one.made),
+            f"revoked {_day(one.revoked)}" if one.revoked else "",
+        )
+        for one in found
+    ]
+    table(("name", "role", "environment", "made", ""), rows)
+
+
+@keys.command("revoke")
+@click.argument("name")
+@click.pass_context
+def revoke_key(ctx: click.Context, name: str) -> None:
+    """Let a key open nothing any more; a running server knows within seconds."""
+    with _ledger(ctx) as (ledger, now):
+        ledger.revoke_key(name, now)
+    say(f"{name} opens nothing any more")
+
+
+@acquire.group(cls=Commands)
+def environment() -> None:
+    """Make and retire the credentials of network environments, at the server."""
+
+
+@environment.command("add")
+@click.argument("label")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The credential file.")
+@click.option("--name", default="", help="The API key's name; agent-LABEL and a number without one.")
+@click.option(
+    "--signature",
+    type=click.Choice(["hmac", "ed25519"]),
+    default="hmac",
+    show_default=True,
+    help="ed25519 where the environment is not trusted with a shared secret.",
+)
+@click.pass_context
+def add_environment(ctx: click.Context, label: str, out: Path, name: str, signature: str) -> None:
+    """Make a credential for an environment's agent. Carry the file there: it is all that the agent needs."""
+    from isthmus.app.acquiring import environments
+    from isthmus.app.acquiring.config import read_acquire_config
+    from isthmus.app.clock import SystemClock
+
+    config = read_acquire_config(ctx.obj)
+    with _ledger(ctx) as (ledger, _):
+        known = ledger.keys()
+        taken = {key.name for key in known}
+        free = (f"agent-{label}-{number}" for number in range(1, 1_000_000))
+        named = name or next(one for one in free if one not in taken)
+        environments.add_environment(
+            config, ledger, SystemClock(), label, out, name=named, shared=signature == "hmac"
+        )
+    say(f"credential of {label} in {out} (key {named}); carry it there and name it in [agent]")
+
+
+@environment.command("list")
+@click.pass_context
+def list_environments(ctx: click.Context) -> None:
+    """List the environments that the server believes."""
+    from isthmus.app.acquiring import environments
+    from isthmus.app.acquiring.config import read_acquire_config
+
+    found = environments.environments(read_acquire_config(ctx.obj))
+    table(("environment", "credentials"), found)
+
+
+@environment.command("retire")
+@click.argument("label")
+@click.option("--all", "whole", is_flag=True, help="All of its credentials.")
+@click.pass_context
+def retire_environment(ctx: click.Context, label: str, whole: bool) -> None:
+    """Believe signatures of an environment's oldest credential no longer. Revoke its API key as well."""
+    from isthmus.app.acquiring import environments
+    from isthmus.app.acquiring.config import read_acquire_config
+
+    left = environments.retire(read_acquire_config(ctx.obj), label, whole=whole)
+    say(f"{label} has {left} {'credential' if left == 1 else 'credentials'} left")
+
+
+# the agent
+
+
+@isthmus.command()
+@click.option("--environment", "label", required=True, help="The environment's label, as its credential bears it.")
+@click.pass_context
+def agent(ctx: click.Context, label: str) -> None:
+    """Work inside a network environment: lease requests, get images, send them to the interface server.
+
+    The site's TOML has [agent] with the credential, what may be asked for, and how. Connections go out only.
+    """
+    from isthmus.app.acquiring.agents import run_agent
+    from isthmus.app.acquiring.config import read_acquire_config
+
+    config = read_acquire_config(ctx.obj)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    run_agent(config, label, stop)
+    say("stopped")
+
+
+class _ledger:
+    """Opens the site's ledger for a block."""
+
+    def __init__(self, ctx: click.Context) -> None:
+        self._path = ctx.obj
+
+    def __enter__(self) -> tuple[Any, Any]:
+        from isthmus.app.acquiring.config import read_acquire_config
+        from isthmus.app.acquiring.ledgers import open_ledger
+        from isthmus.app.clock import SystemClock
+
+        self._open = open_ledger(read_acquire_config(self._path))
+        return self._open, SystemClock().now()
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+
+def _private(path: Path, text: str) -> None:
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise InputError(f"{path} cannot be made: {error.strerror}", "choose another file") from error
+    with os.fdopen(handle, "w") as file:
+        file.write(f"{text}\n")
+
+
+def _day(moment: Any) -> str:
+    return f"{moment:%Y-%m-%d}" if moment else ""
