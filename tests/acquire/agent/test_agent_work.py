@@ -263,7 +263,7 @@ def test_what_the_server_will_never_take_ends_as_a_failure_of_its_request_alone(
         if what == "deliver" and 9 in site.desk.deliveries[number - 1] and 9 not in seen:
             if site.desk.deliveries[number - 1] == [9]:
                 seen.add(9)
-            raise Unacceptable("no")
+            raise Unacceptable("no", too_large=True)
 
     seen: set[int] = set()
     site.desk.fault = fault

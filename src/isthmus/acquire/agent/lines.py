@@ -159,8 +159,7 @@ class Lines:
             return list(group)
         if isinstance(group[0].outcome, Failure):
             return []  # not even that: its lease runs out, and the server sees that it was lost
-        kind = Kind.DISK if isinstance(error, (OSError, Corrupt)) else Kind.TOO_LARGE
-        return [replace(group[0], outcome=Failure(kind, f"it could not be delivered: {error}"))]
+        return [replace(group[0], outcome=Failure(_kind(error), f"it could not be delivered: {error}"))]
 
     def _keep(self, callback: str, group: Sequence[Parcel]) -> None:
         """Put a group on the disk; where that does not go it stays in memory."""
@@ -229,3 +228,10 @@ class Lines:
                 for parcel, verdict in zip(group, verdicts, strict=True)
             ],
         )
+
+
+def _kind(error: Exception) -> Kind:
+    """Return the failure that stands for a delivery that cannot be made."""
+    if isinstance(error, InputError) or (isinstance(error, Unacceptable) and error.too_large):
+        return Kind.TOO_LARGE
+    return Kind.DISK if isinstance(error, OSError) else Kind.DAMAGED

@@ -17,4 +17,11 @@ class Away(Busy):
 
 
 class Unacceptable(Refused):
-    """The server will never take this delivery as it is, whoever sends it."""
+    """The server will never take this delivery as it is, whoever sends it; `too_large` where that is why."""
+
+    def __init__(self, what: str, hint: str = "", too_large: bool = False) -> None:
+        self.too_large = too_large
+        super().__init__(what, hint)
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, bool]]:  # type: ignore[override]
+        return type(self), (self.what, self.hint, self.too_large)

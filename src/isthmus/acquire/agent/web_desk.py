@@ -172,7 +172,7 @@ def _judge(answer: Answer, server: str) -> None:
         return
     said = f"{server} says {status}: {_detail(answer)}"
     if status in _UNACCEPTABLE:
-        raise Unacceptable(said, "look at the versions of agent and server")
+        raise Unacceptable(said, "look at the versions of agent and server", status == 413)
     if status in (408, 425, 429) or status >= 500:
         raise Away(said, "the agent goes on by itself", _after_s(answer))
     hints = {401: "the agent's key is not known there", 403: "the agent's key is not allowed this"}
