@@ -46,11 +46,6 @@ def private_file(path: Path) -> None:
         os.mknod(path, stat.S_IFREG | 0o600)
 
 
-def opened_privately(path: str, flags: int) -> int:
-    """Open a file, a new one with mode 0600: to be given to `open` as its opener."""
-    return os.open(path, flags, 0o600)
-
-
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` durable."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
