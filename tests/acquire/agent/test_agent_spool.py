@@ -38,6 +38,8 @@ def test_results_come_back_oldest_first_also_after_a_restart(tmp_path: Path) -> 
     for group in groups:
         assert spool.put("http://callback", group)
     assert spool.held() == [Held(n, 3) for n in range(1, 7)]
+    spool.let_go([Held(2, 3), Held(6, 3), Held(1, 9)])
+    assert spool.held() == [Held(n, 3) for n in (1, 3, 4, 5)]
     again = Spool(tmp_path / "spool", MUCH)
     assert again.held() == []  # leases of another process's time are not prolonged
     assert (len(again), again.bytes) == (3, spool.bytes)

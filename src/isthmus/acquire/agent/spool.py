@@ -13,7 +13,7 @@ import errno
 import heapq
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,6 +102,13 @@ class Spool:
         """List the requests whose results this process put here, for heartbeats."""
         with self._lock:
             return [one for entry in self._held.values() for one in entry]
+
+    def let_go(self, lost: Iterable[Held]) -> None:
+        """Prolong the leases of these no longer. Their results stay: they may still count."""
+        gone = frozenset(lost)
+        with self._lock:
+            for number, held in self._held.items():
+                self._held[number] = tuple(one for one in held if one not in gone)
 
     def put(self, callback: str, parcels: Sequence[Parcel]) -> bool:
         """Keep results of one delivery; False where there is no room. A content in a file is moved here.

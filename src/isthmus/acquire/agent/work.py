@@ -258,6 +258,7 @@ class Agent:
         with self._bench.lock:
             keys = self._holding.lost(lost)
             self._bench.need.notify()
+        self._spool.let_go(lost)
         if keys:
             self._fetcher.drop(keys)
         self._say("tasks lost", requests=[one.request for one in lost])

@@ -157,8 +157,11 @@ def pack(agent: str, parcels: Sequence[Parcel], caps: Caps = STANDARD) -> Packed
         else:
             pieces.append(one.content)
     whole = blake3()
-    for piece in pieces:
-        whole.update(piece)
+    if len(contents) > 1:
+        whole.update(b"".join(pieces))  # small ones: at one go it takes half the time, and is not kept
+    else:
+        for piece in pieces:
+            whole.update(piece)
     if file is not None:
         whole.update_mmap(file)
     size = sum(map(len, pieces)) + (contents[0].size if file is not None else 0)

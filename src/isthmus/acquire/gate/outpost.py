@@ -106,6 +106,9 @@ class GateDesk:
         return "noted"
 
     def _take(self, most: int) -> list[Task]:
+        sql = "SELECT 1 FROM gate_got WHERE stream = ? AND state = ? LIMIT 1"
+        if not self._store.rows(sql, (self._asked, NEW)):
+            return []  # who only waits does not keep others from writing
         with self._changing() as connection:
             rows = connection.execute(
                 "SELECT id, content FROM gate_got WHERE stream = ? AND state = ? ORDER BY id LIMIT ?",
