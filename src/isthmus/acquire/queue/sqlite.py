@@ -26,6 +26,7 @@ T = TypeVar("T")
 _PATIENCE_S = 30.0
 _READERS = 8
 _ROWS_AT_ONCE = 200
+_SIZES = (64, 16, 4, 1)
 
 
 class SqliteLedger(SqlLedger):
@@ -139,8 +140,12 @@ class _SqliteWork(_SqliteReads):
         )
 
     def add(self, table: str, columns: tuple[str, ...], rows: Sequence[Values]) -> None:
-        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-        self._connection.executemany(sql, rows)
+        at = 0
+        for size in _SIZES:
+            while len(rows) - at >= size:
+                some = rows[at : at + size]
+                self._connection.execute(_adding(table, columns, size), [*itertools.chain.from_iterable(some)])
+                at += size
 
     def reserve(self, count: int) -> int:
         sql = "UPDATE counter SET request = request + ? WHERE id = 1 RETURNING request"
@@ -166,3 +171,9 @@ def _storing(columns: tuple[str, ...], rows: int) -> str:
         f"INSERT INTO request (number, batch, changed, {', '.join(columns)}) "
         f"SELECT ?1 + column1, ?2, ?3, {chosen} FROM (VALUES {each})"
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _adding(table: str, columns: tuple[str, ...], rows: int) -> str:
+    each = f"({', '.join('?' * len(columns))})"
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([each] * rows)}"

@@ -91,9 +91,11 @@ class Writer:
         results: list[tuple[Future[Any], Any, BaseException | None]] = []
         try:
             with store.transaction() as connection:
-                for act, done in calls:
-                    result, error = self._saved(connection, act)
-                    results.append((done, result, error))
+                if len(calls) == 1:  # the transaction is its savepoint
+                    results.append((calls[0][1], calls[0][0](connection), None))
+                else:
+                    for act, done in calls:
+                        results.append((done, *self._saved(connection, act)))
         except _Undone as undone:
             self._apart(store, calls, undone)
             return
