@@ -127,6 +127,19 @@ def test_a_server_that_never_answers_keeps_its_own_places_and_no_others() -> Non
     assert stuck.gate.running == 2
 
 
+def test_the_last_places_go_to_servers_that_have_nothing_running() -> None:
+    turns: Turns[str] = Turns()
+    for name, count in (("slow", 9), ("other", 1)):
+        lane = turns.lane(name, lambda: gate(100))
+        for _ in range(count):
+            turns.add(lane, name)
+    assert turns.next(0.0) is not None
+    slow = turns.lane("slow", gate)
+    assert turns.next(0.0, idle_only=True) == ("other", turns.lane("other", gate))
+    assert turns.next(0.0, idle_only=True) is None
+    assert turns.next(0.0) == ("slow", slow)
+
+
 def test_what_waits_for_a_server_whose_breaker_opens_is_handed_back_at_once() -> None:
     turns: Turns[int] = Turns()
     lane = turns.lane("down", lambda: gate(1, failures=2))

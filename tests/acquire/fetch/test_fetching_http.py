@@ -340,6 +340,18 @@ def test_a_server_that_hangs_does_not_hold_up_another(tmp_path: Path) -> None:
         assert isinstance(one(fetcher, f"http://127.0.0.1:{quick}/"), Got)
 
 
+def test_servers_that_hang_never_take_all_places(tmp_path: Path) -> None:
+    over = threading.Event()
+    with contextlib.ExitStack() as stack:
+        hanging = [stack.enter_context(scripted(lambda c, head: over.wait(30) and None)) for _ in range(4)]  # type: ignore[func-returns-value]
+        quick = stack.enter_context(scripted(lambda c, head: c.sendall(response(b"fine"))))
+        fetcher = stack.enter_context(fetching(tmp_path, concurrency=16, at_once=16))
+        orders = [f"http://127.0.0.1:{port}/{n}" for n in range(20) for port in hanging]
+        fetcher.place([Order(1000 + n, address, 60) for n, address in enumerate(orders)])
+        assert all(isinstance(each, Got) for each in get(fetcher, *[f"http://127.0.0.1:{quick}/"] * 30))
+        over.set()
+
+
 def test_nothing_follows_what_was_dropped_and_its_files_are_gone(tmp_path: Path) -> None:
     half, go_on = threading.Event(), threading.Event()
 

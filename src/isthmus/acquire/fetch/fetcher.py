@@ -24,16 +24,18 @@ from isthmus.acquire.fetch.rules import Rules, Server
 from isthmus.acquire.fetch.settings import EnvironmentRules, Storage
 from isthmus.acquire.fetch.turns import Lane, Turns
 from isthmus.acquire.ports import Got, Order
-from isthmus.core.errors import InputError, MissingExtra
+from isthmus.core.errors import InputError, IsthmusError, MissingExtra
 
 try:
     from isthmus.acquire.fetch.web import Names, Onward, Web
 except ModuleNotFoundError as error:  # pragma: no cover
     if error.name != "pycurl":
         raise
-    raise MissingExtra.named("pycurl", "acquire") from error
+    raise MissingExtra.named("pycurl", "agent") from error
 
 _TICK_S = 0.5
+_KEPT = 8
+"""One place in so many is kept for servers that have nothing running."""
 _CLOSE_S = 10.0
 _GATHER, _GATHER_S = 64, 0.004
 """Results go out in lists: when so many are there, or after so long, or when nothing else runs."""
@@ -84,6 +86,7 @@ class Fetching:
         self._others: Others | None = None
         self._turns: Turns[Job] = Turns()
         self._running = 0
+        self._crowded = False
         self._lock = threading.Lock()
         self._news = threading.Condition(self._lock)
         self._live: dict[int, Job] = {}
@@ -120,7 +123,9 @@ class Fetching:
         with self._news:
             if not self._results:
                 self._alive()
-                self._news.wait_for(lambda: bool(self._results) or self._closing, wait_s)
+                self._news.wait_for(
+                    lambda: bool(self._results) or self._closing or self._fault is not None, wait_s
+                )
             found = [self._results.popleft() for _ in range(min(most, len(self._results)))]
             held_up = self._bytes > self._settings.waiting_bytes
             self._bytes -= sum(_inline(outcome) for _, outcome in found)
@@ -169,7 +174,7 @@ class Fetching:
         if self._closing:
             raise InputError("the fetcher is closed", "make a new one")
         if self._fault is not None:
-            raise RuntimeError("the fetcher's thread has died") from self._fault
+            raise IsthmusError(f"the fetcher has stopped: {self._fault!r}", "start it anew") from self._fault
 
     def _run(self) -> None:
         try:
@@ -189,11 +194,11 @@ class Fetching:
             self._free()
 
     def _free(self) -> None:
-        self._web.close()
         if self._folders is not None:
             self._folders.close()
         if self._others is not None:
             self._others.close()
+        self._web.close()
         for _, outcome in self._told:
             _discard(outcome)
         for _, done in self._ended:
@@ -203,7 +208,8 @@ class Fetching:
         now = time.monotonic()
         if self._told:
             return 0.0
-        full = self._running >= self._settings.at_once or self._bytes > self._settings.waiting_bytes
+        full = self._crowded or self._running >= self._settings.at_once
+        full = full or self._bytes > self._settings.waiting_bytes
         wake = None if full else self._turns.wake_s(now)
         longest = max(0.0, self._ended_at + _GATHER_S - now) if self._ended else _TICK_S
         return longest if wake is None else min(longest, wake)
@@ -248,8 +254,11 @@ class Fetching:
 
     def _begin(self) -> None:
         now = time.monotonic()
-        while self._running < self._settings.at_once and self._bytes <= self._settings.waiting_bytes:
-            turn = self._turns.next(now)
+        most = self._settings.at_once
+        self._crowded = False
+        while self._running < most and self._bytes <= self._settings.waiting_bytes:
+            self._crowded = self._running >= most - most // _KEPT
+            turn = self._turns.next(now, self._crowded)
             if turn is None:
                 break
             job, lane = turn
@@ -282,8 +291,7 @@ class Fetching:
 
     def _tell(self, token: Hashable, outcome: Got | Failure) -> None:
         self._told.append((token, outcome))  # on a thread of folders or others
-        with contextlib.suppress(OSError):
-            self._web.wake()
+        self._web.wake()
 
     def _back(self, job: Job, outcome: Got | Failure | Onward) -> None:
         """A running job's hop has ended."""

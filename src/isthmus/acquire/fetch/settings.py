@@ -126,7 +126,7 @@ class EnvironmentRules:
     allow: tuple[Allow, ...] = setting("what may be asked for; nothing by default", default=())
     rewrite: tuple[Rewrite, ...] = setting("changes of addresses, the first that fits", default=())
     storage: tuple[Storage, ...] = setting("storage servers: credentials, limits, time-outs", default=())
-    at_once: int = setting("requests at a time to all servers together", default=64, minimum=1, maximum=2000)
+    at_once: int = setting("requests at a time to all servers together", default=256, minimum=1, maximum=2000)
     held: int = setting("requests taken on and not answered yet", default=1024, minimum=1)
     waiting_bytes: int = setting(
         "results not fetched yet beyond which nothing new begins", default=64 << 20, minimum=1 << 20, unit="bytes"

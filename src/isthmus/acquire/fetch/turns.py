@@ -59,12 +59,26 @@ class Turns(Generic[T]):
             lane.listed = True
             self._ring.append(lane)
 
-    def next(self, now: float) -> tuple[T, Lane[T]] | None:
-        """Return what may begin now and count it as begun; None where nothing may."""
+    def next(self, now: float, idle_only: bool = False) -> tuple[T, Lane[T]] | None:
+        """Return what may begin now and count it as begun; None where nothing may.
+
+        `idle_only` leaves out servers that have something running: for the last places, which would otherwise go
+        to those that keep theirs longest.
+        """
+        passed: list[Lane[T]] = []
+        try:
+            return self._next(now, idle_only, passed)
+        finally:
+            self._ring.extend(passed)
+
+    def _next(self, now: float, idle_only: bool, passed: list[Lane[T]]) -> tuple[T, Lane[T]] | None:
         while self._asleep and self._asleep[0][0] <= now:
             self._ring.append(heapq.heappop(self._asleep)[2])
         while self._ring:
             lane = self._ring.popleft()
+            if idle_only and lane.gate.running and lane.waiting:
+                passed.append(lane)
+                continue
             lane.listed = False
             if not lane.waiting:
                 continue

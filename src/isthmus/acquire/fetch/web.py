@@ -10,6 +10,7 @@ import contextlib
 import os
 import select
 import socket
+import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -171,6 +172,7 @@ class Web:
         self._multi.setopt(pycurl.M_MAXCONNECTS, most_connections)
         self._epoll = select.epoll()
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._bell_lock = threading.Lock()
         self._epoll.register(self._bell, _IN)
         self._watched: dict[int, int] = {}
         self._timer: float | None = None
@@ -214,8 +216,9 @@ class Web:
 
     def wake(self) -> None:
         """Let a waiting `poll` return; from any thread."""
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_write(self._bell, 1)
+        with self._bell_lock, contextlib.suppress(BlockingIOError):
+            if self._bell >= 0:
+                os.eventfd_write(self._bell, 1)
 
     def poll(self, wait_s: float) -> list[tuple[Hashable, Outcome]]:
         """Move everything on, waiting up to so long for something to happen; return what has ended."""
@@ -248,7 +251,9 @@ class Web:
             line.curl.close()
         self._multi.close()
         self._epoll.close()
-        os.close(self._bell)
+        with self._bell_lock:  # its number may soon be somebody else's
+            os.close(self._bell)
+            self._bell = -1
 
     def _ended(self) -> list[tuple[Hashable, Outcome]]:
         ended, self._ready = self._ready, []
