@@ -32,7 +32,10 @@ MOST_ON_WAY = 24 << 20
 MOST_BATCHES = 16
 MOST_DRAWINGS = 256
 _MOST_STARTS = 3
-_MOST_DEATHS = 3
+_MOST_BLAME = 6
+_MARKED, _UNMARKED, _OUTSIDE = 3, 2, 1
+"""How much a death counts against images: two at the same image, three at nobody knows which, six by others' hands
+(SIGKILL or SIGTERM that the pool did not send)."""
 
 
 @dataclass(slots=True)
@@ -55,7 +58,7 @@ class _Job:
     """Images that go to a worker together, each with the call and the place there that its outcome goes to."""
 
     images: list[tuple[Arrived, _Call, int]]
-    deaths: int = 0
+    blame: int = 0
 
     @property
     def size(self) -> int:
@@ -88,6 +91,7 @@ class FilingPool:
         self._broken: IsthmusError | None = None
         self._closing = False
         self._watch: asyncio.Task[None] | None = None
+        self._started = asyncio.Event()
 
     async def start(self) -> None:
         """Remove what dead workers left half written, and start the workers. Raises InputError, OSError."""
@@ -96,8 +100,7 @@ class FilingPool:
         self._watch = asyncio.create_task(self._watching(), name="filing watch")
         for _ in range(self.rules.workers):
             await self._start_hand(draws=False)
-        for hand in list(self._at):
-            await hand.ready.wait()
+        await self._started.wait()
         if self._broken is not None:
             broken = self._broken
             await self.close()
@@ -216,6 +219,8 @@ class FilingPool:
                 self._break(InputError(f"a worker of filing cannot start: {answer.error}"))
             else:
                 self._failed_starts = 0
+                if sum(hand.ready.is_set() and not hand.draws for hand in self._at) >= self.rules.workers:
+                    self._started.set()
             self._hand_out()
             return
         job = self._at[hand].pop(answer.number, None)
@@ -240,24 +245,25 @@ class FilingPool:
         again: list[_Job] = []
         for batch, job in held.items():
             if isinstance(job, _Drawn):
-                self._died_drawing(job, batch == number, reason)
+                self._died_drawing(job, batch == number and not hand.outside, reason)
             elif batch == number:
-                again += _parted(job, place, reason)
+                again += _parted(job, place, reason, _OUTSIDE if hand.outside else _MARKED)
+            elif number:
+                again.append(job)
             else:
-                job.deaths += not number
-                again += _apart(job, reason) if job.deaths >= _MOST_DEATHS else [job]
+                again += _blamed(job, reason, _OUTSIDE if hand.outside else _UNMARKED)
         self._waiting.extendleft(reversed(again))
         if not hand.ready.is_set():
             self._failed_starts += 1
             if self._failed_starts >= _MOST_STARTS:
                 self._break(IsthmusError(f"workers of filing end as soon as they start ({reason})"))
-        hand.ready.set()
         if self._broken is None and not (hand.draws and not self._to_draw):
             task = asyncio.create_task(self._replace(hand.draws))
             task.add_done_callback(lambda _: None)
 
     async def _replace(self, draws: bool) -> None:
         try:
+            await asyncio.to_thread(tidy_parts, self.rules.folder)
             await self._start_hand(draws)
         except OSError as error:
             self._break(IsthmusError(f"a worker of filing cannot be started: {error.strerror or error}"))
@@ -266,7 +272,7 @@ class FilingPool:
         drawn.deaths += 1
         if drawn.done.done():
             return
-        if marked or drawn.deaths >= _MOST_DEATHS:
+        if marked or drawn.deaths >= _MOST_BLAME:
             drawn.done.set_exception(InputError(f"the image cannot be drawn: {reason}"))
         else:
             self._to_draw.append(drawn)
@@ -282,8 +288,7 @@ class FilingPool:
                 drawn.done.set_exception(error)
         self._waiting.clear()
         self._to_draw.clear()
-        for hand in self._at:
-            hand.ready.set()
+        self._started.set()
 
     async def _watching(self) -> None:
         """End workers that have not answered for too long."""
@@ -311,20 +316,21 @@ def _bodies(job: _Job) -> list[bytes]:
     return [came.content for came, _, _ in job.images if isinstance(came.content, bytes)]
 
 
-def _parted(job: _Job, place: int, reason: str) -> list[_Job]:
-    """Set the image at which a worker died apart; one that was alone already has failed."""
+def _parted(job: _Job, place: int, reason: str, points: int) -> list[_Job]:
+    """Set the image at which a worker died apart; one that was alone already may fail."""
     if len(job.images) == 1:
-        job.deaths += 1
-        return _apart(job, reason) if job.deaths > 1 else [job]
-    culprit = [_Job([job.images[place]], deaths=1)]
+        return _blamed(job, reason, points)
     rest = job.images[:place] + job.images[place + 1 :]
-    return [_Job(rest), *culprit]
+    return [_Job(rest, job.blame), _Job([job.images[place]], job.blame + points)]
 
 
-def _apart(job: _Job, reason: str) -> list[_Job]:
-    """Let the image of a job fail; a job of several, whose culprit nobody knows, is parted into single ones."""
+def _blamed(job: _Job, reason: str, points: int) -> list[_Job]:
+    """Blame a job for a death. Beyond the bound its image fails; several, of which one did it, go one by one."""
+    if job.blame + points < _MOST_BLAME:
+        job.blame += points
+        return [job]
     if len(job.images) > 1:
-        return [_Job([image], deaths=_MOST_DEATHS - 1) for image in job.images]
+        return [_Job([image], _MOST_BLAME - points) for image in job.images]
     _, call, at = job.images[0]
     call.settle(at, Failure(Kind.CRASHED, f"the decoder died of the image: {reason}"))
     return []
