@@ -113,6 +113,7 @@ def test_batches_are_steered(site: Site) -> None:
     assert site.call("POST", f"/v1/batches/{batch}/cancel").json == {"changed": 2}
     assert site.states(batch) == {"cancelled": 2}
     assert is_problem(site.call("POST", f"/v1/batches/{batch}/cancel", {"requests": [1]}), 422)
+    assert site.call("GET", f"/v1/requests?batch={batch}&state=&kind=&taken_from=").status == 200
     assert is_problem(site.call("POST", f"/v1/batches/{batch}/retry", b"{"), 400)
     assert is_problem(site.call("POST", f"/v1/batches/{batch}/retry", {"requests": ["x"]}), 422)
     assert is_problem(site.call("POST", f"/v1/batches/{batch}/burn", {}), 404)
@@ -214,7 +215,7 @@ def test_a_session_ends_with_its_key(site: Site) -> None:
     assert site.call("DELETE", "/v1/keys/guest", key="operator").status == 204
     assert is_problem(site.call("GET", "/v1/me", key="", headers={"Cookie": cookie}), 401)
     assert is_problem(site.call("DELETE", "/v1/keys/nobody", key="operator"), 404)
-    assert is_problem(site.call("POST", "/v1/keys", {"name": "client", "role": "viewer"}, "operator"), 422)
+    assert is_problem(site.call("POST", "/v1/keys", {"name": "client", "role": "viewer"}, "operator"), 409)
     assert is_problem(site.call("POST", "/v1/keys", {"name": "x", "role": "agent"}, "operator"), 422)
     listed = site.call("GET", "/v1/keys", key="operator").json
     assert text not in json.dumps(listed)

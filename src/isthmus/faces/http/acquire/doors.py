@@ -89,7 +89,7 @@ def _of_clients(clients: ClientDoors, events: EventDoors) -> tuple[Door, ...]:
                 clients.step(step),
                 about,
                 ASKS,
-                bodies={JSON: shapes.Some},
+                bodies={JSON: shapes.Some} if step == "retry" else {},
                 body_needed=False,
                 good={200: {JSON: shapes.Changed}},
                 bad=(400, 404, 408, 413, 415, 422),
@@ -250,7 +250,7 @@ def _of_the_site(site: SiteDoors) -> tuple[Door, ...]:
             RULES,
             bodies={JSON: shapes.NewKey},
             good={201: {JSON: shapes.MadeKey}},
-            bad=bad,
+            bad=(*bad, 409),
         ),
         Door(
             "DELETE",

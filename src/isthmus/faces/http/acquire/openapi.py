@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from isthmus.acquire.request import (
+    LEAST_EDGE,
+    MOST_ADDRESS,
+    MOST_EDGE,
+    MOST_RECORD,
+    MOST_TAG,
+    MOST_TAGS,
+    MOST_THUMBNAILS,
+    PRIORITIES,
+    USUAL_PRIORITY,
+)
 from isthmus.faces.http.acquire.doors import JSON, Door
 from isthmus.faces.http.acquire.shapes import Problem
 
@@ -22,6 +33,7 @@ _WORDS = {
     401: "A valid API key is needed.",
     403: "The key, signature or role does not allow this.",
     404: "There is no such thing, or the key may not see it.",
+    409: "There is one of that name already.",
     408: "The body came too slowly.",
     413: "The body is too large.",
     415: "The body is of a type that is not taken here.",
@@ -34,6 +46,57 @@ _PLACE = re.compile(r"\{(\w+)(?::(\w+))?\}")
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 
 
+_TEXT = {"type": "string", "minLength": 1, "pattern": "^[^\\x00-\\x1f\\x7f]+$"}
+_MAYBE = {"type": ["string", "null"], "minLength": 1, "maxLength": MOST_RECORD // 4, "pattern": _TEXT["pattern"]}
+_TIGHTER: Mapping[str, Mapping[str, Any]] = {
+    "Wish": {
+        "properties": {
+            "address": {**_TEXT, "maxLength": MOST_ADDRESS // 4},
+            "environment": {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,39}$"},
+            "record": {**_TEXT, "maxLength": MOST_RECORD // 4},
+            "dedup": {**_MAYBE, "default": None},
+            "place": {**_MAYBE, "default": None},
+            "priority": {"type": "integer", "minimum": 0, "maximum": PRIORITIES[-1], "default": USUAL_PRIORITY},
+            "latitude": {"type": ["number", "null"], "minimum": -90, "maximum": 90, "default": None},
+            "longitude": {"type": ["number", "null"], "minimum": -180, "maximum": 180, "default": None},
+            "tags": {"type": "array", "items": {**_TEXT, "maxLength": MOST_TAG // 4}, "maxItems": MOST_TAGS},
+            "thumbnails": {
+                "type": "array",
+                "items": {"type": "integer", "minimum": LEAST_EDGE, "maximum": MOST_EDGE},
+                "maxItems": MOST_THUMBNAILS,
+            },
+        },
+        "oneOf": [
+            {"properties": {"latitude": {"type": "null"}, "longitude": {"type": "null"}}},
+            {
+                "properties": {"latitude": {"type": "number"}, "longitude": {"type": "number"}},
+                "required": ["latitude", "longitude"],
+            },
+        ],
+    },
+    "NewKey": {
+        "oneOf": [
+            {
+                "properties": {"role": {"const": "agent"}, "environment": {"minLength": 1}},
+                "required": ["environment"],
+            },
+            {
+                "properties": {
+                    "role": {"enum": ["client", "viewer", "operator"]},
+                    "environment": {"const": ""},
+                }
+            },
+        ],
+    },
+}
+"""What `request.check` and `keys.make` ask for beyond the types. Lengths count bytes there, letters here."""
+
+
+def _tightened(schema: Mapping[str, Any], tighter: Mapping[str, Any]) -> dict[str, Any]:
+    properties = {**schema["properties"], **tighter.get("properties", {})}
+    return {**schema, **tighter, "properties": properties}
+
+
 def document(doors: Sequence[Door], version: str) -> dict[str, Any]:
     """Build the description."""
     kinds: list[Any] = [Problem]
@@ -41,6 +104,8 @@ def document(doors: Sequence[Door], version: str) -> dict[str, Any]:
         kinds += [kind for kind in door.bodies.values() if kind is not None]
         kinds += [kind for media in door.good.values() for kind in media.values() if kind is not None]
     schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    for name, tighter in _TIGHTER.items():
+        components[name] = _tightened(components[name], tighter)
     known = [(kind, schema) for kind, schema in zip(kinds, schemas, strict=True)]
     paths: dict[str, dict[str, Any]] = {}
     for door in doors:

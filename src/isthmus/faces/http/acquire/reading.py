@@ -74,12 +74,15 @@ def media_type(request: Request) -> str:
 
 
 def query(request: Request, kind: type[T]) -> T:
-    """Return the parameters, typed. Raises HTTPException where one is unknown or wrong."""
+    """Return the parameters, typed; empty ones count as left out, as a page's form sends them.
+
+    Raises HTTPException where one is unknown or wrong.
+    """
     given = request.query_params
     if len(given.multi_items()) != len(given):
         raise HTTPException(422, "a parameter stands there twice")
     try:
-        return msgspec.convert(dict(given), kind, strict=False)
+        return msgspec.convert({name: text for name, text in given.items() if text}, kind, strict=False)
     except (msgspec.ValidationError, ValueError) as error:
         raise HTTPException(422, str(error)) from error
 

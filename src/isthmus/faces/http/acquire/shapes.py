@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
@@ -15,6 +15,9 @@ from isthmus.acquire.request import Wish
 
 Number = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 StateWord = Literal["queued", "waiting", "following", "leased", "paused", "done", "failed", "cancelled", "expired"]
+
+_ONE_STATE = f"({'|'.join(get_args(StateWord))})"
+_STATES = f"^{_ONE_STATE}(,{_ONE_STATE})*$"
 
 
 class WrongLine(msgspec.Struct, frozen=True):
@@ -106,9 +109,9 @@ class LogIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An API key to be made. An agent's is bound to its environment."""
 
-    name: Annotated[str, msgspec.Meta(max_length=64)]
+    name: Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*$")]
     role: Literal["client", "viewer", "operator", "agent"]
-    environment: str = ""
+    environment: Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9][a-z0-9-]{0,39})?$")] = ""
 
 
 class MadeKey(msgspec.Struct, frozen=True):
@@ -197,7 +200,7 @@ class WhichRequests(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     batch: str = ""
     environment: str = ""
-    state: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    state: Annotated[str, msgspec.Meta(max_length=200, pattern=_STATES)] = ""
     kind: str = ""
     place: str = ""
     tag: str = ""

@@ -108,6 +108,8 @@ class SiteDoors:
         service = self._service
         by = await key_of(request, service, RULES)
         new = await reading.body(request, shapes.NewKey, service.settings.body_s)
+        if any(one.name == new.name for one in await service.threads.run(service.ledger.keys)):
+            raise HTTPException(409, f"there is a key {new.name!r} already; choose another name")
         text = await service.make_key(by.name, new.name, new.role, new.environment)
         return answer(
             shapes.MadeKey(new.name, new.role, text, new.environment), 201, {"cache-control": "no-store"}
