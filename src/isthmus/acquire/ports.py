@@ -307,11 +307,17 @@ class Ledger(Protocol):
         ...
 
     def removed(self, requests: Sequence[int], now: datetime) -> list[str]:
-        """Note that images of requests were removed; return digests of contents that no request has any more."""
+        """Note that images of requests were removed; return digests of contents that no request has any more.
+
+        Requests that one fetch served share a path; `removable` names them together.
+        """
         ...
 
     def purge(self, before: datetime, most: int) -> int:
-        """Forget batches that ended before a time, with their requests and events, up to `most` requests."""
+        """Forget batches that ended before a time and have no image any more, with their requests and events.
+
+        Stops before `most` requests are exceeded, but forgets at least one batch. Returns how many requests.
+        """
         ...
 
     def put_key(self, key: Key) -> None:
