@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isthmus.acquire.gate.framing import Record, Records
+from isthmus.core.errors import Corrupt
+
+NAMES = st.text("0123456789.", min_size=1, max_size=64)
+RECORDS = st.lists(st.tuples(NAMES, st.none() | st.binary(max_size=60)), max_size=8)
+MOST = 1000
+
+
+def written(records: list[tuple[str, bytes | None]]) -> bytes:
+    return b"".join(
+        Record(name, body is None, len(body or b"")).encoded() + (body or b"") for name, body in records
+    )
+
+
+def pieces(content: bytes, step: int) -> Iterator[bytes]:
+    return (content[at : at + step] for at in range(0, len(content), step))
+
+
+def read(content: bytes, step: int) -> list[tuple[str, bytes | None]]:
+    records, found = Records(pieces(content, step), MOST), list[tuple[str, bytes | None]]()
+    while record := records.next():
+        body = b"".join(records.body())
+        found.append((record.name, None if record.gone else body))
+    return found
+
+
+@given(RECORDS, st.integers(1, 50))
+def test_records_are_read_as_they_were_written_in_any_pieces(
+    records: list[tuple[str, bytes | None]], step: int
+) -> None:
+    assert read(written(records), step) == records
+
+
+@given(RECORDS.filter(bool), st.data())
+def test_records_that_end_early_are_never_read_as_whole(
+    records: list[tuple[str, bytes | None]], data: st.DataObject
+) -> None:
+    content = written(records)
+    ends = {len(written(records[:count])) for count in range(len(records) + 1)}
+    cut = data.draw(st.integers(0, len(content) - 1).filter(lambda at: at not in ends))
+    with pytest.raises(Corrupt):
+        read(content[:cut], 7)
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_refused_or_read_within_bounds(garbage: bytes) -> None:
+    try:
+        found = read(garbage, 16)
+    except Corrupt as error:
+        assert "\n" not in str(error)
+    else:
+        assert written(found) == garbage
+
+
+def test_a_body_beyond_the_bound_is_refused_before_it_is_read() -> None:
+    for head in (Record("1.1", False, MOST + 1).encoded(), Record("1.1", True, 1).encoded()):
+        with pytest.raises(Corrupt):
+            Records(iter((head,)), MOST).next()
