@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from isthmus.acquire.delivery.package import Caps, Package
+from isthmus.acquire.delivery.package import Caps, Content, Package
 from isthmus.acquire.delivery.receiving import Receiving
 from isthmus.acquire.server.deliveries import Caller
 from isthmus.acquire.server.keys import AGENT
@@ -64,12 +64,13 @@ class AgentDoors:
         caller = await self._caller(request)
         large = service.incoming / f"{uuid4().hex}.part"
         with service.deliveries.room():
+            package = await self._received(request, caller, large)
+            service.counts.delivered_bytes[caller.environment] += max(reading.announced(request), 0)
             try:
-                package = await self._received(request, caller, large)
-                service.counts.delivered_bytes[caller.environment] += max(reading.announced(request), 0)
                 verdicts = await service.deliveries.take(caller, package)
             finally:
-                large.unlink(missing_ok=True)
+                if _in_file(package):
+                    large.unlink(missing_ok=True)  # filing may have moved it away
         return answer(shapes.Verdicts(verdicts))
 
     async def _caller(self, request: Request) -> Caller:
@@ -100,6 +101,12 @@ class AgentDoors:
                 "delivery damaged", trace=request.state.trace, environment=caller.environment, why=str(error)
             )
             raise HTTPException(400, str(error), _CLOSE) from error
+
+
+def _in_file(package: Package) -> bool:
+    return any(
+        isinstance(part.outcome, Content) and isinstance(part.outcome.where, Path) for part in package.parts
+    )
 
 
 @contextmanager
