@@ -76,6 +76,19 @@ def test_networks_of_all_rules_that_fit_are_joined_and_others_stay_out() -> None
     assert way(judge, "http://elsewhere.example/").server.networks.named == ()
 
 
+def test_schemes_that_share_connections_share_networks_but_not_their_permission() -> None:
+    judge = rules(
+        Allow(schemes=("dav",), hosts=("cam",), cidr=("10.0.0.0/8",)),
+        Allow(schemes=("http",), hosts=("cam",), cidr=("192.168.7.0/24",)),
+        Allow(schemes=("https", "ftp"), hosts=("cam",), cidr=("172.16.0.0/12",)),
+    )
+    shared = {ip_network("10.0.0.0/8"), ip_network("192.168.7.0/24")}
+    for scheme in ("http", "dav"):
+        assert set(way(judge, f"{scheme}://cam/").server.networks.named) == shared
+    assert way(judge, "ftp://cam/").server.networks.named == (ip_network("172.16.0.0/12"),)
+    assert refused(judge, "webhdfs://cam:80/").kind is Kind.FORBIDDEN
+
+
 def test_the_first_rewrite_that_fits_counts_and_comes_before_the_allow_list() -> None:
     judge = rules(
         Allow(schemes=("http",), hosts=("inner",), ports=(8000,)),

@@ -4,7 +4,8 @@ For every address, also for one that a redirect led to:
 
 1. the first rewrite that fits changes it (platforms hand out addresses that are right only in another segment);
 2. the allow-list must name its scheme, host and port; whatever it does not name is refused;
-3. the networks of the rules that fit bind its connections, where the sockets are made (`addresses`);
+3. the networks of the rules that fit bind its connections, where the sockets are made (`addresses`); schemes that
+   go over the same wire (http, dav, webhdfs) share connections, and so the networks of one server;
 4. the first storage entry that fits gives credentials, limits and time-outs; without one the defaults hold.
 """
 
@@ -12,12 +13,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from isthmus.acquire.failure import Failure, Kind
 from isthmus.acquire.fetch.addresses import Networks
-from isthmus.acquire.fetch.locator import USUAL_PORTS, Origin, origin, split
+from isthmus.acquire.fetch.locator import USUAL_PORTS, WIRES, Origin, origin, split
 from isthmus.acquire.fetch.settings import Allow, EnvironmentRules, Storage
 from isthmus.core.errors import InputError
 
@@ -87,11 +88,19 @@ class Rules:
         if not fitting:
             return Failure(Kind.FORBIDDEN, f"no rule allows {where}")
         networks = fitting[0][1]
-        for _, more in fitting[1:]:
-            networks = networks.joined(more)
+        for (
+            rule,
+            more,
+        ) in self._allow:  # what goes over the same wire may share connections, so shares networks too
+            if any(allows(rule, replace(where, scheme=alike)) for alike in _alike(where.scheme)):
+                networks = networks.joined(more)
         roots = tuple(root for rule, _ in fitting for root in rule.roots)
         place, storage = chosen(self.settings.storage, where)
         return Server(where, networks, roots, storage, place)
+
+
+def _alike(scheme: str) -> list[str]:
+    return [each for each in WIRES if WIRES[each] == WIRES.get(scheme)] or [scheme]
 
 
 def allows(rule: Allow, where: Origin) -> bool:
