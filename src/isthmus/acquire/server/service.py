@@ -21,6 +21,7 @@ from isthmus.acquire.server.deliveries import Deliveries, incoming
 from isthmus.acquire.server.hub import Hub
 from isthmus.acquire.server.intake import Form, Intake, read
 from isthmus.acquire.server.journal import Journal
+from isthmus.acquire.server.keeping import Kept, keep
 from isthmus.acquire.server.keys import Keys, Ring, Sessions
 from isthmus.acquire.server.logs import Say, silent
 from isthmus.acquire.server.settings import ServerSettings
@@ -70,13 +71,13 @@ class AcquireService:
         self.journal = Journal(folder / settings.audit, clock)
         self.failure = ""
         self._made: OrderedDict[str, datetime] = OrderedDict()
-        self._sweeping: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begin. Raises what the ledger and the disk raise."""
         incoming(self.incoming)
         await self.hub.start()
-        self._sweeping = asyncio.create_task(self._sweep())
+        self._tasks = [asyncio.create_task(self._sweep()), asyncio.create_task(self._keep())]
         self.say("started", public_url=self.claims.public_url)
 
     async def end_waiting(self) -> None:
@@ -87,9 +88,9 @@ class AcquireService:
     async def close(self) -> None:
         """End all. The ledger and the filing stay open: they belong to who made them."""
         await self.end_waiting()
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            await asyncio.gather(self._sweeping, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self.threads.close)
         await asyncio.to_thread(self.journal.close)
         self.say("ended")
@@ -203,6 +204,18 @@ class AcquireService:
                 if str(error) != self.failure:
                     self.say("sweeping failed", why=str(error))
                 self.failure, rest_s = str(error), _MOST_REST_S
+
+    async def _keep(self) -> None:
+        """Remove what is too old or too much, portion by portion; never end."""
+        while True:
+            try:
+                kept = await keep(self.threads, self.filing, self.settings, self.clock.now())
+            except (IsthmusError, OSError) as error:
+                self.say("keeping failed", why=str(error))
+                kept = Kept()
+            if kept != Kept():
+                self.say("kept", images=kept.images, freed_bytes=kept.freed_bytes, forgotten=kept.forgotten)
+            await asyncio.sleep(self.settings.keep_every_s if kept == Kept() else _REST_S)
 
     async def _swept(self) -> float:
         now = self.clock.now()
