@@ -181,14 +181,20 @@ def parcel(task: Mapping[str, Any], outcome: bytes | Failure) -> Parcel:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, settings: ServerSettings | None = None, ledger: Ledger | None = None) -> Iterator[Site]:
+def serving(
+    folder: Path,
+    settings: ServerSettings | None = None,
+    filing: RememberingFiling | None = None,
+    secret: bytes = b"",
+) -> Iterator[Site]:
     """Run a server until the block ends."""
-    clock, secret, log = Moved(), SharedSecret.create(), []
-    own = ledger or SqliteLedger(folder / "ledger.sqlite")
-    filing = RememberingFiling(folder / "images")
+    clock, log = Moved(), []
+    signing = SharedSecret(secret) if secret else SharedSecret.create()
+    own = SqliteLedger(folder / "ledger.sqlite")
+    used_filing = filing or RememberingFiling(folder / "images")
     bound = socket.create_server(("127.0.0.1", 0), backlog=1024)
     port = bound.getsockname()[1]
-    trust = FixedTrust({name: [secret.text()] for name in ("video", "intranet")})
+    trust = FixedTrust({name: [signing.text()] for name in ("video", "intranet")})
     keys = {}
     for name, role, where in (
         ("client", "client", ""),
@@ -198,7 +204,7 @@ def serving(folder: Path, settings: ServerSettings | None = None, ledger: Ledger
         ("agent", "agent", "video"),
         ("intranet", "agent", "intranet"),
     ):
-        keys[name], key = making.make(name, role, where, clock.now())
+        keys[name], key = _key(name, role, where, secret, clock.now())
         _put(own, key)
     made: list[Any] = []
     ready = threading.Event()
@@ -209,7 +215,7 @@ def serving(folder: Path, settings: ServerSettings | None = None, ledger: Ledger
     def run() -> None:
         async def main() -> None:
             used = settings or ServerSettings(public_url=f"http://127.0.0.1:{port}", lease_s=30.0, poll_s=0.2)
-            service = AcquireService(own, filing, used, clock, say, trust=trust, folder=folder)
+            service = AcquireService(own, used_filing, used, clock, say, trust=trust, folder=folder, secret=secret)
             server = AcquireHttpServer(service)
             made.extend([service, server, asyncio.get_running_loop()])
             serve = asyncio.ensure_future(server.serve([bound]))
@@ -224,7 +230,7 @@ def serving(folder: Path, settings: ServerSettings | None = None, ledger: Ledger
     thread.start()
     try:
         assert ready.wait(PATIENCE_S)
-        yield Site(port, made[0], own, filing, clock, secret, log, made[2], keys)
+        yield Site(port, made[0], own, used_filing, clock, signing, log, made[2], keys)
     finally:
         if len(made) > 1:
             made[1].should_exit = True
@@ -232,6 +238,14 @@ def serving(folder: Path, settings: ServerSettings | None = None, ledger: Ledger
         own.close()
         bound.close()
     assert not thread.is_alive()
+
+
+def _key(name: str, role: str, where: str, secret: bytes, now: datetime) -> tuple[str, Key]:
+    """Make a key; with a secret the same one each time, so that it outlives the process."""
+    if not secret:
+        return making.make(name, role, where, now)
+    text = f"isk_{name}"
+    return text, Key(name, role, making.digest_of(text), where, now)
 
 
 def _put(ledger: Ledger, key: Key) -> None:
