@@ -1,6 +1,7 @@
 """Every key that a site's TOML takes, gathered from the settings classes themselves.
 
-The loop's classes are imported only when its keys are asked for: a device explains its own without them.
+The loop's and acquiring's classes are imported only when their keys are asked for: a device explains its own
+without them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from isthmus.app.galleries.config import TABLES as GALLERY
-from isthmus.app.sitepart import SitePart
+from isthmus.app.sitepart import ACQUIRE_TABLES, SitePart
 from isthmus.core.errors import UnknownName
 from isthmus.core.settings import describe
 
@@ -24,8 +25,13 @@ def explained(part: str | None = None) -> Iterator[tuple[str, str, str, str]]:
 
     Raises UnknownName where no table begins so, ModuleNotFoundError for the loop's where it is not installed.
     """
-    light = part in (*_SITE, *GALLERY)
-    parts = {**_SITE, **({} if light else _loop()), **GALLERY}
+    first = part.partition(".")[0] if part is not None else ""
+    if first in ACQUIRE_TABLES:
+        parts = _acquire()
+    elif part in (*_SITE, *GALLERY):
+        parts = {**_SITE, **GALLERY}
+    else:
+        parts = {**_SITE, **_loop(), **_acquire(), **GALLERY}
     rows = [row for name, cls in parts.items() for row in _rows(name, cls)]
     if part is not None:
         kind, *rest = part.replace(".NAME", "").split(".")
@@ -37,6 +43,12 @@ def explained(part: str | None = None) -> Iterator[tuple[str, str, str, str]]:
             raise UnknownName.among("table", part, {row[0] for row in rows})
         rows = chosen
     yield from rows
+
+
+def _acquire() -> dict[str, type]:
+    from isthmus.app.acquiring.config import TABLES
+
+    return TABLES
 
 
 def _loop() -> dict[str, type]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from isthmus.app.sitepart import GALLERY_TABLES, LOOP_TABLES, open_toml
+from isthmus.app.sitepart import ACQUIRE_TABLES, GALLERY_TABLES, LOOP_TABLES, open_toml
 from isthmus.core.errors import ConfigError, Mistake
 from isthmus.core.progress import Report
 
@@ -25,10 +25,12 @@ def check(path: Path, report: Report) -> Sound:
     """
     tables = open_toml(path).root
     galleries = any(name in tables for name in GALLERY_TABLES)
+    acquiring = any(name in tables for name in ACQUIRE_TABLES)
+    loop = not (galleries or acquiring) or any(name in tables for name in LOOP_TABLES)
     mistakes: dict[Mistake, None] = {}
     what: list[str] = []
     notes: list[str] = []
-    for wanted, look in ((galleries, _galleries), (not galleries or any(n in tables for n in LOOP_TABLES), _loop)):
+    for wanted, look in ((acquiring, _acquire), (galleries, _galleries), (loop, _loop)):
         if not wanted:
             continue
         try:
@@ -41,6 +43,13 @@ def check(path: Path, report: Report) -> Sound:
     if mistakes:
         raise ConfigError(sorted(mistakes, key=lambda mistake: mistake.line or 0))
     return Sound("; ".join(what), tuple(notes))
+
+
+def _acquire(path: Path, _: Report) -> Sound:
+    from isthmus.app.acquiring.checking import check_acquire
+
+    what, notes = check_acquire(path)
+    return Sound(what, tuple(notes))
 
 
 def _galleries(path: Path, _: Report) -> Sound:

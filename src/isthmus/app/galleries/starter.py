@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from isthmus.core.errors import InputError
-from isthmus.state.files import replacing
+from isthmus.app.newsite import write_new
 
-_HEAD = """\
-# A site of Isthmus. The keys of a table are explained by, for example: isthmus keys gate
-# Relative paths start from the folder of this file.
-
-[site]
-name = "{name}"
-"""
 _ROLES = {
     "inner": """
 [gallery]
@@ -64,11 +56,4 @@ def write_gallery_site(folder: Path, role: str) -> Path:
 
     Raises InputError where a site is there already.
     """
-    path = folder / "isthmus.toml"
-    if path.exists():
-        raise InputError(f"{path} is there already", "choose another folder, or edit that file")
-    folder.mkdir(parents=True, exist_ok=True)
-    name = "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in folder.resolve().name) or "site"
-    with replacing(path) as file:
-        file.write((_HEAD.format(name=name) + _ROLES[role]).encode())
-    return path
+    return write_new(folder, _ROLES[role], "gate")

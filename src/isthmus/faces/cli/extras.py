@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from isthmus.core.errors import MissingExtra
 
 _BROUGHT_BY = {
@@ -22,12 +24,30 @@ _BROUGHT_BY = {
     "ice": ("aiortc", "websockets"),
     "ice-fast": ("webrtc", "wrtc"),
     "sync": ("starlette", "uvicorn"),
+    "acquire": ("httptools", "reverse_geocode", "uvloop"),
+    "agent": ("pycurl",),
+    "postgres": ("psycopg", "psycopg_pool"),
+    "nats": ("nats",),
     "train": ("onnx", "onnxruntime", "optuna", "safetensors", "torch"),
 }
 
+_WHOLE = {
+    "acquire": (
+        "blake3", "cryptography", "httptools", "msgspec", "numpy", "PIL", "reverse_geocode", "simplejpeg",
+        "starlette", "uvicorn", "uvloop", "websockets",
+    ),
+    "agent": ("blake3", "cryptography", "fsspec", "msgspec", "pycurl"),
+}  # fmt: skip
+"""What a command of this name needs altogether: one extra brings it all."""
 
-def missing_extra(error: ModuleNotFoundError) -> MissingExtra:
-    """Turn the interpreter's error into the one that names the extra; `all` where none is known to bring it."""
+
+def missing_extra(error: ModuleNotFoundError, words: Sequence[str] = ()) -> MissingExtra:
+    """Turn the interpreter's error into the one that names the extra; `all` where none is known to bring it.
+
+    `words` are those of the command line: the extra of the whole command comes before one of the package alone.
+    """
     package = (error.name or str(error)).split(".")[0]
-    extra = next((name for name, packages in _BROUGHT_BY.items() if package in packages), "all")
+    said = [word for before, word in zip(("", *words), words, strict=False) if before != "--site"]
+    whole = next((name for name, packages in _WHOLE.items() if name in said and package in packages), None)
+    extra = whole or next((name for name, packages in _BROUGHT_BY.items() if package in packages), "all")
     return MissingExtra.named(package, extra)

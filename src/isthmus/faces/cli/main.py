@@ -83,7 +83,7 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit:  # click's and rich's answer to a reader that went away, such as head
         return 0
     except ModuleNotFoundError as error:
-        say(f"isthmus: {missing_extra(error)}")
+        say(f"isthmus: {missing_extra(error, arguments)}")
         return _end(error, 2, debug)
     except (OSError, MemoryError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or "out of memory"
