@@ -17,7 +17,7 @@ from isthmus.imaging.anatomy import ImageLimits
 class FilingRules:
     """Where images go, what they may be, and with what the workers get by."""
 
-    root: str = setting("the folder of all images", path=True)
+    root: str = setting("the folder of all images", default="images", path=True)
     template: str = setting(
         "how an image's path is made; it begins with {root}/, holds {record-id} and {digest12}, ends with .{ext}",
         default=TEMPLATE,
