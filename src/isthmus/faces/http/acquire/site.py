@@ -30,10 +30,19 @@ def console() -> Path | None:
     return folder if (folder / "index.html").is_file() else None
 
 
+class _Assets(StaticFiles):
+    """Files that browsers ask for again each time, so that a new version is never mixed with an old one."""
+
+    def file_response(self, *args: Any, **more: Any) -> Response:
+        response = super().file_response(*args, **more)
+        response.headers.update(_ASK_AGAIN)
+        return response
+
+
 def assets(folder: Path) -> StaticFiles:
     """Serve what the page consists of."""
     inner = folder / "assets"
-    return StaticFiles(directory=inner if inner.is_dir() else folder)
+    return _Assets(directory=inner if inner.is_dir() else folder)
 
 
 class SiteDoors:
