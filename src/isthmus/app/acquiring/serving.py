@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 from dataclasses import replace
@@ -15,6 +16,7 @@ from isthmus.acquire.server.service import AcquireService
 from isthmus.acquire.server.trust import FolderTrust
 from isthmus.app.acquiring.config import AcquireConfig
 from isthmus.app.acquiring.environments import public_url, trusted
+from isthmus.app.acquiring.keeping import Keeper
 from isthmus.app.acquiring.ledgers import open_ledger
 from isthmus.app.clock import SystemClock
 
@@ -27,6 +29,7 @@ class SiteService(AcquireService):
         self.config = config
         self._opened: Ledger = open_ledger(config)
         self._pool = FilingPool(filing_rules(config))
+        self._keeping: asyncio.Task[None] | None = None
         settings = replace(config.server.server, public_url=url or public_url(config))
         super().__init__(
             self._opened,
@@ -43,9 +46,14 @@ class SiteService(AcquireService):
         """Begin. Raises what the ledger, the workers and the disk raise."""
         await self._pool.start()
         await super().start()
+        keeper = Keeper(self.config, self.ledger, self._pool, self.clock, self.say)
+        self._keeping = asyncio.create_task(keeper.run(), name="keeping")
 
     async def close(self) -> None:
         """End all but the ledger."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
         await super().close()
         await self._pool.close()
 

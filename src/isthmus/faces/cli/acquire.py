@@ -213,6 +213,19 @@ def _note(done: int, total: int, kinds: Counter[str], began: float) -> str:
 # what an operator does at the server
 
 
+@acquire.command()
+@click.option("--removed", is_flag=True, help="Also delete the rows of images that were removed.")
+@click.pass_context
+def rows(ctx: click.Context, removed: bool) -> None:
+    """Write filed images as rows of the table acquire.images, for query and mine."""
+    from isthmus.app.acquiring.rows import write_rows
+
+    with Screen() as screen:
+        done = write_rows(ctx.obj, screen, removed=removed)
+    gone = f", {done.deleted} deleted" if removed else ""
+    say(f"{done.written} {'row' if done.written == 1 else 'rows'} written{gone}")
+
+
 @acquire.group(cls=Commands)
 def keys() -> None:
     """Make, list and revoke API keys, at the server."""
