@@ -17,7 +17,10 @@ from pathlib import Path
 
 from bench.figure import Figure
 
-NAMES = ("lookup", "load", "mining", "forecast", "simulator", "oplog", "faces", "search", "sync", "ice")
+NAMES = (
+    "lookup", "load", "mining", "forecast", "simulator", "oplog", "faces", "search", "sync", "ice",
+    "accept", "fetch", "filing", "push", "acquire",
+)  # fmt: skip
 OUT = Path("build/bench.json")
 
 
