@@ -57,6 +57,17 @@ def test_a_revoked_key_opens_nothing_here_at_once_and_elsewhere_soon() -> None:
     assert there.refresh().of_text(text) is None
 
 
+def test_a_key_that_is_not_known_is_looked_for_again_but_not_at_every_call() -> None:
+    time = [100.0]
+    keys = Keys(list, lambda: time[0])
+    assert keys.may_have_news
+    keys.refresh()
+    assert not keys.may_have_news
+    time[0] += FRESH_S / 2
+    assert keys.fresh
+    assert keys.may_have_news
+
+
 def test_what_was_read_while_a_key_was_revoked_is_not_believed() -> None:
     text, key = make("alice", "client", "", NOW)
 

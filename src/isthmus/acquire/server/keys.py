@@ -23,6 +23,8 @@ CLIENT, VIEWER, OPERATOR, AGENT = "client", "viewer", "operator", "agent"
 ROLES = (CLIENT, VIEWER, OPERATOR, AGENT)
 FRESH_S = 2.0
 """So long what was read of the ledger's keys is believed; another server's revocation counts after that."""
+_NEWS_S = 0.2
+"""A key that is not known makes the ledger be read again, but no more often than this."""
 _PREFIX = "isk_"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _MOST_TEXT = 256
@@ -83,6 +85,11 @@ class Keys:
     def fresh(self) -> bool:
         """Tell whether `ring` may be believed without `refresh`."""
         return self._passed() < self._until
+
+    @property
+    def may_have_news(self) -> bool:
+        """Tell whether it is worth looking again for a key that is not among those read last."""
+        return self._passed() >= self._until - FRESH_S + _NEWS_S
 
     @property
     def ring(self) -> Ring:

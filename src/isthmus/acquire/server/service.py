@@ -99,6 +99,14 @@ class AcquireService:
         """Return the API keys that open something, at most some seconds old."""
         return self.keys.ring if self.keys.fresh else await self.threads.run(self.keys.refresh)
 
+    async def key_of(self, text: str) -> Key | None:
+        """Return the API key with this text; one that is new is known at once, whoever made it."""
+        key = (await self.ring()).of_text(text)
+        if key is None and self.keys.may_have_news:
+            await self.threads.run(self.keys.refresh)
+            key = self.keys.ring.of_text(text)
+        return key
+
     async def read(self, body: bytes, form: Form) -> Intake:
         """Read what a client posted."""
         if len(body) < 1 << 14:

@@ -24,12 +24,12 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 async def key_of(connection: HTTPConnection, service: AcquireService, roles: Collection[str]) -> Key:
     """Return the key of a call. Raises HTTPException 401 where there is none, 403 where its role is another."""
-    ring = await service.ring()
     given = connection.headers.get("authorization", "")
     if given:
         scheme, _, text = given.partition(" ")
-        key = ring.of_text(text.strip()) if scheme.lower() == "bearer" else None
+        key = await service.key_of(text.strip()) if scheme.lower() == "bearer" else None
     else:
+        ring = await service.ring()
         key = service.sessions.key(connection.cookies.get(COOKIE, ""), ring, service.clock.now())
         if key is not None and not _own(connection):
             raise HTTPException(403, "a page of another site may not do this")

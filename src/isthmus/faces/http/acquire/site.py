@@ -70,7 +70,7 @@ class SiteDoors:
         """Begin a session of the page."""
         service = self._service
         given = await reading.body(request, shapes.LogIn, service.settings.body_s)
-        key = (await service.ring()).of_text(given.key)
+        key = await service.key_of(given.key)
         if key is None or key.role not in SEES:
             service.counts.refused["key"] += 1
             raise HTTPException(401, "this is no key for the page")
