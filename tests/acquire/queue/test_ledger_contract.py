@@ -353,3 +353,30 @@ def test_watchers_read_events_in_order_while_many_settle(ledger: Ledger) -> None
         for one in working:
             one.result()
     assert seen == list(range(1, 301))
+
+
+def _failed_beside_a_later_one(ledger: Ledger) -> tuple[str, Task, Task]:
+    """One that failed, and a later one that wants the same and is leased now."""
+    first = ledger.accept(asking(), [wish("a", dedup="k")], at(0)).batch
+    (failed,) = claim(ledger)
+    ledger.settle([Missed(failed.request, failed.fence, GONE, None)], at(1))
+    ledger.accept(asking(), [wish("b", dedup="k")], at(2))
+    (leased,) = claim(ledger, seconds=3)
+    return first, failed, leased
+
+
+def test_an_image_for_a_follower_and_one_for_its_leader_in_one_call_end_each_once(ledger: Ledger) -> None:
+    first, failed, leased = _failed_beside_a_later_one(ledger)
+    ledger.retry(first, [], at(4))
+    assert ledger.batch(first).counts == {"following": 1}
+    assert ledger.settle([settled(leased), settled(failed)], at(5)) == ["taken", "taken"]
+    assert kinds(ledger) == [("failed", "a"), ("done", "b"), ("done", "a")]
+    assert ledger.batch(first).counts == {"done": 1}
+
+
+def test_a_retry_follows_nobody_who_is_done(ledger: Ledger) -> None:
+    first, _, leased = _failed_beside_a_later_one(ledger)
+    ledger.settle([settled(leased)], at(4))
+    ledger.retry(first, [], at(5))
+    assert [task.record for task in fetch(ledger, seconds=6)] == ["a"]
+    assert ledger.batch(first).counts == {"done": 1}
