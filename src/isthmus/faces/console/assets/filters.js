@@ -50,6 +50,14 @@ const local = (text) => {
   if (!text || Number.isNaN(when.getTime())) return "";
   return new Date(when - when.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
 };
+/** The folder's name of a place that was typed, be it that name already or the one for people. */
+function folderOf(typed) {
+  const wanted = typed.toLowerCase();
+  const names = [...places];
+  const found = names.find(([, name]) => name?.toLowerCase() === wanted)
+    ?? names.find(([, name]) => name?.toLowerCase().split(",")[0] === wanted);
+  return places.has(typed) || !found ? typed : found[0];
+}
 const global = (text) => (text ? new Date(text).toISOString().replace(".000", "") : "");
 
 function choice(name, label, everything) {
@@ -90,7 +98,7 @@ export function filterBar(view, parameters, kinds = []) {
 
   const apply = () => {
     const chosen = {
-      environment: environment.value, place: place.value.trim(), tag: tag.value.trim(), batch: batch.value,
+      environment: environment.value, place: folderOf(place.value.trim()), tag: tag.value.trim(), batch: batch.value,
       kind: kind.value, taken_from: global(from.value), taken_until: global(until.value),
     };
     const next = address(view, chosen);

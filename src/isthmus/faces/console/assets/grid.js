@@ -3,7 +3,7 @@
 
 import { thumbnail } from "/assets/api.js";
 import { h, say } from "/assets/dom.js";
-import { minute, placeName } from "/assets/words.js";
+import { day, town } from "/assets/words.js";
 
 const LEAST_WIDTH = 148;
 const CAPTION = 38;
@@ -128,8 +128,8 @@ export class Grid {
     const image = h("img", { alt: "", decoding: "async", draggable: "false" });
     image.onload = () => image.classList.add("there");
     image.onerror = () => image.hasAttribute("src") && button.classList.add("bare");
-    const where = placeName(item.filed);
-    const when = minute(item.filed.taken);
+    const where = town(item.filed);
+    const when = day(item.filed.taken);
     const button = h("button", { type: "button", class: "tile", tabindex: -1, title: item.record }, image,
       h("span", { class: "caption" }, h("b", {}), h("span", {}, [where, when].filter(Boolean).join(" · "))));
     say(button.querySelector("b"), item.record);

@@ -6,10 +6,11 @@ import { button, h, nothing, s, say, show } from "/assets/dom.js";
 import { address, filterBar, lets, remember } from "/assets/filters.js";
 import { Grid } from "/assets/grid.js";
 import { hands } from "/assets/hands.js";
+import { Marks, nameOf } from "/assets/marks.js";
 import { tried } from "/assets/notices.js";
 import { picture } from "/assets/picture.js";
 import { around, clusters, onScreen, project, scaleBar, within, zoomed } from "/assets/projection.js";
-import { count, located, many, placeName } from "/assets/words.js";
+import { count, located, many } from "/assets/words.js";
 import { move, world } from "/assets/world.js";
 
 const PAGE = 1000;
@@ -17,7 +18,6 @@ const AT_ONCE = 5000;
 const MOST = 50000;
 const CELL = 56;
 const MOST_SHOWN = 120;
-const LABELLED = 14;
 const REST_MS = 1000;
 let kept = null; // the view, while one looks at something else
 
@@ -28,18 +28,18 @@ class WorldMap {
     this.total = h("span", { class: "soft" });
     this.more = button("Load older", () => this.load(), { class: "quiet", hidden: true });
     this.svg = s("svg", { class: "world", "aria-hidden": "true" });
-    this.marks = h("div", { class: "marks" });
+    this.marks = new Marks((cluster) => this.choose(cluster));
     this.scale = h("div", { class: "scale", "aria-hidden": "true" }, h("i"), h("span"));
     this.empty = h("div", { class: "over" });
     this.pane = h("div", { class: "map", role: "group", tabindex: 0,
       "aria-label": "Map. Arrow keys move it, plus and minus zoom, 0 shows all." },
-    this.svg, this.marks, this.scale, h("div", { class: "zoom" },
+    this.svg, this.marks.element, this.scale, h("div", { class: "zoom" },
       button("+", () => this.zoom(2), { "aria-label": "Zoom in" }),
       button("−", () => this.zoom(0.5), { "aria-label": "Zoom out" }),
       button("⤢", () => this.fit(), { "aria-label": "Show all images" })), this.empty);
-    this.side = h("section", { class: "side", hidden: true, "aria-label": "Images of the chosen place" });
+    this.aside = h("section", { class: "side", hidden: true, "aria-label": "Images of the chosen place" });
     place.append(h("div", { class: "bar" }, this.filters.bar, h("div", { class: "bar-end" }, this.total, this.more)),
-      h("div", { class: "stage map-stage" }, this.pane, this.side));
+      h("div", { class: "stage map-stage" }, this.pane, this.aside));
     this.view = kept;
     this.stays = hands(this.pane, this);
     this.sizes = new ResizeObserver(() => this.measure());
@@ -175,38 +175,11 @@ class WorldMap {
     if (!this.width || !this.view) return;
     if (this.group) move(this.group, this.view, this.width, this.height);
     const found = clusters(this.points, this.view, this.width, this.height, CELL).slice(0, MOST_SHOWN);
-    const old = new Map([...this.marks.children].map((mark) => [mark.dataset.key, mark]));
-    found.forEach((cluster, at) => {
-      const mark = old.get(cluster.key) ?? this.mark(cluster.key);
-      old.delete(cluster.key);
-      this.place(mark, cluster, at < LABELLED);
-    });
-    for (const mark of old.values()) mark.remove();
+    this.marks.draw(found, this.view, this.width, this.height, this.chosen);
     const { text, pixels } = scaleBar(this.view);
     this.scale.firstElementChild.style.width = `${pixels}px`;
     say(this.scale.lastElementChild, text);
     this.tell();
-  }
-
-  mark(key) {
-    const mark = h("button", { type: "button", class: "mark", "data-key": key }, h("span", { class: "circle" }), h("span", { class: "label" }));
-    mark.addEventListener("click", () => this.choose(mark.cluster));
-    this.marks.append(mark);
-    return mark;
-  }
-
-  place(mark, cluster, labelled) {
-    const [x, y] = onScreen(cluster, this.view, this.width, this.height);
-    const number = cluster.points.length;
-    const name = nameOf(cluster);
-    mark.cluster = cluster;
-    mark.style.transform = `translate(${x.toFixed(1)}px, ${y.toFixed(1)}px)`;
-    const side = Math.round(24 + Math.min(28, Math.log10(number) * 10));
-    mark.style.setProperty("--side", `${side}px`);
-    mark.setAttribute("aria-label", `${name}: ${many(number, "image")}`);
-    say(mark.firstElementChild, number > 9999 ? `${Math.round(number / 1000)}k` : count(number));
-    say(mark.lastElementChild, labelled ? name : "");
-    mark.classList.toggle("chosen", cluster.key === this.chosen);
   }
 
   /** List the images of a cluster beside the map; of none: close the list. */
@@ -214,17 +187,17 @@ class WorldMap {
     this.chosen = cluster?.key ?? null;
     this.grid?.end();
     this.grid = null;
-    this.side.hidden = !cluster;
+    this.aside.hidden = !cluster;
     this.later();
     if (!cluster) {
-      show(this.side);
+      show(this.aside);
       return;
     }
     const items = cluster.points.map((point) => point.item).sort((one, other) => other.request - one.request);
     const title = h("h2", { tabindex: -1 }, nameOf(cluster));
     const slugs = new Set(items.map((one) => one.filed.place));
     this.grid = new Grid({ label: "Images of this place", open: (item) => this.large(item, items) });
-    show(this.side, h("div", { class: "side-head" }, h("div", {}, title, h("p", { class: "soft" }, many(items.length, "image"))),
+    show(this.aside, h("div", { class: "side-head" }, h("div", {}, title, h("p", { class: "soft" }, many(items.length, "image"))),
       button("Zoom in", () => this.closer(cluster), { class: "quiet" }),
       slugs.size === 1 ? h("a", { class: "button quiet", href: address("wall", { ...this.parameters, place: items[0].filed.place }) }, "Wall") : null,
       button("×", () => {
@@ -232,7 +205,16 @@ class WorldMap {
         this.pane.focus();
       }, { class: "quiet", "aria-label": "Close the list" })), this.grid.element);
     this.grid.show(items);
+    requestAnimationFrame(() => this.keepInView(cluster));
     title.focus({ preventScroll: true });
+  }
+
+  /** Where the list has covered the circle it belongs to, move the map. */
+  keepInView(cluster) {
+    this.measure();
+    const [x, y] = onScreen(cluster, this.view, this.width, this.height);
+    if (x > 40 && x < this.width - 40 && y > 40 && y < this.height - 40) return;
+    this.pan(this.width / 2 - x, this.height / 2 - y);
   }
 
   closer(cluster) {
@@ -258,13 +240,6 @@ class WorldMap {
     else if (!this.empty.firstChild || this.empty.dataset.why !== why + advice) show(this.empty, nothing(why, advice));
     this.empty.dataset.why = this.points.length ? "" : why + advice;
   }
-}
-
-function nameOf(cluster) {
-  const names = new Map();
-  for (const { item } of cluster.points) names.set(placeName(item.filed), (names.get(placeName(item.filed)) ?? 0) + 1);
-  const [[first], ...others] = [...names].sort((one, other) => other[1] - one[1]);
-  return others.length ? `${first} and ${others.length} more` : first;
 }
 
 export const open = (place, parameters, context) => new WorldMap(place, parameters, context);

@@ -19,7 +19,7 @@ function facts(item, whole) {
     ["Environment", h("a", { href: address("wall", { environment: item.environment }) }, item.environment)],
     ["Place", [h("a", { href: address("wall", { place: filed.place }) }, placeName(filed)),
       filed.country ? `, ${filed.country}` : "", from(filed.place_from)]],
-    ["Position", located(filed) && [position(filed), " ", h("a", { href: `${address("map")}` }, "Map")]],
+    ["Position", located(filed) && [position(filed), " ", h("a", { href: address("map", { place: filed.place }) }, "Map")]],
     ["Taken", filed.taken ? [second(filed.taken), from(filed.taken_from), h("br"), h("span", { class: "soft" }, utc(filed.taken))] : "Unknown time"],
     ["Camera", filed.camera],
     ["Size", `${count(filed.width)} × ${count(filed.height)} px, ${size(filed.size)}, ${String(filed.format).toUpperCase()}`],
@@ -34,7 +34,7 @@ function facts(item, whole) {
     ["Asked by", item.owner],
     ["Arrived", second(whole?.changed ?? item.at ?? item.changed)],
     ["Tries", whole && count(whole.attempts)],
-    ["Trace", whole && code(whole.trace)],
+    ["Trace", whole?.trace && code(whole.trace)],
   ];
   return rows.filter(([, value]) => value).map(([name, value]) => [h("dt", {}, name), put(h("dd", {}), [value])]);
 }

@@ -70,6 +70,12 @@ export function placeName(filed) {
   return name === "unknown-place" ? "Unknown place" : name;
 }
 
+/** The first part of that name, for where there is little room. */
+export const town = (filed) => placeName(filed).split(",")[0];
+
+/** A day in the browser's zone; empty for none. */
+export const day = (text) => minute(text).slice(0, 10);
+
 /** Where on earth, for people; empty where unknown. */
 export function position(filed) {
   if (!located(filed)) return "";
