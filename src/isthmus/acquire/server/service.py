@@ -21,7 +21,6 @@ from isthmus.acquire.server.deliveries import Deliveries, incoming
 from isthmus.acquire.server.hub import Hub
 from isthmus.acquire.server.intake import Form, Intake, read
 from isthmus.acquire.server.journal import Journal
-from isthmus.acquire.server.keeping import Kept, keep
 from isthmus.acquire.server.keys import Keys, Ring, Sessions
 from isthmus.acquire.server.logs import Say, silent
 from isthmus.acquire.server.settings import ServerSettings
@@ -77,7 +76,7 @@ class AcquireService:
         """Begin. Raises what the ledger and the disk raise."""
         incoming(self.incoming)
         await self.hub.start()
-        self._tasks = [asyncio.create_task(self._sweep()), asyncio.create_task(self._keep())]
+        self._tasks = [asyncio.create_task(self._sweep())]
         self.say("started", public_url=self.claims.public_url)
 
     async def end_waiting(self) -> None:
@@ -212,18 +211,6 @@ class AcquireService:
                 if str(error) != self.failure:
                     self.say("sweeping failed", why=str(error))
                 self.failure, rest_s = str(error), _MOST_REST_S
-
-    async def _keep(self) -> None:
-        """Remove what is too old or too much, portion by portion; never end."""
-        while True:
-            try:
-                kept = await keep(self.threads, self.filing, self.settings, self.clock.now())
-            except (IsthmusError, OSError) as error:
-                self.say("keeping failed", why=str(error))
-                kept = Kept()
-            if kept != Kept():
-                self.say("kept", images=kept.images, freed_bytes=kept.freed_bytes, forgotten=kept.forgotten)
-            await asyncio.sleep(self.settings.keep_every_s if kept == Kept() else _REST_S)
 
     async def _swept(self) -> float:
         now = self.clock.now()

@@ -32,13 +32,3 @@ class ServerSettings:
     session_s: float = setting(
         "how long the page's session lasts", default=43_200.0, minimum=60, maximum=2_592_000, unit="s"
     )
-    keep_days: float = setting("images are removed after so long; 0: never", default=0.0, minimum=0, unit="days")
-    keep_bytes: int = setting(
-        "the oldest images beyond this are removed; 0: never", default=0, minimum=0, unit="bytes"
-    )
-    forget_days: float = setting(
-        "batches that ended are forgotten after so long; 0: never", default=0.0, minimum=0, unit="days"
-    )
-    keep_every_s: float = setting(
-        "how often that is looked at", default=60.0, minimum=0.05, maximum=86_400, unit="s"
-    )

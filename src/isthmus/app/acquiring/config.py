@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 from isthmus.acquire.agent.settings import AgentSettings
 from isthmus.acquire.fetch.settings import EnvironmentRules
 from isthmus.acquire.filing.settings import FilingRules
+from isthmus.acquire.request import is_environment
 from isthmus.acquire.server.settings import ServerSettings
+from isthmus.app.acquiring.gatepart import GatePart, OfficePart, OutpostPart, gate_mistakes
 from isthmus.app.sitepart import SitePart, open_toml
 from isthmus.core.errors import InputError
-from isthmus.core.settings import setting
+from isthmus.core.settings import Reader, setting
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -34,6 +37,12 @@ class KeepPart:
         unit="s",
     )
 
+    def __post_init__(self) -> None:
+        if self.requests_days and (self.gigabytes or not self.days or self.requests_days < self.days):
+            raise ValueError(
+                "requests_days would forget requests whose images are still kept: set days, not above it, alone"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class AcquirePart:
@@ -54,6 +63,9 @@ class AcquirePart:
     server: ServerSettings = setting("how it serves", factory=ServerSettings)
     filing: FilingRules = setting("where images go", factory=lambda: FilingRules(root="images"))
     keep: KeepPart = setting("what is kept", factory=KeepPart)
+    gate: Mapping[str, OfficePart] = setting(
+        "environments that are reached through gate folders, by label", factory=dict
+    )
 
     def __post_init__(self) -> None:
         if bool(self.tls_certificate) != bool(self.tls_key):
@@ -77,6 +89,7 @@ class AgentPart(EnvironmentRules):
     name: str = setting("the agent's name; the machine's where empty", default="")
     folder: str = setting("where results wait that cannot be delivered", default="agent", path=True)
     work: AgentSettings = setting("how it works", factory=AgentSettings)
+    gate: OutpostPart | None = setting("gate folders in place of a credential and a server", default=None)
 
 
 TABLES: dict[str, type] = {"acquire": AcquirePart, "agent": AgentPart}
@@ -125,7 +138,27 @@ def read_acquire_config(path: Path) -> AcquireConfig:
     parts: dict[str, Any] = {
         name: reader.read(cls, reader.root[name], (name,)) for name, cls in TABLES.items() if name in reader.root
     }
+    _judge_gates(reader, parts.get("acquire"), parts.get("agent"))
     site = reader.read(SitePart, reader.root.get("site", {}), ("site",))
     reader.finish()
     assert site is not None
     return AcquireConfig(path, site, **parts)
+
+
+def _judge_gates(reader: Reader, acquire: AcquirePart | None, agent: AgentPart | None) -> None:
+    """Note what of the gates' tables cannot be right."""
+    offices = (acquire.gate if acquire else None) or {}
+    gates: list[tuple[tuple[str, ...], str, GatePart]] = [
+        (("acquire", "gate", label), label, part) for label, part in offices.items()
+    ]
+    if agent is not None and agent.gate is not None:
+        gates.append((("agent", "gate"), agent.gate.environment, agent.gate))
+        if agent.gate.environment in offices:
+            reader.mistake(
+                ("agent", "gate"), f"both sides of the gate of {agent.gate.environment} are here: make two sites"
+            )
+    for path, label, part in gates:
+        if not is_environment(label):
+            reader.mistake(path, f"{label!r} is no label of an environment: use a-z, 0-9 and -, 40 at most")
+        for key, what in gate_mistakes(part):
+            reader.mistake((*path, key), what)
