@@ -12,7 +12,7 @@ __all__ = ["Chapter", "Happened", "tell"]
 
 
 def tell(folder: Path, only: str | None, report: Report) -> Iterator[Chapter | Happened]:
-    """Tell the stories, or `only` the one of that name: loop or gallery."""
+    """Tell the stories, or `only` the one of that name: loop, gallery or acquire."""
     if only in (None, "loop"):
         from isthmus.app.demo import demonstrate
 
@@ -21,3 +21,7 @@ def tell(folder: Path, only: str | None, report: Report) -> Iterator[Chapter | H
         from isthmus.app.galleries.demo import tell_galleries
 
         yield from tell_galleries(folder / "gallery")
+    if only in (None, "acquire"):
+        from isthmus.app.acquiring.demo import tell_acquiring
+
+        yield from tell_acquiring(folder / "acquire")

@@ -10,23 +10,20 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
-import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from isthmus.app import stage
 from isthmus.app.chapters import Chapter, Happened, find_samples
 from isthmus.core.errors import RunFailed
 
 _PEOPLE = 6
 _LOOK_S = 0.2
 _LOOKS = 900
-_END_S = 15.0
 _TOML = {
     "inner": """[site]
 name = "inner"
@@ -93,17 +90,7 @@ class Story:
 
     def tell(self, site: str, *words: str) -> str:
         """Run one command of a site as a process of its own and return what it printed. Raises RunFailed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "isthmus", "--site", str(self.folder / site), *words],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode not in (0, 3):
-            raise RunFailed(
-                f"isthmus {' '.join(words)} ended with {done.returncode}: {done.stderr.strip()[-400:]}"
-            )
-        return done.stdout
+        return stage.tell(self.folder / site, *words)
 
     def carry(self, lose: int = 0) -> int:
         """Be the gatekeeper: move what is there to the other side, but lose some; returns how many came."""
@@ -123,10 +110,10 @@ class Story:
     def server(self) -> Iterator[str]:
         """Run the sync server as a process of its own; yields its address."""
         log = (self.folder / "outer" / "server.log").open("w")
-        command = [sys.executable, "-m", "isthmus", "--site", str(self.folder / "outer"), "serve", "sync"]
+        command = stage.command(self.folder / "outer", "serve", "sync")
         with (
             log,
-            _interruptible(),
+            stage.interruptible(),
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
         ):
             assert process.stdout is not None
@@ -136,11 +123,7 @@ class Story:
                     raise RunFailed("the sync server did not start", f"see {log.name}")
                 yield line[1]
             finally:
-                process.terminate()
-                try:
-                    process.wait(_END_S)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+                stage.end(process)
 
     def until(self, url: str, holds: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
         """Ask the sync server for its status until something holds. Raises RunFailed where it never does."""
@@ -168,19 +151,6 @@ class Story:
 
         self.until(url, there, "level with the inner site")
         return f"{wanted['epoch']}/{wanted['seq']}, digest {wanted['digest'][:12]} on both sides"
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let SIGTERM interrupt as Ctrl-C does, so that what was started is ended."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def tell_galleries(folder: Path) -> Iterator[Chapter | Happened]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -18,21 +19,32 @@ from isthmus.faces.cli.tables import aligned, table
 @click.option(
     "--samples", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Real samples to use."
 )
-@click.option("--role", type=click.Choice(["loop", "inner", "outer", "device"]), default="loop", show_default=True)
+@click.option(
+    "--role",
+    type=click.Choice(["loop", "inner", "outer", "device", "acquire", "agent"]),
+    default="loop",
+    show_default=True,
+)
 def init(folder: Path, samples: Path | None, role: str) -> None:
     """Make a new site in FOLDER.
 
     Writes its TOML, which explains itself. The role loop gets a catalogue with a rule of one's own to start from;
-    inner and outer are the two sides of a gate for galleries, device is a portable device.
+    inner and outer are the two sides of a gate for galleries, device is a portable device; acquire is an interface
+    server, agent what works for it inside a network environment.
     """
-    from isthmus.app.galleries.starter import NEXT, write_gallery_site
+    from isthmus.app.acquiring import starter as acquiring
+    from isthmus.app.galleries import starter as galleries
     from isthmus.app.starter import write_site
 
     if role != "loop":
         if samples is not None:
             raise InputError("--samples is for the loop", "leave it out")
-        say(f"made {write_gallery_site(folder, role)}")
-        say(f"next: isthmus --site {shlex.quote(str(folder))} {NEXT[role]}")
+        if role in acquiring.NEXT:
+            path, following = acquiring.write_acquire_site(folder, role), acquiring.NEXT[role]
+        else:
+            path, following = galleries.write_gallery_site(folder, role), galleries.NEXT[role]
+        say(f"made {path}")
+        say(f"next: isthmus --site {shlex.quote(str(folder))} {following}")
         return
     path = write_site(folder, samples)
     say(f"made {path}")
@@ -66,13 +78,13 @@ def keys(part: str | None) -> None:
 
 @isthmus.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("demo-site"))
-@click.option("--only", type=click.Choice(["loop", "gallery"]), help="One of the two stories.")
+@click.option("--only", type=click.Choice(["loop", "gallery", "acquire"]), help="One of the three stories.")
 def demo(folder: Path, only: str | None) -> None:
-    """Tell two stories in FOLDER, as a first look.
+    """Tell three stories in FOLDER, as a first look.
 
     The data loop: ingest, mine, train, evaluate, decide, release, report, twice. Galleries that cross a one-way
-    gate: add, cross, sync over ICE, identify, lose, heal, remove. FOLDER is demo-site by default; a second demo
-    takes the loop up.
+    gate: add, cross, sync over ICE, identify, lose, heal, remove. Images acquired from two network environments:
+    ask, watch, refuse, retry, kill, lose nothing. FOLDER is demo-site by default; a second demo takes the loop up.
     """
     from isthmus.app.stories import Chapter, tell
 
@@ -89,13 +101,22 @@ def demo(folder: Path, only: str | None) -> None:
     say("\nWhat happened\n")
     aligned(happened)
     say("\nTry next\n")
-    site = shlex.quote(str(folder))
-    if only != "gallery":
-        say(f'  isthmus --site {site} query "SELECT source, count(*) AS scenes FROM scenes GROUP BY source"')
-        say(f'  isthmus --site {site} mine cut_in --set gap_m=15 --where "speed_mean > 10"')
-        say(f"  isthmus --site {site} loop models")
-    if only != "loop":
-        say(f"  isthmus --site {site}/gallery/outer gate status")
-        say(f"  isthmus --site {site}/gallery/outer gallery audit")
-    if only != "gallery":
-        say("\nOpen the report in a browser; it needs no network.")
+    for line in _next(shlex.quote(str(folder)), only):
+        say(line)
+
+
+def _next(site: str, only: str | None) -> Iterator[str]:
+    """Say what to try where the stories were told, or the one of them."""
+    if only in (None, "loop"):
+        yield f'  isthmus --site {site} query "SELECT source, count(*) AS scenes FROM scenes GROUP BY source"'
+        yield f'  isthmus --site {site} mine cut_in --set gap_m=15 --where "speed_mean > 10"'
+        yield f"  isthmus --site {site} loop models"
+    if only in (None, "gallery"):
+        yield f"  isthmus --site {site}/gallery/outer gate status"
+        yield f"  isthmus --site {site}/gallery/outer gallery audit"
+    if only in (None, "acquire"):
+        yield f"  ls -R {site}/acquire/hub/images"
+        yield f"  isthmus --site {site}/acquire/hub serve acquire    # its page asks for the key that lies beside"
+        yield f"  isthmus --site {site}/acquire/video agent --environment video"
+    if only in (None, "loop"):
+        yield "\nOpen the report in a browser; it needs no network."
