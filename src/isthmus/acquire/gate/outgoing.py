@@ -185,6 +185,28 @@ class Outgoing:
             )
         return gone
 
+    def begin_epoch(self, above: int = 0) -> Position:
+        """Begin another epoch with the records as they are, numbered above the present one and `above`.
+
+        For a history that is not the one which the receiver knows: restored from a backup, or made anew. The
+        changes so far are forgotten; a snapshot brings the receiver into the epoch. Returns where it begins.
+        """
+        with self._store.transaction() as connection:
+            execute, row = connection.execute, self._row()
+            execute(
+                "DELETE FROM gate_body WHERE id IN (SELECT body FROM gate_change WHERE stream = ?)"
+                " AND id NOT IN (SELECT body FROM gate_live)",
+                (self._stream,),
+            )
+            execute("DELETE FROM gate_change WHERE stream = ?", (self._stream,))
+            execute("DELETE FROM gate_stretch WHERE stream = ?", (self._stream,))
+            epoch = max(row["epoch"], above) + 1
+            execute(
+                "UPDATE gate_stream SET epoch = ?, seq = 0, floor = 0, floor_digest = digest WHERE stream = ?",
+                (epoch, self._stream),
+            )
+        return Position(epoch, 0, Digest(row["digest"]))
+
     def _changes(self, since: int, until: int) -> Iterator[bytes]:
         reader = _reader(self._store.path)
         try:
