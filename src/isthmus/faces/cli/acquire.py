@@ -354,17 +354,23 @@ def retire_environment(ctx: click.Context, label: str, whole: bool) -> None:
 def agent(ctx: click.Context, label: str) -> None:
     """Work inside a network environment: lease requests, get images, send them to the interface server.
 
-    The site's TOML has [agent] with the credential, what may be asked for, and how. Connections go out only.
+    The site's TOML has [agent] with the credential, what may be asked for, and how. Connections go out only. With
+    [agent.gate] there is no credential and no connection to the server: bundles go through gate folders.
     """
     from isthmus.app.acquiring.agents import run_agent
     from isthmus.app.acquiring.config import read_acquire_config
 
     config = read_acquire_config(ctx.obj)
+    run_agent(config, label, stopped_by_signals())
+    say("stopped")
+
+
+def stopped_by_signals() -> threading.Event:
+    """Return what SIGTERM and SIGINT set from now on, in place of ending the process at once."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    run_agent(config, label, stop)
-    say("stopped")
+    return stop
 
 
 class _ledger:

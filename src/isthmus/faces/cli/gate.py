@@ -12,13 +12,10 @@ from isthmus.core.errors import InputError
 from isthmus.faces.cli.gallery import inner
 from isthmus.faces.cli.root import Commands, isthmus
 from isthmus.faces.cli.screen import say
-from isthmus.faces.cli.tables import table
+from isthmus.faces.cli.standing import show_alarms, show_receiving, show_sending
 
 if TYPE_CHECKING:
     from isthmus.app.galleries.outer import Outer
-    from isthmus.transfer.alarm import Alarm
-    from isthmus.transfer.outbound import OutboundStatus
-    from isthmus.transfer.standing import InboundStatus
 
 
 def outer(ctx: click.Context) -> Outer:
@@ -80,7 +77,7 @@ def receive(ctx: click.Context, watch: bool) -> None:
     status = site.inbound.status()
     say(f"stands at {status.standing}, {status.lag} changes behind what is known of the sender")
     if status.alarms:
-        _alarms(status.alarms)
+        show_alarms(status.alarms)
         ctx.exit(3)
 
 
@@ -98,10 +95,10 @@ def status(ctx: click.Context, as_json: bool) -> None:
         click.echo(json.dumps(now.to_json(), indent=2, ensure_ascii=False))
         return
     if isinstance(site, Inner):
-        _sending(site.outbound.status())
+        show_sending(site.outbound.status())
     else:
-        _receiving(site.inbound.status())
-    _alarms(now.alarms)
+        show_receiving(site.inbound.status())
+    show_alarms(now.alarms)
 
 
 @gate.command()
@@ -161,53 +158,3 @@ def dismiss(ctx: click.Context, file: str | None, every: bool) -> None:
     if file is not None and not count:
         raise InputError(f"{file} is not in the quarantine", "isthmus gate status lists what is")
     say(f"{count} removed from the quarantine")
-
-
-def _sending(now: OutboundStatus) -> None:
-    times = {"last snapshot": now.snapshot, "last heartbeat": now.heartbeat, "last carousel": now.carousel}
-    rows = [
-        ("stream", now.stream),
-        ("set stands at", str(now.position)),
-        ("sent up to", str(now.head or "nothing yet")),
-        ("changes not sent yet", str(now.waiting)),
-        ("files kept to send again", str(len(now.kept))),
-        ("unfinished", ", ".join(now.unfinished) or "none"),
-        *((what, at.isoformat(timespec="seconds") if at else "never") for what, at in times.items()),
-    ]
-    table(("what", "value"), rows)
-
-
-def _receiving(now: InboundStatus) -> None:
-    rows = [
-        ("stream", now.stream),
-        ("stands at", str(now.standing or "nothing yet")),
-        ("sender known to be at", str(now.latest or "unknown")),
-        *((f"{what} there", str(count)) for what, count in now.content.items()),
-        ("changes behind", str(now.lag)),
-        ("last heard", now.heard.isoformat(timespec="seconds") if now.heard else "never"),
-        *((what, str(count)) for what, count in now.counts.items()),
-        ("growing", ", ".join(now.growing) or "none"),
-    ]
-    table(("what", "value"), rows)
-    if now.staged:
-        say("\nstaged, waiting for what comes before")
-        table(
-            ("file", "from", "to", "bytes"),
-            [(one.file, str(one.since), str(one.until), one.size) for one in now.staged],
-        )
-    if now.missing or now.snapshot_needed:
-        say("\nmissing" + (": a snapshot is needed" if now.snapshot_needed else ""))
-        table(("epoch", "after", "up to"), [(one.epoch, one.since, one.until) for one in now.missing])
-    if now.quarantined:
-        say("\nquarantined")
-        rows_ = [
-            (one.unit, one.kind, one.why, one.at.isoformat(timespec="seconds"), one.healed)
-            for one in now.quarantined
-        ]
-        table(("file", "kind", "why", "at", "healed"), rows_)
-
-
-def _alarms(alarms: tuple[Alarm, ...]) -> None:
-    for alarm in alarms:
-        say(f"ALARM {alarm.kind.name} since {alarm.since.isoformat(timespec='seconds')}: {alarm.what}", fold=True)
-        say(f"  to do: {alarm.hint}", fold=True)

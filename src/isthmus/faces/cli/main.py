@@ -15,6 +15,7 @@ import click
 from isthmus.core.errors import ConfigError, IsthmusError
 from isthmus.faces.cli import (
     acquire,
+    acquiregate,
     device,
     gallery,
     gate,
@@ -29,7 +30,7 @@ from isthmus.faces.cli.extras import missing_extra
 from isthmus.faces.cli.root import isthmus
 from isthmus.faces.cli.screen import say
 
-COMMANDS = (setup, scenes, mining, loop, warehouse, acquire, gallery, gate, device, serve)
+COMMANDS = (setup, scenes, mining, loop, warehouse, acquire, acquiregate, gallery, gate, device, serve)
 """The modules whose import adds commands to the root."""
 
 ORDER = (
