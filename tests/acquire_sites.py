@@ -31,6 +31,7 @@ HUB = """[site]
 name = "hub"
 [acquire]
 port = {port}
+{shared}
 [acquire.server]
 lease_s = 5.0
 {server}
@@ -112,13 +113,18 @@ class Process:
 
 
 class Hub(Process):
-    """An interface server at a port that stays the same; `server` is more TOML for it."""
+    """An interface server at a port that stays the same; `server` is more TOML of [acquire.server].
 
-    def __init__(self, folder: Path, server: str = "") -> None:
+    `shared` is more TOML of [acquire], such as the ledger that several servers share; they need a `name` each.
+    """
+
+    def __init__(self, folder: Path, server: str = "", shared: str = "", name: str = "") -> None:
         self.port = free_port()
-        super().__init__(write(folder, HUB.format(port=self.port, server=server)), ("serve", "acquire"), "log")
+        super().__init__(
+            write(folder, HUB.format(port=self.port, server=server, shared=shared)), ("serve", "acquire"), "log"
+        )
         self.url = f"http://127.0.0.1:{self.port}"
-        self._keys = {role: self._made(role) for role in ("client", "viewer", "operator")}
+        self._keys = {role: self._made(role, f"{name}{role}") for role in ("client", "viewer", "operator")}
 
     @property
     def images(self) -> Path:
@@ -156,9 +162,9 @@ class Hub(Process):
         """Open the ledger beside the server."""
         return contextlib.closing(open_ledger(read_acquire_config(self.folder / "isthmus.toml")))
 
-    def _made(self, role: str) -> str:
+    def _made(self, role: str, name: str) -> str:
         with self.opened() as ledger:
-            text, key = keys.make(role, role, "", SystemClock().now())
+            text, key = keys.make(name, role, "", SystemClock().now())
             ledger.put_key(key)
         return text
 

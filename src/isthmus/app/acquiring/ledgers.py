@@ -18,6 +18,12 @@ def open_ledger(config: AcquireConfig) -> Ledger:
         return SqliteLedger(config.state_folder / "ledger.sqlite")
     from isthmus.acquire.queue.postgres import PostgresLedger
 
+    return PostgresLedger(dsn_of(config), part.postgres_schema)
+
+
+def dsn_of(config: AcquireConfig) -> str:
+    """Read how PostgreSQL is reached. Raises InputError where nothing tells."""
+    part = config.server
     file = config.place(part.postgres_file) if part.postgres_file else None
     dsn = secret_of(file, part.postgres_env)
     if not dsn:
@@ -25,4 +31,4 @@ def open_ledger(config: AcquireConfig) -> Ledger:
             f"{file or part.postgres_env} holds no connection string",
             "write one such as postgresql://user:password@host/database there",
         )
-    return PostgresLedger(dsn, part.postgres_schema)
+    return dsn
