@@ -126,6 +126,29 @@ def test_vectors_of_removed_records_leave_the_matrix_on_disk(tmp_path: Path) -> 
     assert not list(match.iterdir()) and not sites.device.list()
 
 
+@pytest.mark.parametrize("dropped", [False, True], ids=["another mode", "taken away and given back"])
+def test_what_went_while_a_gallery_began_anew_leaves_the_matrix_too(tmp_path: Path, dropped: bool) -> None:
+    sites = Sites(tmp_path, Mode.VECTORS)
+    for seed in range(3):
+        sites.inner.add(GALLERY, f"thing {seed}", scene(seed))
+    sites.vectors()
+    sites.sync()
+    assert sites.device.identify(scene(1), sites.phash, most=1).matches[0].id == "thing 1"
+    vector = sites.phash.extract(pixels(scene(1)))
+    sites.inner.remove(GALLERY, "thing 1")
+    if dropped:
+        sites.device.store.drop(GALLERY)  # and a kill, before the matrices followed
+    else:
+        sites.devices.withdraw(sites.rule.number, by="ann")
+        sites.devices.grant([], ["airport.*"], Mode.BOTH, by="ann")
+    assert sites.sync().galleries[0].verified
+    assert len(sites.device.identify(scene(1), sites.phash, most=1).matches) == 1
+    assert len(sites.device.identify(scene(1), sites.phash).matches) == 2
+    sites.device.close()
+    match = tmp_path / "device" / "match"
+    assert vector is not None and vector not in b"".join(file.read_bytes() for file in match.rglob("rows-*.bin"))
+
+
 def test_a_sealed_device_keeps_no_matrix_on_its_disk(tmp_path: Path) -> None:
     sites = Sites(tmp_path, Mode.VECTORS, KEY)
     sites.inner.add(GALLERY, "thing", scene(1))

@@ -1,7 +1,8 @@
 """Vectors that the device made itself, and the stamps by which its matrices follow the records.
 
 Every record that is written, removed or given a vector gets a new stamp. Stamps are kept for the latest
-MOST_STAMPS records; whoever stands further back begins anew.
+MOST_STAMPS records; whoever stands further back begins anew. So does whoever stands before a gallery was forgotten
+as a whole: that is one stamp, of no record.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from isthmus.imaging.port import Model
 from isthmus.state.store import Store
 
 MOST_STAMPS = 50_000
+_ALL = b""
+"""In place of a key hash: all records of the gallery were forgotten, each without a stamp of its own."""
 _STEPS = (
     """CREATE TABLE device_stamp (
         stamp INTEGER PRIMARY KEY AUTOINCREMENT, gallery TEXT NOT NULL, hash BLOB NOT NULL, UNIQUE (gallery, hash)
@@ -71,11 +74,12 @@ class Vectors:
         return rows[0]["seq"] if rows else 0
 
     def touched(self, gallery: str, after: int) -> list[bytes] | None:
-        """List the records stamped after a stamp; None where stamps since are forgotten."""
+        """List the records stamped after a stamp; None where stamps since are forgotten, or the gallery was."""
         if not self.stamp() - MOST_STAMPS <= after <= self.stamp():
             return None
         sql = "SELECT hash FROM device_stamp WHERE gallery = ? AND stamp > ?"
-        return [row["hash"] for row in self._store.rows(sql, (gallery, after))]
+        hashes = [row["hash"] for row in self._store.rows(sql, (gallery, after))]
+        return None if _ALL in hashes else hashes
 
 
 def touch(connection: sqlite3.Connection, gallery: str, place: bytes) -> None:
@@ -90,9 +94,10 @@ def forget_old(connection: sqlite3.Connection) -> None:
 
 
 def forget_gallery(connection: sqlite3.Connection, gallery: str) -> None:
-    """Forget the vectors and stamps of a gallery."""
+    """Forget the vectors and stamps of a gallery, and have its matrices filled anew."""
     for table in ("device_vector", "device_model", "device_stamp"):
         connection.execute(f"DELETE FROM {table} WHERE gallery = ?", (gallery,))
+    touch(connection, gallery, _ALL)
 
 
 def model_of(kind: Kind) -> Model:
