@@ -57,15 +57,17 @@ def test_a_revoked_key_opens_nothing_here_at_once_and_elsewhere_soon() -> None:
     assert there.refresh().of_text(text) is None
 
 
-def test_a_key_that_is_not_known_is_looked_for_again_but_not_at_every_call() -> None:
+def test_for_a_key_that_is_not_known_the_keys_are_read_again_but_not_at_every_call() -> None:
     time = [100.0]
     keys = Keys(list, lambda: time[0])
-    assert keys.may_have_news
+    assert keys.news_in_s(asked=100.0) == 0
     keys.refresh()
-    assert not keys.may_have_news
-    time[0] += FRESH_S / 2
+    assert keys.news_in_s(asked=99.9) is None, "the call is older than what was read"
+    time[0] = 100.125
+    assert keys.news_in_s(asked=100.125) == pytest.approx(0.075)
+    time[0] = 101.0
     assert keys.fresh
-    assert keys.may_have_news
+    assert keys.news_in_s(asked=101.0) == 0
 
 
 def test_what_was_read_while_a_key_was_revoked_is_not_believed() -> None:

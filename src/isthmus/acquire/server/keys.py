@@ -25,7 +25,7 @@ FRESH_S = 2.0
 """So long what was read of the ledger's keys is believed; another server's revocation counts after that."""
 _NEWS_S = 0.2
 """A key that is not known makes the ledger be read again, but no more often than this."""
-_PREFIX = "isk_"
+PREFIX = "isk_"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _MOST_TEXT = 256
 
@@ -40,7 +40,7 @@ def make(name: str, role: str, environment: str, now: datetime) -> tuple[str, Ke
         raise InputError("an agent's key, and no other, is bound to an environment", "name it with the role agent")
     if environment and not is_environment(environment):
         raise InputError(f"environment {environment!r} is no label", "lower-case letters, digits and -")
-    text = _PREFIX + secrets.token_urlsafe(32)
+    text = PREFIX + secrets.token_urlsafe(32)
     return text, Key(name, role, digest_of(text), environment, now)
 
 
@@ -76,20 +76,22 @@ class Keys:
 
     def __init__(self, read: Callable[[], Iterable[Key]], passed: Callable[[], float] = time.monotonic) -> None:
         """Read by `read` (from any thread); `passed` is a clock that only grows, in seconds."""
-        self._read, self._passed = read, passed
+        self._read, self.passed = read, passed
         self._ring = Ring({}, {})
-        self._until = float("-inf")
+        self._until = self._read_at = float("-inf")
         self._round = 0
 
     @property
     def fresh(self) -> bool:
         """Tell whether `ring` may be believed without `refresh`."""
-        return self._passed() < self._until
+        return self.passed() < self._until
 
-    @property
-    def may_have_news(self) -> bool:
-        """Tell whether it is worth looking again for a key that is not among those read last."""
-        return self._passed() >= self._until - FRESH_S + _NEWS_S
+    def news_in_s(self, asked: float) -> float | None:
+        """Tell in how many seconds to read again for a call that came at `asked` with a key that is not known.
+
+        None: what was read last is younger than the call.
+        """
+        return None if self._read_at >= asked else max(0.0, self._read_at + _NEWS_S - self.passed())
 
     @property
     def ring(self) -> Ring:
@@ -98,10 +100,10 @@ class Keys:
 
     def refresh(self) -> Ring:
         """Read the keys. Raises what the ledger raises."""
-        begun, at = self._round, self._passed()
+        begun, at = self._round, self.passed()
         ring = Ring.of(self._read())
         if begun == self._round:  # nothing was changed while it was read
-            self._ring, self._until = ring, at + FRESH_S
+            self._ring, self._read_at, self._until = ring, at, at + FRESH_S
         return ring
 
     def changed(self, revoked: str = "") -> None:

@@ -58,6 +58,7 @@ class AcquireService:
         self.counts = metrics.Counts()
         self.threads = LedgerThreads(ledger)
         self.keys = Keys(ledger.keys)
+        self._looking = asyncio.Lock()
         self.sessions = Sessions(secret, settings.session_s)
         callbacks = Callbacks(secret)
         self.claims = Claims(self.threads, settings, clock, callbacks, self.counts)
@@ -100,9 +101,13 @@ class AcquireService:
 
     async def key_of(self, text: str) -> Key | None:
         """Return the API key with this text; one that is new is known at once, whoever made it."""
+        asked = self.keys.passed()
         key = (await self.ring()).of_text(text)
-        if key is None and self.keys.may_have_news:
-            await self.threads.run(self.keys.refresh)
+        if key is None and text.startswith(making.PREFIX):
+            async with self._looking:
+                if (rest_s := self.keys.news_in_s(asked)) is not None:
+                    await asyncio.sleep(rest_s)
+                    await self.threads.run(self.keys.refresh)
             key = self.keys.ring.of_text(text)
         return key
 
