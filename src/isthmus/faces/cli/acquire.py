@@ -178,29 +178,27 @@ def _watched(client: Client, batch: str) -> Counter[str]:
     """Show a batch's progress to its end; return how many requests ended how."""
     from isthmus.core.progress import Progress
 
-    whole = client.batch(batch)
-    total = sum(whole["counts"].values())
-    counts: Counter[str] = Counter({word: whole["counts"].get(word, 0) for word in _ENDED})
-    kinds: Counter[str] = Counter(whole["failures"])
-    if counts.total() >= total:
+    counts = _ends(client, batch)
+    if counts is not None:
         return counts
-    counts.clear()
-    kinds.clear()
+    total = sum(client.batch(batch)["counts"].values())
     began = time.monotonic()
     ended: dict[int, str] = {}
     with Screen() as screen:
         for told in client.events(batch):
-            request = int(told.facts["request"])
-            if request in ended:  # it was tried again meanwhile
-                counts[ended[request]] -= 1
-            ended[request] = told.kind
-            counts[told.kind] += 1
-            if told.kind == "failed":
-                kinds[str(told.facts["failure"]["kind"])] += 1
+            kind = str(told.facts["failure"]["kind"]) if told.kind == "failed" else ""
+            ended[int(told.facts["request"])] = kind  # what was tried again ends again
+            kinds = Counter(filter(None, ended.values()))
             screen(Progress("acquire", len(ended), total, "images", _note(len(ended), total, kinds, began)))
-            if len(ended) >= total:
-                break
-    return counts
+            if len(ended) >= total and (counts := _ends(client, batch)) is not None:
+                return counts
+    raise AssertionError("events never end")
+
+
+def _ends(client: Client, batch: str) -> Counter[str] | None:
+    """Return how many requests of a batch ended how; None while one has not."""
+    counts = Counter(client.batch(batch)["counts"])
+    return counts if counts.keys() <= set(_ENDED) else None
 
 
 def _note(done: int, total: int, kinds: Counter[str], began: float) -> str:
