@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import bson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,9 @@ MOST = 1000
 
 def written(records: list[tuple[str, bytes | None]]) -> bytes:
     return b"".join(
-        Record(name, body is None, len(body or b"")).encoded() + (body or b"") for name, body in records
+        piece
+        for name, body in records
+        for piece in Record(name, body is None, len(body or b"")).stretches(iter((body or b"",)))
     )
 
 
@@ -48,6 +51,29 @@ def test_records_that_end_early_are_never_read_as_whole(
     cut = data.draw(st.integers(0, len(content) - 1).filter(lambda at: at not in ends))
     with pytest.raises(Corrupt):
         read(content[:cut], 7)
+
+
+@given(RECORDS)
+def test_each_record_is_a_bson_document_that_any_library_reads(records: list[tuple[str, bytes | None]]) -> None:
+    documents = [
+        {"op": "d", "name": name} if body is None else {"op": "p", "name": name, "body": body}
+        for name, body in records
+    ]
+    assert bson.decode_all(written(records)) == documents
+    assert b"".join(map(bson.encode, documents)) == written(records)
+
+
+@given(RECORDS.filter(bool), st.data())
+def test_a_flipped_bit_of_the_frame_never_gives_other_records_silently(
+    records: list[tuple[str, bytes | None]], data: st.DataObject
+) -> None:
+    content = bytearray(written(records))
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    try:
+        found = read(bytes(content), 16)
+    except Corrupt:
+        return
+    assert written(found) == content, "what is read is what was there, in its one form"
 
 
 @given(st.binary(max_size=200))

@@ -3,9 +3,11 @@ from __future__ import annotations
 import random
 import shutil
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import bson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,6 +49,55 @@ def test_requests_go_out_and_results_come_back_through_folders(tmp_path: Path) -
     carry(tmp_path)
     office.round()
     assert office.store.rows("SELECT count(*) AS n FROM gate_got")[0]["n"] == 0
+
+
+def test_requests_and_results_cross_where_only_bson_passes(tmp_path: Path) -> None:
+    ledger, plain = Ledgerlet(20), replace(SENDS, format="plain")
+    office = OfficeSide(tmp_path, MemoryDesk(ledger, tmp_path), sends=plain)
+    outpost = OutpostSide(tmp_path, sends=plain)
+    office.round()
+    carry(tmp_path, lambda name: name.endswith(".bson"))
+    outpost.round()
+    outpost.work()
+    outpost.round()
+    carry(tmp_path, lambda name: name.endswith(".bson"))
+    bare = [file for file in (tmp_path / "got-in").glob("*.bson") if "manifest" not in file.name]
+    entries = [entry for file in sorted(bare) for entry in bson.decode_all(file.read_bytes())]
+    assert [entry["op"] for entry in entries] == ["p"] * 20
+    office.round()
+    assert ledger.ended == 20 and proven(ledger)
+
+
+def test_after_a_state_was_made_anew_another_epoch_leads_on(tmp_path: Path) -> None:
+    ledger = Ledgerlet(30)
+    desk = MemoryDesk(ledger, tmp_path)
+    office, outpost = OfficeSide(tmp_path, desk), OutpostSide(tmp_path)
+    office.round()
+    carry(tmp_path)
+    outpost.round()
+    outpost.work(most=10)
+    outpost.round()
+    carry(tmp_path)
+    office.round()
+    assert ledger.ended == 10
+    outpost.work(most=5)
+    for file in (*tmp_path.glob("outpost*"), *(tmp_path / "got-in").iterdir()):
+        if file.is_dir():  # the agent's disk is lost, but for its key
+            shutil.rmtree(file)
+        elif file.suffix != ".pem":
+            file.unlink()
+    outpost = OutpostSide(tmp_path)
+    assert outpost.outpost.results.begin_epoch(above=1).epoch == 2
+    outpost.outbound.snapshot()
+    office.outbound.resend(outpost.inbound.request(snapshot=True))
+    for _ in range(3):
+        carry(tmp_path)
+        outpost.round()
+        outpost.work()
+        office.round()
+    assert ledger.ended == 30 and proven(ledger)
+    assert not office.inbound.status().alarms and not outpost.inbound.status().alarms
+    assert str(office.inbound.status().standing).startswith("2/")
 
 
 def test_a_real_agent_works_through_a_gate(tmp_path: Path) -> None:

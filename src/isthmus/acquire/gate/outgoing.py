@@ -24,7 +24,7 @@ from isthmus.core.position import Position
 from isthmus.state.store import Store
 
 _HINT = "send a snapshot"
-_FRAME = 32
+_FRAME = 64
 """About so many bytes a record has beside its body."""
 
 
@@ -214,9 +214,9 @@ class Outgoing:
             found = 0
             for row in reader.execute(sql, (self._stream, since, until)).fetchall():
                 found += 1
-                yield Record(row["name"], row["body"] is None, row["size"]).encoded()
-                if row["body"] is not None:
-                    yield from read_blob(reader, "gate_body", row["body"])
+                gone = row["body"] is None
+                body: Iterator[bytes] = iter(()) if gone else read_blob(reader, "gate_body", row["body"])
+                yield from Record(row["name"], gone, row["size"]).stretches(body)
         finally:
             reader.close()
         if found != until - since:
@@ -269,8 +269,9 @@ class _Moment:
     def records(self) -> Iterator[bytes]:
         sql = "SELECT name, body, size FROM gate_live WHERE stream = ? ORDER BY name"
         for row in self._reader.execute(sql, (self._stream,)):
-            yield Record(row["name"], False, row["size"]).encoded()
-            yield from read_blob(self._reader, "gate_body", row["body"])
+            yield from Record(row["name"], False, row["size"]).stretches(
+                read_blob(self._reader, "gate_body", row["body"])
+            )
 
 
 def _reader(path: Path) -> sqlite3.Connection:
