@@ -16,6 +16,7 @@ from isthmus.core.errors import Busy, Corrupt, InputError
 from isthmus.state.files import replacing
 from isthmus.state.lock import held, patiently
 from isthmus.state.store import Store
+from small_disk import small_disk
 
 HOLD = textwrap.dedent("""
     import sys, pathlib
@@ -135,6 +136,17 @@ def test_a_full_disk_is_said_as_such_and_the_next_transaction_goes_through(tmp_p
         with store.transaction() as sql:
             sql.execute("INSERT INTO note VALUES ('after')")
         assert [row["text"] for row in store.rows("SELECT * FROM note")] == ["after"]
+
+
+def test_a_disk_that_is_full_when_a_file_is_opened_is_said_as_such(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 2) as disk:
+        path = disk.folder / "s"
+        Store(path).close()
+        disk.fill()
+        with pytest.raises(OSError, match="No space left"):
+            Store(path)
+        disk.empty()
+        Store(path).close()
 
 
 def test_a_read_only_file_is_not_called_busy(tmp_path: Path) -> None:

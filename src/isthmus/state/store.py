@@ -128,6 +128,8 @@ def meaning(error: BaseException, path: Path) -> Exception | None:
         return Busy(f"{path} is held by another process", "try again when it has finished")
     if code in _OF_THE_DISK:
         number = _OF_THE_DISK[code]
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHMSIZE:
+            number = errno.ENOSPC  # opening found no room for the index of the log
         return OSError(number, os.strerror(number), str(path))
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return Corrupt(f"{path} is no state file: {error}", "restore it from a backup")
