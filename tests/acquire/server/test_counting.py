@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import json
 import math
+import os
 import random
 import re
 from collections.abc import Sequence
@@ -142,3 +144,15 @@ def test_the_log_is_one_json_object_a_line() -> None:
     first, second = map(json.loads, stream.getvalue().splitlines())
     assert (first["what"], first["trace"], first["path"]) == ("delivery", "t\n1", "x")
     assert datetime.fromisoformat(second["at"]).tzinfo
+
+
+def test_a_log_that_cannot_be_written_stops_nothing() -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    stream = Full()
+    say = JsonLines(stream, SystemClock())
+    say("sweeping failed", why="the disk is full")
+    stream.close()
+    say("ended")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Protocol, TextIO
 
@@ -11,7 +12,7 @@ from isthmus.core.ports import Clock
 
 
 class Say(Protocol):
-    """Whatever takes the log. `what` is a short fixed phrase, the facts are plain JSON values."""
+    """Whatever takes the log: never raises. `what` is a short fixed phrase, the facts are plain JSON values."""
 
     def __call__(self, what: str, **facts: object) -> None:
         """Write one entry."""
@@ -31,9 +32,9 @@ class JsonLines:
         self._turn = threading.Lock()
 
     def __call__(self, what: str, **facts: object) -> None:
-        """Write one entry: `at`, `what`, then the facts."""
+        """Write one entry: `at`, `what`, then the facts. A log that cannot be written stops nothing."""
         entry = {"at": self._clock.now(), "what": what, **facts}
         line = self._encoder.encode(entry).decode() + "\n"
-        with self._turn:
+        with self._turn, contextlib.suppress(OSError, ValueError):
             self._stream.write(line)
             self._stream.flush()
