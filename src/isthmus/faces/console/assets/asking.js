@@ -1,7 +1,7 @@
 // Asks for images: a table or JSON lines as a file, or a few addresses typed. Mistakes are shown by their lines, and
 // nothing is taken until there are none.
 
-import { at, call, get, once } from "/assets/api.js";
+import { at, call, get, once, Problem } from "/assets/api.js";
 import { button, h, say, show } from "/assets/dom.js";
 import { notice, tried } from "/assets/notices.js";
 import { many, size } from "/assets/words.js";
@@ -68,7 +68,7 @@ export function asking(taken) {
     drop.classList.toggle("full", Boolean(file));
     remove.hidden = !file;
     typed.disabled = Boolean(file);
-    if (!file) chooser.value = "";
+    chooser.value = ""; // so that the same file, mended, can be chosen again
     show(wrong);
   }
   function mistakes(problem, lineOf) {
@@ -78,10 +78,13 @@ export function asking(taken) {
     problem.more ? h("p", { class: "soft" }, `and ${many(problem.more, "more", "more")}`) : null);
     wrong.scrollIntoView({ block: "nearest" });
   }
-  function ask() {
+  async function ask() {
     const path = at("/v1/acquisitions", { label: label.value.trim() });
     const headers = { "idempotency-key": key };
     if (file) {
+      await file.slice(0, 1).arrayBuffer().catch(() => {
+        throw new Problem(0, "The file was changed or removed since it was chosen: choose it again.");
+      });
       const type = TYPES[file.name.toLowerCase().split(".").pop()] ?? file.type;
       return call("POST", path, file, { headers: { ...headers, "content-type": type || "text/csv" } });
     }

@@ -56,8 +56,9 @@ async function route() {
   window.scrollTo(0, 0);
 }
 
-function welcome(who) {
+function welcome(who, fromLogin = false) {
   me = who;
+  if (fromLogin) main.focus();
   localStorage.setItem(REMEMBERED, "1");
   top.hidden = false;
   document.body.classList.remove("outside");
@@ -88,7 +89,7 @@ function outside(why = "") {
   document.body.classList.add("outside");
   document.title = "Log in · Isthmus";
   main.dataset.view = "login";
-  loginView(main, why, welcome);
+  loginView(main, why, (who) => welcome(who, true));
 }
 
 async function begin() {

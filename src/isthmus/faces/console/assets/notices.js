@@ -5,6 +5,7 @@ import { button, h } from "/assets/dom.js";
 const STAYS_MS = 6000;
 const MOST = 4;
 const REST_MS = 5000;
+const GATHER_MS = 500;
 
 const place = document.getElementById("notices");
 const polite = document.getElementById("said");
@@ -33,6 +34,7 @@ export async function tried(action) {
 
 let arrivals = 0;
 let timer = 0;
+let saidAt = -REST_MS;
 
 /** Count arrivals and say them together, at most every few seconds. */
 export function arrived(number) {
@@ -42,5 +44,6 @@ export function arrived(number) {
     polite.textContent = `${arrivals} new ${arrivals === 1 ? "image" : "images"}`;
     arrivals = 0;
     timer = 0;
-  }, REST_MS);
+    saidAt = performance.now();
+  }, Math.max(GATHER_MS, saidAt + REST_MS - performance.now()));
 }
