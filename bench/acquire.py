@@ -70,9 +70,10 @@ def run(scale: float = 1.0) -> Iterator[Figure]:
     """Measure; `scale` below 1 gets fewer images."""
     if nginx() is None:
         return
-    for name, (size, edge, count, goal) in SIZES.items():
-        with scratch("acquire") as folder:
-            yield from _compared(folder, name, size, edge, max(WARM, int(count * scale)), goal)
+    with scratch("acquire") as folder:  # one for all: ext4 looks long for a place where much was removed just now
+        for name, (size, edge, count, goal) in SIZES.items():
+            (own := folder / name.replace(" ", "")).mkdir()
+            yield from _compared(own, name, size, edge, max(WARM, int(count * scale)), goal)
 
 
 def _compared(folder: Path, name: str, size: int, edge: int, count: int, goal: int) -> Iterator[Figure]:
