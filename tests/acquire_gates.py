@@ -16,7 +16,8 @@ from isthmus.acquire.gate.incoming import Incoming
 from isthmus.acquire.gate.outgoing import Outgoing
 from isthmus.app.acquiring.config import read_acquire_config
 from isthmus.app.acquiring.environments import add_environment
-from isthmus.app.acquiring.gates import gate_site, opened
+from isthmus.app.acquiring.gates import gate_site
+from isthmus.app.acquiring.gateside import opened
 from isthmus.app.clock import SystemClock
 from isthmus.state.store import Store
 from isthmus.transfer.signing import SigningKey

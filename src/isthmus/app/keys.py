@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -77,7 +77,8 @@ def _rows(table: str, cls: type) -> Iterator[tuple[str, str, str, str]]:
         if nested is None:
             yield table, key, default, meaning
         else:
-            inner.append((key, nested))
+            mapped = typing.get_origin(hints[key]) is Mapping
+            inner.append((f"{key}.NAME" if mapped else key, nested))
     for key, nested in inner:
         yield from _rows(f"{table}.{key}", nested)
 

@@ -12,6 +12,7 @@ from isthmus.acquire.fetch.credentials import secrets
 from isthmus.acquire.server.trust import FolderTrust
 from isthmus.app.acquiring.config import AcquireConfig, AcquirePart, AgentPart, read_acquire_config
 from isthmus.app.acquiring.environments import environments, public_url, trusted
+from isthmus.app.acquiring.gatechecking import left_at_gates, wrong_with_gates
 from isthmus.app.secrets import secret_of
 from isthmus.app.sitepart import open_toml
 from isthmus.core.errors import InputError, IsthmusError
@@ -35,13 +36,18 @@ def check_acquire(path: Path) -> tuple[str, list[str]]:
         what.append(_server(config, config.acquire))
         notes += _server_notes(config, config.acquire)
     if config.agent is not None:
-        told, wrong = _credential(config, config.agent)
+        gate = config.agent.gate
+        through = f"an agent for {gate.environment} through gate folders" if gate is not None else ""
+        told, wrong = (through, "") if through else _credential(config, config.agent)
         if wrong:
             reader.mistake(("agent", "credential"), wrong)
         for where, wrong in _agent_mistakes(config.agent):
             reader.mistake(where, wrong)
         what.append(told)
         notes += _agent_notes(config, config.agent)
+    for where, wrong in wrong_with_gates(config):
+        reader.mistake(where, wrong)
+    notes += left_at_gates(config)
     reader.finish()
     return ", ".join(what), notes
 
@@ -136,7 +142,7 @@ def _agent_mistakes(part: AgentPart) -> _Wrong:
 
 
 def _agent_notes(config: AcquireConfig, part: AgentPart) -> Iterator[str]:
-    if not config.place(part.credential).exists():
+    if part.gate is None and not config.place(part.credential).exists():
         yield f"{part.credential} is not there yet: isthmus acquire environment add, at the server, makes it"
     if not part.allow:
         yield "nothing may be asked for: every request fails as forbidden until [[agent.allow]] names hosts"

@@ -9,12 +9,7 @@ from typing import Literal
 from isthmus.acquire.gate.settings import GateSettings
 from isthmus.core.errors import InputError
 from isthmus.core.settings import setting
-from isthmus.transfer.inbound import InboundSettings
-from isthmus.transfer.limits import Limits
-from isthmus.transfer.outbound import OutboundSettings
 from isthmus.transfer.signing import PublicKey
-
-_MB = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,29 +41,6 @@ class GatePart:
     def __post_init__(self) -> None:
         if self.out_folder == self.in_folder:
             raise ValueError("out_folder and in_folder are the same")
-
-    def sends(self) -> OutboundSettings:
-        """Return how this side's stream is sent."""
-        return OutboundSettings(
-            format=self.format,
-            cut_bytes=max(1, int(self.cut_mb * _MB)),
-            cut_s=self.cut_s,
-            carousel_files=min(self.carousel_files, self.keep_files),
-            carousel_s=self.carousel_s,
-            heartbeat_s=self.heartbeat_s,
-            keep_files=self.keep_files,
-            keep_s=self.keep_days * 86_400,
-        )
-
-    def receives(self) -> InboundSettings:
-        """Return how the other side's stream is received."""
-        return InboundSettings(
-            gap_alarm_s=self.gap_alarm_s, settle_s=self.settle_s, silent_s=self.silent_s, consume=self.consume
-        )
-
-    def limits(self) -> Limits:
-        """Return how large a bundle of the other side may be, packed and unpacked."""
-        return Limits(most_file_bytes=int(self.most_mb * _MB), most_member_bytes=int(self.most_mb * _MB))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

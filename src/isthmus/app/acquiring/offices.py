@@ -11,7 +11,8 @@ from isthmus.acquire.agent.web_desk import WebDesk
 from isthmus.acquire.gate.office import Office
 from isthmus.app.acquiring.config import AcquireConfig
 from isthmus.app.acquiring.gatepart import OfficePart
-from isthmus.app.acquiring.gates import GateSide, gate_site
+from isthmus.app.acquiring.gates import gate_site
+from isthmus.app.acquiring.gateside import GateSide
 from isthmus.app.acquiring.rounds import rounds
 from isthmus.app.clock import SystemClock
 from isthmus.core.errors import InputError

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from isthmus.acquire.agent.log import Say
 from isthmus.acquire.gate.outpost import Outpost
-from isthmus.app.acquiring.gates import GateSide, GateSite
+from isthmus.app.acquiring.gates import GateSite
+from isthmus.app.acquiring.gateside import GateSide
 from isthmus.core.errors import IsthmusError
 from isthmus.state.store import Store
 

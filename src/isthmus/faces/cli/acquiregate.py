@@ -76,7 +76,7 @@ def keys(ctx: click.Context, file: Path | None) -> None:
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
     """Show what was sent, what came and is missing, and alarms. Exit code 3 where an alarm stands."""
-    from isthmus.app.acquiring.gates import opened
+    from isthmus.app.acquiring.gateside import opened
 
     site = _site(ctx)
     with opened(site) as side:
@@ -99,7 +99,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
 @click.pass_context
 def request(ctx: click.Context, whole: bool) -> None:
     """Print the line to carry to the other side, to be sent what is missing."""
-    from isthmus.app.acquiring.gates import opened
+    from isthmus.app.acquiring.gateside import opened
 
     with opened(_site(ctx)) as side:
         line = side.inbound.request(snapshot=whole)
@@ -115,7 +115,7 @@ def request(ctx: click.Context, whole: bool) -> None:
 @click.pass_context
 def resend(ctx: click.Context, line: tuple[str, ...]) -> None:
     """Send again what the LINE of the other side's `isthmus acquire gate request` asks for."""
-    from isthmus.app.acquiring.gates import opened
+    from isthmus.app.acquiring.gateside import opened
 
     with opened(_site(ctx)) as side:
         for event in side.outbound.resend(" ".join(line)):
@@ -126,7 +126,7 @@ def resend(ctx: click.Context, line: tuple[str, ...]) -> None:
 @click.pass_context
 def snapshot(ctx: click.Context) -> None:
     """Send all that is on its way now; it heals every gap."""
-    from isthmus.app.acquiring.gates import opened
+    from isthmus.app.acquiring.gateside import opened
 
     with opened(_site(ctx)) as side:
         for event in side.outbound.snapshot():
@@ -141,7 +141,7 @@ def epoch(ctx: click.Context, above: int) -> None:
 
     For a state that was restored from a backup or made anew: its history is not the one that the other side knows.
     """
-    from isthmus.app.acquiring.gates import begin_epoch
+    from isthmus.app.acquiring.gateside import begin_epoch
 
     begun, sent = begin_epoch(_site(ctx), above)
     say(f"begun at {begun}")
@@ -155,7 +155,7 @@ def epoch(ctx: click.Context, above: int) -> None:
 @click.pass_context
 def dismiss(ctx: click.Context, file: str | None, every: bool) -> None:
     """Remove FILE, once looked at, from the quarantine."""
-    from isthmus.app.acquiring.gates import opened
+    from isthmus.app.acquiring.gateside import opened
 
     if (file is None) != every:
         raise InputError("say what to dismiss", "name one file, or give --all")
