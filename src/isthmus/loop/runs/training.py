@@ -48,7 +48,7 @@ def train_candidate(parts: Parts, run: Run) -> Outcome:
     job = job_of(parts, run, mode, folder, settings)
     begun = time.monotonic()
     trained = train_on(parts.settings.cluster, job, report=parts.report)
-    record_attempt(folder, mode, settings, dataclasses.asdict(policy), trained, time.monotonic() - begun)
+    record_attempt(folder, mode, job.settings, dataclasses.asdict(policy), trained, time.monotonic() - begun)
     best = trained.curves[trained.best_epoch]
     return Outcome(
         "trained",
