@@ -62,3 +62,26 @@ def test_rule_files_that_cannot_be_read_are_named_with_the_reason(tmp_path: Path
     ]
     assert "No such file" in str(told.value)
     assert "no UTF-8 text" in str(told.value)
+
+
+def test_settings_of_simulators_are_told_with_line_and_nearest_key(tmp_path: Path) -> None:
+    text = "\n[pipeline.forecast.simulation.settings.highway_env]\nepisods = 2\nlanes = 99\n"
+    with pytest.raises(ConfigError) as told:
+        check_site(site_of(tmp_path, text=text))
+    key, lanes = told.value.mistakes
+    assert "unknown key 'episods'" in key.what and "'episodes'?" in key.what
+    assert "lanes is 99; allowed: 1 to 8" in lanes.what
+    assert key.line and lanes.line == key.line + 1
+
+
+@pytest.mark.parametrize("name", ["Forecast", "fore-cast", "1st"])
+def test_a_pipeline_whose_models_could_bear_no_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="is no pipeline name; use lower-case letters"):
+        site_of(tmp_path, text=f"\n[pipeline.{name}]\n")
+
+
+@pytest.mark.parametrize("name", ["a/b", "../up", ".hidden", ""])
+def test_a_source_that_could_name_no_folder_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="is no source name") as told:
+        site_of(tmp_path, text=f'\n[source."{name}"]\njob_type = "simulation"\n')
+    assert told.value.mistakes[0].line

@@ -12,7 +12,7 @@ from isthmus.loop.fields import SCENES
 from isthmus.loop.forecasting.metrics import metrics
 from isthmus.loop.mining.held import fields_of
 from isthmus.loop.runs.settings import PipelineSettings
-from isthmus.loop.simulators.port import simulator
+from isthmus.loop.simulators.port import simulator, simulators
 
 
 def check_site(site: Site) -> list[str]:
@@ -25,6 +25,7 @@ def check_site(site: Site) -> list[str]:
     for name, pipeline in site.config.pipelines.items():
         for where, what in _mistakes(site, name, pipeline):
             reader.mistake(where, what)
+        _check_simulators(reader, name, pipeline)
     reader.finish()
     return [*site.catalogue.notes, *_unheld(site, site.config)]
 
@@ -44,6 +45,13 @@ def _mistakes(site: Site, name: str, pipeline: PipelineSettings) -> Iterator[tup
             find(value)
         except InputError as error:
             yield ("pipeline", name, *where), str(error)
+
+
+def _check_simulators(reader: Reader, name: str, pipeline: PipelineSettings) -> None:
+    """Note what is wrong with the settings of the simulators that are installed."""
+    for one, table in pipeline.simulation.settings.items():
+        if one in simulators():
+            reader.read(simulator(one).Settings, dict(table), ("pipeline", name, "simulation", "settings", one))
 
 
 def _unheld(site: Site, config: SiteConfig) -> Iterator[str]:

@@ -13,6 +13,7 @@ from isthmus.core.settings import Reader, setting
 from isthmus.loop.extract import ExtractSettings
 from isthmus.loop.fields import SCENES
 from isthmus.loop.ingest.work import Source
+from isthmus.loop.release.lifecycle import check_pipeline_name
 from isthmus.loop.runs.schedule import cron
 from isthmus.loop.runs.settings import PipelineSettings
 from isthmus.loop.sources.port import job_type
@@ -88,6 +89,8 @@ def read_config(path: Path) -> SiteConfig:
     extract = reader.read(ExtractSettings, root.get("extract", {}), ("extract",))
     rules = reader.read(RulesPart, root.get("rules", {}), ("rules",))
     pipelines = _named(reader, "pipeline", PipelineSettings)
+    for name in pipelines:
+        _check_pipeline(reader, name)
     triggers = _named(reader, "trigger", TriggerPart)
     sources = _sources(reader)
     for name, trigger in triggers.items():
@@ -115,6 +118,13 @@ def _named(reader: Reader, part: str, cls: type[Any]) -> dict[str, Any]:
     return found
 
 
+def _check_pipeline(reader: Reader, name: str) -> None:
+    try:
+        check_pipeline_name(name)
+    except InputError as error:
+        reader.mistake(("pipeline", name), str(error))
+
+
 def _sources(reader: Reader) -> dict[str, Source]:
     found: dict[str, Source] = {}
     tables = reader.root.get("source", {})
@@ -123,6 +133,8 @@ def _sources(reader: Reader) -> dict[str, Source]:
         return found
     for name, table in tables.items():
         where = ("source", name)
+        if not name or name.startswith(".") or "/" in name or "\0" in name:
+            reader.mistake(where, f"{name!r} is no source name; a folder is called so: leave / and first dots out")
         if not isinstance(table, dict) or not isinstance(table.get("job_type"), str):
             reader.mistake(where, f'source {name} lacks job_type = "…"')
             continue

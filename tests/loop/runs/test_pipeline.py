@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from isthmus.app.site import Site
-from isthmus.core.errors import Busy, UnknownName
+from isthmus.core.errors import Busy, InputError, UnknownName
 from isthmus.core.progress import Progress
 from isthmus.loop.release import folder as released
 from isthmus.loop.runs.folder import read_measures
@@ -207,3 +207,34 @@ def test_the_slice_of_the_rule_asked_for_has_its_parameters(tmp_path: Path) -> N
     run = site.pipeline("forecast").run("by hand", asked)
     measured = read_measures(site.run_folder(run.id).attempt(1, "full") / "offline.json")
     assert "rule:high_speed" in {m.slice for m in measured}, "no car reaches the 25 m/s of the default"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("failures = 2", 'failures = 2\nmetrics = ["ADEE"]', "unknown metric 'ADEE'"),
+        ("failures = 2", 'failures = 2\nrules = ["cut_inn"]', "unknown rule or field 'cut_inn'"),
+        ('["log_replay"]', '["log_rplay"]', "unknown simulator 'log_rplay'"),
+        ("[pipeline.forecast.gate]", "[pipeline.forecast.simulation.settings.log_replay]\nnope = 1", "key 'nope'"),
+    ],
+)
+def test_what_could_not_be_judged_after_the_training_is_refused_before_it(
+    tmp_path: Path, old: str, new: str, told: str
+) -> None:
+    path = write_site(tmp_path)
+    path.write_text(path.read_text().replace(old, new))
+    site = Site.open(path)
+    with pytest.raises(InputError, match=told):
+        site.pipeline("forecast").run("by hand", Ask())
+    assert site.ledger.runs() == []
+
+
+def test_the_card_tells_the_shape_of_the_weights_where_the_champion_set_it(tmp_path: Path) -> None:
+    path = write_site(tmp_path)
+    opened(tmp_path).pipeline("forecast").run("by hand", Ask())
+    path.write_text(path.read_text().replace("hidden = 48", "hidden = 32").replace("epochs = 3", "epochs = 2"))
+    site = Site.open(path)
+    run = site.pipeline("forecast").run("by hand", Ask())
+    model = site.registry.get(run.notes["model"])
+    assert model.card.mode == "incremental"
+    assert (model.card.settings["hidden"], model.card.settings["epochs"]) == (48, 2)

@@ -33,6 +33,12 @@ _PIPELINE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _MODEL_ID = re.compile(r"([a-z][a-z0-9_]{0,62})-(\d{8})-([1-9]\d*)")
 
 
+def check_pipeline_name(name: str) -> None:
+    """Raise InputError where a pipeline may not be called so: its name begins the names of its models."""
+    if not _PIPELINE.fullmatch(name):
+        raise InputError(f"{name!r} is no pipeline name", "use lower-case letters, digits and _, a letter first")
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class ModelId:
     """A model's name: `forecast-20261120-3` is the third of that day in the pipeline forecast.
@@ -45,10 +51,7 @@ class ModelId:
     number: int
 
     def __post_init__(self) -> None:
-        if not _PIPELINE.fullmatch(self.pipeline):
-            raise InputError(
-                f"{self.pipeline!r} is no pipeline name", "use lower-case letters, digits and _, a letter first"
-            )
+        check_pipeline_name(self.pipeline)
         if self.number < 1:
             raise InputError(f"{self.number} is no model number", "count from 1")
 

@@ -24,7 +24,7 @@ from isthmus.loop.runs.ledger import Run
 from isthmus.loop.runs.parts import Outcome, Parts
 from isthmus.loop.scene import Scene
 from isthmus.loop.simulators.policy import PolicySettings, policy
-from isthmus.loop.simulators.port import Episode, simulator
+from isthmus.loop.simulators.port import Episode, made
 from isthmus.loop.simulators.summary import summarise, worst
 from isthmus.warehouse.export import export
 from isthmus.warehouse.idlist import IdList
@@ -92,10 +92,8 @@ def drive(
     chosen = parts.settings.simulation
     for name in chosen.simulators if simulators is None else simulators:
         with blamed("simulator", name):
-            kind = simulator(name)
-            own: dict[str, Any] = dict(chosen.settings.get(name, {}))
             under_test = policy(chosen.policy, settings, forecaster)
-            yield from kind(kind.Settings(**own)).episodes(scenes, under_test, parts.report)
+            yield from made(name, chosen.settings.get(name, {})).episodes(scenes, under_test, parts.report)
 
 
 def make_decision(parts: Parts, run: Run) -> Outcome:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from isthmus.core.errors import Busy, IsthmusError, RunFailed
 from isthmus.core.progress import Progress
+from isthmus.loop.forecasting.metrics import metrics
 from isthmus.loop.plugin import one_line
 from isthmus.loop.runs import finishing, judging, selecting, training, tuning
 from isthmus.loop.runs.ledger import Ask, Ledger, Run
@@ -24,6 +25,7 @@ from isthmus.loop.runs.states import (
     TRAINING,
     TUNING,
 )
+from isthmus.loop.simulators.port import made
 from isthmus.state.lock import held
 
 Step = Callable[[Parts, Run], Outcome]
@@ -89,11 +91,17 @@ class Pipeline:
             return self._cancelled(run_id, why)
 
     def _check(self, ask: Ask) -> None:
-        """Refuse what cannot be asked before anything is written."""
+        """Refuse what cannot be asked, or could not be judged after the training, before anything is written."""
         if ask.rule:
             self.parts.catalogue.bind(ask.rule, dict(ask.settings or {}))
         if ask.where:
             self.parts.catalogue.where(ask.where)
+        judged, driven = self.parts.settings.evaluation, self.parts.settings.simulation
+        metrics(judged.metrics or None)
+        for rule in judged.rules:
+            self.parts.catalogue.bind(rule)
+        for name in driven.simulators:
+            made(name, driven.settings.get(name, {}))
 
     def _advance(self, run: Run) -> Run:
         self.parts.tables.waiting(self.parts.releases.reconcile, self.parts.report)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Protocol
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from isthmus.core.errors import UnknownName
 from isthmus.core.progress import Report
+from isthmus.core.settings import Reader
 from isthmus.loop.scene import Scene
 from isthmus.loop.simulators.policy import Policy
 
@@ -88,3 +89,15 @@ def simulator(name: str) -> type[Simulator]:
         raise UnknownName.among("simulator", name, found)
     loaded: type[Simulator] = found[name].load()
     return loaded
+
+
+def made(name: str, table: Mapping[str, Any]) -> Simulator:
+    """Make the simulator `name` with the settings that a site's TOML gives it.
+
+    Raises UnknownName for the simulator, ConfigError with all that is wrong with its settings.
+    """
+    kind = simulator(name)
+    reader = Reader("", "the simulators' settings")
+    settings = reader.read(kind.Settings, dict(table), (name,))
+    reader.finish()
+    return kind(settings)
