@@ -143,6 +143,9 @@ class OpenPolicy:
         self.acts += acts
         return acts[-1].number
 
+    def seen(self, device: str) -> None:
+        pass
+
 
 class DyingChannel:
     """A device's end of a channel that closes after some messages either way."""

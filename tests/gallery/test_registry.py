@@ -140,7 +140,16 @@ def test_acts_of_a_device_are_noted_once(devices: Devices) -> None:
     assert devices.note("gate-1", b"other", acts) == 4
     subjects = [entry.subject for entry in devices._audit.entries() if entry.act == "identified"]
     assert subjects == ["3", "4", "5", "3", "4"]
-    assert devices.get("gate-1").seen is not None
+
+
+def test_a_device_is_seen_when_it_greets(devices: Devices, clock: HandClock) -> None:
+    devices.enrol(devices.invite("gate-1", [], by="ann"), SigningKey.create().public)
+    assert devices.get("gate-1").seen is None
+    devices.seen("gate-1")
+    assert devices.get("gate-1").seen == clock.now()
+    clock.time += timedelta(minutes=1)
+    devices.seen("gate-1")
+    assert devices.get("gate-1").seen == clock.now()
 
 
 def test_a_device_site_enrols_itself_once(devices: Devices, tmp_path: Path, clock: HandClock) -> None:

@@ -53,7 +53,7 @@ class DeviceState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device as the server knows it. `seen` is when it last synchronised."""
+    """A device as the server knows it. `seen` is when it last came to synchronise."""
 
     name: str
     tags: frozenset[str]
@@ -228,9 +228,13 @@ class Devices:
                 self._audit.note(device, act.act, act.gallery, act.subject, detail, connection=connection)
                 upto = act.number
             connection.execute("REPLACE INTO device_told VALUES (?, ?, ?)", (device, queue, upto))
+        return upto
+
+    def seen(self, device: str) -> None:
+        """Remember that a device has greeted just now."""
+        with self._store.transaction() as connection:
             now = self._clock.now().isoformat()
             connection.execute("UPDATE device SET seen = ? WHERE name = ?", (now, device))
-        return upto
 
     def _upto(self, connection: sqlite3.Connection, device: str, queue: bytes) -> int:
         row = connection.execute(

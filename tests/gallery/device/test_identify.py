@@ -107,6 +107,14 @@ def test_a_device_knows_what_it_was_sent_and_nothing_else(tmp_path: Path, mode: 
     assert told == [("gate-1", name) for name in ("thing 3", "unknown", "unknown", "unknown", "thing 4")]
 
 
+def test_the_server_knows_when_a_device_came_last_even_with_nothing_to_tell(tmp_path: Path) -> None:
+    sites = Sites(tmp_path, Mode.IMAGES)
+    assert sites.devices.get("gate-1").seen is None
+    sites.sync()
+    assert sites.devices.get("gate-1").seen == StillClock().now()
+    sites.device.close()
+
+
 def test_vectors_of_removed_records_leave_the_matrix_on_disk(tmp_path: Path) -> None:
     sites = Sites(tmp_path, Mode.VECTORS)
     for seed in range(4):

@@ -20,6 +20,10 @@ class Policy(Protocol):
         """Return which of the galleries a device gets, and what of them. Raises Refused where it is revoked."""
         ...
 
+    def seen(self, device: str) -> None:
+        """Remember that a device has greeted just now."""
+        ...
+
     def note(self, device: str, queue: bytes, acts: Sequence[Act]) -> int:
         """Write a device's acts into the audit log, each number of a queue once; returns the last number noted."""
         ...

@@ -119,6 +119,7 @@ class Session:
         if hello.more:
             return
         self._step("greeted")
+        self._server.policy.seen(self._served.device)
         modes = self._server.modes(self._served.device)
         starts = [await self._choose(gallery, mode) for gallery, mode in sorted(modes.items())]
         dropped = sorted(self._claims.keys() - modes.keys())
