@@ -264,6 +264,12 @@ def test_a_wrong_command_at_the_outer_site_ends_with_one_line(
     assert message in refused(capfd, outer, [word.format(photo=photo) for word in words], code)
 
 
+def test_a_rule_takes_a_gallery_by_its_bare_name_as_every_command_does(capfd: Capture, outer: Path) -> None:
+    told(capfd, outer, "device", "grant", "staff", "other.plans", "gate-*", "--tag", "airport")
+    [rule] = told(capfd, outer, "device", "rules")[1][1:]
+    assert rule.split("\t")[2].split(" ") == ["galleries.staff", "gate-*", "other.plans"]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

@@ -110,6 +110,10 @@ class Outer:
         """Return a gallery's namespace: a bare name belongs to the site's database."""
         return self.part.namespace(gallery)
 
+    def pattern(self, galleries: str) -> str:
+        """Return a pattern of namespaces: a bare name belongs to the site's database, a wildcard may mean all."""
+        return galleries if set(galleries) & set("*?[") else self.name(galleries)
+
     @property
     def gated(self) -> bool:
         """Whether set 2 follows a gate; otherwise it is fed with files alone."""

@@ -15,16 +15,22 @@ from isthmus.faces.cli.screen import Screen, say
 from isthmus.faces.cli.tables import table
 
 if TYPE_CHECKING:
+    from isthmus.app.galleries.outer import Outer
     from isthmus.gallery.registry import Devices
 
 MODES = click.Choice(["images", "vectors", "both"])
 
 
-def registry(ctx: click.Context) -> Devices:
-    """Open the registry of devices of the outer site that the command line names."""
+def outer(ctx: click.Context) -> Outer:
+    """Open the outer site that the command line names."""
     from isthmus.app.galleries.outer import Outer
 
-    return Outer.open(ctx.obj).desk.devices
+    return Outer.open(ctx.obj)
+
+
+def registry(ctx: click.Context) -> Devices:
+    """Open the registry of devices of the outer site that the command line names."""
+    return outer(ctx).desk.devices
 
 
 @isthmus.group(cls=Commands)
@@ -192,7 +198,8 @@ def grant(ctx: click.Context, galleries: tuple[str, ...], tags: tuple[str, ...],
     """
     from isthmus.gallery.sync.mode import Mode
 
-    rule = registry(ctx).grant(tags, galleries, Mode(mode), by=getpass.getuser())
+    site = outer(ctx)
+    rule = site.desk.devices.grant(tags, map(site.pattern, galleries), Mode(mode), by=getpass.getuser())
     say(f"rule {rule.number}: {' '.join(rule.galleries)} for {' '.join(sorted(rule.tags)) or 'every device'}")
 
 
