@@ -51,6 +51,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     made = Scene(tmp_path_factory.mktemp("gated"))
     with running(made.hub, made.storage, made.gated.office, made.gated.agent), made.keeper.at_work():
         yield made
+        assert [made.gated.office.end(), made.gated.agent.end()] == [0, 0]
 
 
 @pytest.fixture
