@@ -8,9 +8,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from isthmus.acquire.agent.settings import AgentSettings
+from isthmus.acquire.fetch.limits import BREAKER
+from isthmus.acquire.fetch.settings import Allow, Rewrite, Storage
+from isthmus.acquire.filing.settings import FilingRules
+from isthmus.acquire.server.settings import ServerSettings
+from isthmus.acquire.states import REQUESTS
+from isthmus.app.acquiring.config import AcquirePart, AgentPart, KeepPart
 from isthmus.app.galleries.config import DevicePart, GalleryPart, GatePart, SyncPart
+from isthmus.app.keys import rows_of
 from isthmus.core.machine import Machine
-from isthmus.core.settings import describe
 from isthmus.gallery.sync.states import SESSION
 from isthmus.loop.ingest.states import INGEST
 from isthmus.loop.release.lifecycle import MODEL
@@ -21,9 +28,9 @@ from isthmus.transfer.ledger import OUTGOING
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 DESIGN = DOCS / "design.md"
-DRAWN_IN = (DESIGN, DOCS / "gate.md", DOCS / "devices.md")
+DRAWN_IN = (DESIGN, DOCS / "gate.md", DOCS / "devices.md", DOCS / "acquire.md")
 MACHINES: dict[str, Machine] = {
-    machine.name: machine for machine in (INGEST, RUN, MODEL, OUTGOING, ARRIVAL, SESSION)
+    machine.name: machine for machine in (INGEST, RUN, MODEL, OUTGOING, ARRIVAL, SESSION, REQUESTS, BREAKER)
 }
 TABLES: dict[str, type] = {
     "gallery": GalleryPart,
@@ -31,10 +38,19 @@ TABLES: dict[str, type] = {
     "sync": SyncPart,
     "ice": IceSettings,
     "device": DevicePart,
+    "acquire": AcquirePart,
+    "acquire.server": ServerSettings,
+    "acquire.filing": FilingRules,
+    "acquire.keep": KeepPart,
+    "agent": AgentPart,
+    "agent.allow": Allow,
+    "agent.rewrite": Rewrite,
+    "agent.storage": Storage,
+    "agent.work": AgentSettings,
 }
 
 _STATES = re.compile(r"(<!-- states of ([\w ]+), drawn from its rows -->\n)(.*?)(<!-- end -->)", re.DOTALL)
-_KEYS = re.compile(r"(<!-- keys of (\w+), drawn from the settings -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+_KEYS = re.compile(r"(<!-- keys of ([\w.]+), drawn from the settings -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
 def drawn(machine: Machine) -> str:
@@ -46,7 +62,7 @@ def drawn(machine: Machine) -> str:
 
 def listed(settings: type) -> str:
     """List the keys of a table of the TOML, their defaults written as in TOML."""
-    rows = [f"| `{key}` | {_toml(default)} | {meaning} |" for key, default, meaning in describe(settings)]
+    rows = [f"| `{key}` | {_toml(default)} | {meaning} |" for _, key, default, meaning in rows_of(settings)]
     return "\n".join(["| key | default | meaning |", "|---|---|---|", *rows]) + "\n"
 
 

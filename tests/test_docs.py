@@ -6,6 +6,7 @@ import sys
 import tomllib
 import types
 import typing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from diagrams import DESIGN, DOCS, DRAWN_IN, MACHINES, TABLES, keyed, named, red
 
 PAGES = sorted(DESIGN.parent.rglob("*.md"))
 README = DESIGN.parent.parent / "README.md"
+ACQUIRE = (DOCS / "acquire.md").read_text(encoding="utf-8")
 COMMANDS = [
     (page.name, command)
     for page in (README, *PAGES)
@@ -57,9 +59,9 @@ def test_every_command_in_the_documents_exists_with_its_options(
         _, words, _ = command.make_parser(context).parse_args(words)
         if not words:  # prose that names a group
             return
-        found = command.get_command(context, words[0])
-        assert found is not None, f"{page}: no command {words[0]!r}"
-        command, words = found, words[1:]
+        _, found, words = command.resolve_command(context, words)
+        assert found is not None, f"{page}: {line}"
+        command = found
     try:
         command.make_context(command.name or "", words)
     except click.MissingParameter:
@@ -119,6 +121,89 @@ def test_the_extractor_of_the_how_to_finds_what_looks_alike(monkeypatch: pytest.
     nearest, other = matrix.search(striped((180, 40, 30), red, black), 2)
     assert nearest.key == b"fire" and nearest.distance <= extractor.model.threshold < other.distance
     assert extractor.extract(np.full((9, 9, 3), 77, np.uint8)) is None
+
+
+@pytest.mark.parametrize("number", range(7))
+def test_the_sites_of_the_page_on_acquiring_are_read_as_they_stand(tmp_path: Path, number: int) -> None:
+    from isthmus.app.acquiring.config import read_acquire_config
+
+    texts = re.findall(r"```toml\n(.*?)```", ACQUIRE, re.DOTALL)
+    assert len(texts) == 7
+    path = tmp_path / "isthmus.toml"
+    path.write_text(texts[number])
+    config = read_acquire_config(path)
+    assert config.acquire is not None or config.agent is not None
+
+
+def test_the_lists_of_the_page_on_acquiring_are_taken_as_they_stand() -> None:
+    from isthmus.acquire.server.intake import Form, read
+
+    for kind, form, count in (("csv", Form.CSV, 2), ("json", Form.JSON, 1)):
+        (text,) = re.findall(rf"```{kind}\n(.*?)```", ACQUIRE, re.DOTALL)
+        found = read(text.encode(), form)
+        assert (len(found.wishes), found.wrong) == (count, ())
+    assert "thumbnails" in text
+
+
+def test_every_kind_of_failure_state_role_field_and_metric_of_acquiring_is_explained() -> None:
+    from isthmus.acquire import request
+    from isthmus.acquire.failure import Kind, passing
+    from isthmus.acquire.server import metrics
+    from isthmus.acquire.server.keys import ROLES
+    from isthmus.acquire.states import State
+
+    for kind in Kind:
+        assert f"| `{kind}` | {'yes' if passing(kind) else 'no'} | " in ACQUIRE, kind
+    for word in (*(state.word for state in State), *ROLES):
+        assert f"| `{word}` | " in ACQUIRE
+    for field in request.Wish.__struct_fields__:
+        assert f"`{field}`" in ACQUIRE, field
+    families = metrics._families(metrics.Counts(), [], {"watchers": 0, "deliveries_at_work": 0}, datetime.now(UTC))
+    for name, *_ in families:
+        assert name.removeprefix("isthmus_acquire_") in ACQUIRE, name
+
+
+def test_the_template_of_paths_is_the_one_that_is_explained() -> None:
+    from isthmus.acquire.filing.naming import TEMPLATE
+
+    assert f"\n{TEMPLATE}\n" in ACQUIRE
+
+
+def test_a_delivery_as_the_formats_make_it_is_taken_and_its_known_answers_are_right() -> None:
+    from blake3 import blake3
+
+    from isthmus.acquire.delivery.package import unpack
+    from isthmus.acquire.delivery.signing import PrivateKey, SharedSecret, headers, verify
+    from isthmus.acquire.failure import Failure
+
+    page = (DOCS / "formats.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    made: dict[str, typing.Any] = {}
+    exec(code, made)
+    (text,) = set(re.findall(r"whsec_[A-Za-z0-9+/=]{20,}", page))
+    secret, now = SharedSecret.of_text(text), datetime.fromtimestamp(1_800_000_000, UTC)
+    items = [
+        {"request": 7, "fence": 9, "trace": "t", "size": 5, "digest": blake3(b"image").hexdigest()},
+        {"request": 8, "fence": 1, "trace": "t", "failure": {"kind": "gone", "reason": "404", "after_s": None}},
+    ]
+    body, given = made["delivery"]("mine-1", text, items, [b"image"], 1_800_000_000, "msg_2")
+    assert verify([secret], given, now).digest == blake3(body).hexdigest()
+    image, failure = unpack(body).parts
+    assert not isinstance(image.outcome, Failure)
+    assert image.outcome.read() == b"image"
+    assert failure.outcome == Failure("gone", "404")  # type: ignore[arg-type]
+    digest = re.findall(r"the digest `([0-9a-f]{64})` the signature is", " ".join(page.split()))[0]
+    for signer in (secret, PrivateKey.of_text(text.replace("whsec_", "whsk_"))):
+        assert headers(signer, digest, now, "msg_1")["webhook-signature"] in page
+
+
+def test_every_verdict_on_a_delivery_stands_in_the_formats() -> None:
+    from isthmus.acquire.ports import Verdict
+
+    page = (DOCS / "formats.md").read_text(encoding="utf-8")
+    for verdict in typing.get_args(Verdict):
+        assert f"\n| `{verdict}` | " in page
+        assert f"`{verdict}`" in ACQUIRE
 
 
 def test_every_exit_code_is_explained() -> None:

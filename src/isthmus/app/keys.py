@@ -69,6 +69,11 @@ def _loop() -> dict[str, type]:
     return parts
 
 
+def rows_of(cls: type) -> list[tuple[str, str, str, str]]:
+    """List the keys of one settings class alone, as `explained` does, with no table's name."""
+    return [row for row in _rows("", cls) if not row[0]]
+
+
 def _rows(table: str, cls: type) -> Iterator[tuple[str, str, str, str]]:
     hints = typing.get_type_hints(cls)
     inner: list[tuple[str, type]] = []
