@@ -403,6 +403,14 @@ def test_digest_authentication_and_bearer_tokens_work(tmp_path: Path, monkeypatc
             failed(one(fetcher, f"{base}/digest"), Kind.DENIED)
 
 
+def test_what_a_killed_fetcher_left_is_removed_by_the_next_and_nothing_else(tmp_path: Path) -> None:
+    left, other = tmp_path / f"{'0123456789abcdef' * 2}.part", tmp_path / "note.part"
+    left.write_bytes(b"half")
+    other.write_bytes(b"whose?")
+    with fetching(tmp_path):
+        assert list(tmp_path.iterdir()) == [other]
+
+
 def test_a_disk_that_takes_nothing_is_told(tmp_path: Path) -> None:
     with (
         scripted(lambda c, head: c.sendall(response(bytes(400_000)))) as port,

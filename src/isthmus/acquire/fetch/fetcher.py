@@ -20,6 +20,7 @@ from isthmus.acquire.fetch.files import Errand, Folders
 from isthmus.acquire.fetch.limits import Gate
 from isthmus.acquire.fetch.locator import WIRES
 from isthmus.acquire.fetch.others import PROTOCOLS, Others
+from isthmus.acquire.fetch.receiving import remove_left
 from isthmus.acquire.fetch.rules import Rules, Server
 from isthmus.acquire.fetch.settings import EnvironmentRules, Storage
 from isthmus.acquire.fetch.turns import Lane, Turns
@@ -61,7 +62,7 @@ class Job:
 
 
 class Fetching:
-    """The fetcher of an agent (`ports.Fetcher`). Large content becomes files in `folder`.
+    """The fetcher of an agent (`ports.Fetcher`). Large content becomes files in `folder`, which is its alone.
 
     Raises InputError where the settings name secrets that cannot be read. `names` answers host names in place of
     the system's resolver. Reasons of failures name the server, never paths, queries or credentials.
@@ -79,7 +80,7 @@ class Fetching:
         self._secrets = {-1: Secrets()} | {
             number: secrets_of(storage) for number, storage in enumerate(settings.storage)
         }
-        folder.mkdir(parents=True, exist_ok=True)
+        remove_left(folder)
         self._folder = folder
         self._web = Web(folder, names, max(64, settings.at_once * 2))
         self._folders: Folders | None = None

@@ -21,6 +21,13 @@ SMALL = 256 * 1024
 """Content up to so many bytes stays in memory."""
 
 
+def remove_left(folder: Path) -> None:
+    """Make the folder for large contents, and remove what a process that died left there. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(f"{'[0-9a-f]' * 32}.part"):
+        left.unlink(missing_ok=True)
+
+
 class Receiver:
     """Receives one content. `take` is False where it is to be stopped; `failure` then says why.
 
