@@ -22,23 +22,33 @@ from acquire_sites import PATIENCE_S, AgentSite, Hub, Process
 from filing_pictures import encoded, photo
 from gallery_sites import until
 from isthmus.acquire.client import Client, Told
+from isthmus.acquire.delivery.package import INLINE_BYTES
 from isthmus.acquire.ports import Event, Line, Which
 from isthmus.acquire.states import LIVE, State
 
 WORKER = b"isthmus.acquire.filing.worker"
 _BASE = encoded(photo(7, 40, 30))
+_LONGEST = 65_000
 
 
-def picture(number: int) -> bytes:
-    """Return a small JPEG that no other number has: one picture, with the number in a comment (T.81, B.2.4.5)."""
+def picture(number: int, large: bool = False) -> bytes:
+    """Return a JPEG that no other number has: one picture, with the number in a comment (T.81, B.2.4.5).
+
+    A large one has so many comments that it is delivered by itself, in a file; others have a kilobyte.
+    """
     told = f"picture {number}".encode()
-    return _BASE[:2] + b"\xff\xfe" + struct.pack(">H", len(told) + 2) + told + _BASE[2:]
+    comments = [told, *([bytes(_LONGEST)] * (INLINE_BYTES // _LONGEST + 1) if large else ())]
+    written = b"".join(b"\xff\xfe" + struct.pack(">H", len(one) + 2) + one for one in comments)
+    return _BASE[:2] + written + _BASE[2:]
 
 
-def pictures(folder: Path, count: int) -> dict[str, bytes]:
-    """Lay so many pictures into a folder; returns content by name."""
+def pictures(folder: Path, count: int, large_every: int = 0) -> dict[str, bytes]:
+    """Lay so many pictures into a folder, of which every so many-th is large; returns content by name."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = {f"{number}.jpg": picture(number) for number in range(count)}
+    made = {
+        f"{number}.jpg": picture(number, large=bool(large_every) and number % large_every == 0)
+        for number in range(count)
+    }
     for name, content in made.items():
         (folder / name).write_bytes(content)
     return made

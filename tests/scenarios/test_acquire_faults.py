@@ -52,7 +52,7 @@ QUICK = "poll_s = 0.2"
 
 @pytest.mark.parametrize("victim", ["server", "agent", "worker"])
 def test_killed_at_moments_that_nobody_chose_every_image_still_comes_once(tmp_path: Path, victim: str) -> None:
-    contents = pictures(tmp_path / "store" / "root", 240)
+    contents = pictures(tmp_path / "store" / "root", 240, large_every=12)
     with nginx(tmp_path / "store") as port:
         hub = Hub(tmp_path / "hub", QUICK)
         agent = hub.environment("video", LOOPBACK.format(port=port) + slowly(80))
