@@ -10,31 +10,30 @@ from datetime import UTC, datetime
 
 from isthmus.acquire.failure import Failure
 from isthmus.acquire.filing.settings import FilingRules
-from isthmus.acquire.filing.work import Draft, Examiner
+from isthmus.acquire.filing.work import Examiner, Seen
 from isthmus.acquire.filing.worker import main
 from isthmus.acquire.image import Arrived
 
-EXAMINER = Examiner(FilingRules("/nowhere"), lambda latitude, longitude: None, lambda: datetime.now(UTC))
 
-
-def examine(arrived: Arrived) -> Draft | Failure:
-    record = arrived.wish.record
-    if record == "segfault":
-        ctypes.string_at(0)
-    if record == "abort":
-        os.abort()
-    if record == "hang":
-        time.sleep(3600)
-    if record == "eat":
-        hoard = [bytearray(1 << 30) for _ in range(64)]
-        return Failure.__new__(Failure) if hoard else EXAMINER.examine(arrived)
-    if record.startswith("killed-once"):
-        flag = os.environ["HURTING_FLAG"]
-        if not os.path.exists(flag):  # noqa: PTH110
-            open(flag, "w").close()  # noqa: PTH123
-            os.kill(os.getpid(), signal.SIGKILL)
-    return EXAMINER.examine(arrived)
+class Hurting(Examiner):
+    def look(self, arrived: Arrived) -> Seen | Failure:
+        record = arrived.wish.record
+        if record == "segfault":
+            ctypes.string_at(0)
+        if record == "abort":
+            os.abort()
+        if record == "hang":
+            time.sleep(3600)
+        if record == "eat":
+            hoard = [bytearray(1 << 30) for _ in range(64)]
+            return Failure.__new__(Failure) if hoard else super().look(arrived)
+        if record.startswith("killed-once"):
+            flag = os.environ["HURTING_FLAG"]
+            if not os.path.exists(flag):  # noqa: PTH110
+                open(flag, "w").close()  # noqa: PTH123
+                os.kill(os.getpid(), signal.SIGKILL)
+        return super().look(arrived)
 
 
 if __name__ == "__main__":
-    main(examine)
+    main(Hurting(FilingRules("/nowhere"), lambda latitude, longitude: None, lambda: datetime.now(UTC)))

@@ -12,7 +12,7 @@ system cannot link (another device, none at all, 65,000 links on one content) th
 """
 
 # Paths are plain strings here: making a Path costs as much as the call that it is made for.
-# ruff: noqa: PTH103, PTH104, PTH105, PTH108, PTH112, PTH116, PTH118, PTH120, PTH123
+# ruff: noqa: PTH103, PTH104, PTH105, PTH108, PTH112, PTH116, PTH120, PTH123
 
 from __future__ import annotations
 

@@ -20,9 +20,10 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -35,21 +36,30 @@ from isthmus.acquire.filing.wire import (
     Answer,
     Batch,
     Drawing,
-    Item,
     Outcome,
     decode_order,
     encode,
     frame,
     receive,
 )
-from isthmus.acquire.filing.work import Draft, Examiner
+from isthmus.acquire.filing.work import Draft, Examiner, Seen
 from isthmus.acquire.image import Arrived, Filed
 from isthmus.core.errors import IsthmusError
 
 _MOST_WAITING = 64 << 20
 """So many bytes may wait for the disk; then decoding waits."""
 
-Examine = Callable[[Arrived], Draft | Failure]
+
+class Examines(Protocol):
+    """Looks at images, and says what is to be stored of them."""
+
+    def look(self, arrived: Arrived) -> Seen | Failure:
+        """Check and decode one."""
+        ...
+
+    def draft(self, arrived: Arrived, seen: Seen) -> Draft | Failure:
+        """Place and name it."""
+        ...
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -182,13 +192,13 @@ def _entries(group: list[_Examined]) -> list[Entry]:
 class Worker:
     """Does the orders that come over a connection until its other end closes."""
 
-    def __init__(self, start: Start, examine: Examine | None = None) -> None:
+    def __init__(self, start: Start, examiner: Examines | None = None) -> None:
         self._rules = start.rules
         self._connection = socket.socket(fileno=start.connection)
         self._marker = mmap.mmap(start.marker, MARK.size)
         self._sending = threading.Lock()
         self._draws = start.draws
-        self._examine = examine
+        self._examiner = examiner
 
     def run(self) -> None:
         """Say that the worker is ready, or why it cannot work; then work."""
@@ -224,33 +234,39 @@ class Worker:
                 shelf.put(self._examined(order, memoryview(came[1])))
 
     def _prepared(self) -> Shelf:
-        if self._examine is None:
+        if self._examiner is None:
             from isthmus.imaging.place import places
 
             places()
-            self._examine = Examiner(self._rules).examine
+            self._examiner = Examiner(self._rules)
         return Shelf(Contents(self._rules.folder), self._answer)
 
     def _examined(self, batch: Batch, body: memoryview) -> _Examined:
-        outcomes: list[Filed | Failure | None] = []
-        entries: list[Entry] = []
+        assert self._examiner is not None
+        arrived: list[Arrived] = []
         at = 0
-        for place, item in enumerate(batch.items):
+        for item in batch.items:
             content: bytes | Path = Path(item.file) if item.file else bytes(body[at : at + item.size])
             at += 0 if item.file else item.size
-            MARK.pack_into(self._marker, 0, batch.number, place)
-            looked = self._look(item, content)
-            if isinstance(looked, Draft):
-                entries.append(Entry(looked))
+            arrived.append(Arrived(item.request, item.environment, item.wish, content, item.digest, item.told))
+        seen = [self._examiner.look(one) for one in self._marking(batch.number, arrived)]
+        outcomes: list[Filed | Failure | None] = []
+        entries: list[Entry] = []
+        for one, found in zip(self._marking(batch.number, arrived), seen, strict=True):
+            drafted = found if isinstance(found, Failure) else self._examiner.draft(one, found)
+            if isinstance(drafted, Draft):
+                entries.append(Entry(drafted))
                 outcomes.append(None)
             else:
-                outcomes.append(looked)
-        MARK.pack_into(self._marker, 0, 0, 0)
+                outcomes.append(drafted)
         return _Examined(batch.number, outcomes, entries)
 
-    def _look(self, item: Item, content: bytes | Path) -> Draft | Failure:
-        assert self._examine is not None
-        return self._examine(Arrived(item.request, item.environment, item.wish, content, item.digest, item.told))
+    def _marking(self, batch: int, arrived: list[Arrived]) -> Iterator[Arrived]:
+        """Go through a batch, and mark each image before it is touched."""
+        for place, one in enumerate(arrived):
+            MARK.pack_into(self._marker, 0, batch, place)
+            yield one
+        MARK.pack_into(self._marker, 0, 0, 0)
 
     def _drawn(self, order: Drawing) -> Answer:
         MARK.pack_into(self._marker, 0, order.number, 0)
@@ -271,7 +287,7 @@ class Worker:
             self._connection.sendall(frame(encode(answer)))
 
 
-def main(examine: Examine | None = None) -> None:
+def main(examiner: Examines | None = None) -> None:
     """Work for the pool that started this process; what it hands over is the one argument, as JSON."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the pool, which ends its workers
     start = msgspec.json.decode(sys.argv[1], type=Start)
@@ -280,7 +296,7 @@ def main(examine: Examine | None = None) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if start.draws:
         os.nice(5)
-    Worker(start, examine).run()
+    Worker(start, examiner).run()
 
 
 if __name__ == "__main__":
