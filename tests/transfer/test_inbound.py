@@ -127,6 +127,20 @@ def test_a_truncated_file_waits_then_goes_to_quarantine_and_a_whole_copy_is_stil
     assert bench.receiver.status().quarantined[0].healed
 
 
+@pytest.mark.parametrize("form", ["tar", "plain"])
+def test_a_reason_names_the_bundle_and_no_place_where_it_lies_no_more(tmp_path: Path, form: str) -> None:
+    bench = Bench(tmp_path, sending(format=form), receives=receiving(settle_s=0))
+    for name in bench.send(("a", "1")):
+        content = bytearray(bench.inside.files[name])
+        content[content.rfind(b"a") if form == "tar" else 8] ^= "manifest" not in name
+        bench.outside.hold(name, bytes(content))
+    events = bench.receive()
+    (alarm,), (aside,) = bench.receiver.status().alarms, bench.receiver.status().quarantined
+    assert alarm.what == f"{aside.unit}: {aside.why}"
+    assert aside.why.startswith("bson: ") if form == "plain" else ":" not in aside.why
+    assert not any(str(tmp_path) in text for text in (alarm.what, aside.why, *map(str, events)))
+
+
 def test_a_clock_that_jumps_does_not_condemn_a_file(tmp_path: Path) -> None:
     bench = Bench(tmp_path, receives=receiving(settle_s=30.0))
     (name,) = bench.send(("a", "1"))

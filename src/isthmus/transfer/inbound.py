@@ -14,6 +14,7 @@ Names order the work; headers decide.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -250,17 +251,18 @@ class Inbound:
         try:
             opened = self._work.open(unit.name, copies)
         except (Truncated, Tampered) as error:
+            why = _without_place(error.what, copies)
             if do is Do.LAST and not changed:
                 kind = AlarmKind.TRUNCATED if isinstance(error, Truncated) else AlarmKind.TAMPERED
-                self._work.refuse(tried, kind, error.what, now, events)
+                self._work.refuse(tried, kind, why, now, events)
                 return
             self._staging.drop(row.unit)
-            self._work.write(tried.after("unfinished", error.what))
-            events.append(Event("growing", row.unit, error.what))
+            self._work.write(tried.after("unfinished", why))
+            events.append(Event("growing", row.unit, why))
         except UnknownKey as error:
-            self._work.refuse(tried, AlarmKind.UNKNOWN_KEY, error.what, now, events)
+            self._work.refuse(tried, AlarmKind.UNKNOWN_KEY, _without_place(error.what, copies), now, events)
         except (TooLarge, Refused) as error:
-            self._work.refuse(tried, AlarmKind.REFUSED, str(error), now, events)
+            self._work.refuse(tried, AlarmKind.REFUSED, _without_place(str(error), copies), now, events)
         else:
             self._stage(unit, replace(tried.after("verified"), header=opened.header), opened, now, events)
 
@@ -344,6 +346,13 @@ class Inbound:
     def _alarm(self, kind: AlarmKind, what: str, now: datetime, events: list[Event]) -> None:
         if self._alarms.raise_(kind, what, now):
             events.append(Event("alarm", kind.name, what))
+
+
+def _without_place(why: str, copies: Mapping[str, Path]) -> str:
+    """Leave out where the private copy of a bundle lay: it does no more when somebody reads this."""
+    for ending, copy in copies.items():
+        why = why.replace(f"{copy}: ", f"{ending}: " if len(copies) > 1 else "")
+    return why
 
 
 def _stretches(rows: list[Arrived]) -> list[tuple[Position, Position]]:
