@@ -72,7 +72,7 @@ class SqliteSet:
         Raises Busy, OSError (the disk is full), Corrupt.
         """
         try:
-            with self.store.transaction() as connection:
+            with self.store.transaction() as connection, self._placing():
                 row = connection.execute("SELECT * FROM stream_set WHERE stream = ?", (self.stream,)).fetchone()
                 change = Change(connection, row, self.intake, self.files, self.bounds.removals)
                 yield change
@@ -83,11 +83,21 @@ class SqliteSet:
                 self.step("synced")
             self.step("committed")
         finally:
-            self.files.forget_placed()
             self.intake.clear()
         if change.removes_images:
             self.remove_unused()
         self.step("removed")
+
+    @contextlib.contextmanager
+    def _placing(self) -> Iterator[None]:
+        """Leave no file half way: the transaction ends, and so its lock, when the last one is in place.
+
+        Written later it would replace, unsynced, the same image that the next one made durable.
+        """
+        try:
+            yield
+        finally:
+            self.files.forget_placed()
 
     def position(self) -> Position | None:
         """Return where the set stands; None before the first bundle or change."""
