@@ -29,7 +29,7 @@ def test_the_story_is_told_with_made_pictures_and_a_small_server_where_nothing_e
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "of a run before").write_text("")
     told = list(demo.tell_acquiring(tmp_path / "demo"))
-    assert sum(isinstance(one, Chapter) for one in told) == 4
+    assert sum(isinstance(one, Chapter) for one in told) == 5
     lines = {one.what: one.result for one in told if isinstance(one, Happened)}
     assert lines["storage"].startswith("Python's HTTP server of intranet")
     assert "16 made pictures" in lines["storage"]
@@ -39,6 +39,7 @@ def test_the_story_is_told_with_made_pictures_and_a_small_server_where_nothing_e
     assert lines["failed"].endswith("4 of video arrived")
     assert lines["retry"].endswith("4 asked for again, 4 arrived")
     assert lines["arrived"] == "48 of 48: each told once (0 twice) and filed once (48 files)"
+    assert lines["rows"].count(" of ") == 3
     places = {path.name for path in (tmp_path / "demo" / "hub" / "images").iterdir()}
     assert {"se-lund", "it-arezzo", "ke-nairobi"} <= places
     assert not (tmp_path / "demo" / "of a run before").exists()

@@ -16,6 +16,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ _PATIENCE_S = 90.0
 _LOOK_S = 0.1
 _DOWN, _KILLED_AFTER, _REPEATS = 4, 8, 3
 _FORBIDDEN = "http://169.254.169.254/latest/meta-data"
+_QUERY = (
+    "SELECT place_name, count(*) AS images FROM acquire.images GROUP BY place_name ORDER BY images DESC LIMIT 3"
+)
 _HUB = """[site]
 name = "hub"
 [acquire]
@@ -228,6 +232,10 @@ def _told(story: Story) -> Iterator[Chapter | Happened]:
     yield Chapter("An agent is killed in the middle; nothing is lost, nothing comes twice")
     yield from _killed(story, client)
 
+    if find_spec("lance") and find_spec("duckdb"):
+        yield Chapter("What came has become rows, which SQL asks")
+        yield from _queried(story)
+
 
 def _asked(story: Story, client: Client) -> Iterator[Happened]:
     wishes = [wish for name in _ENVIRONMENTS for wish in story.all(name, "first")]
@@ -298,6 +306,14 @@ def _killed(story: Story, client: Client) -> Iterator[Happened]:
         "arrived",
         f"{done} of {len(wishes)}: each told once ({twice} twice) and filed once ({there} files)",
     )
+
+
+def _queried(story: Story) -> Iterator[Happened]:
+    stage.tell(story.hub, "acquire", "rows")
+    rows = stage.tell(story.hub, "query", _QUERY).splitlines()[1:]
+    found = [row.split("\t") for row in rows]
+    yield Happened("query", _QUERY)
+    yield Happened("rows", "; ".join(f"{images} of {place or 'nowhere known'}" for place, images in found))
 
 
 def _ask(client: Client, wishes: Sequence[Mapping[str, str]]) -> str:

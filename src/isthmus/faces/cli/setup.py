@@ -115,7 +115,7 @@ def _next(site: str, only: str | None) -> Iterator[str]:
         yield f"  isthmus --site {site}/gallery/outer gate status"
         yield f"  isthmus --site {site}/gallery/outer gallery audit"
     if only in (None, "acquire"):
-        yield f"  ls -R {site}/acquire/hub/images"
+        yield f'  isthmus --site {site}/acquire/hub query "SELECT * FROM acquire.images LIMIT 5"'
         yield f"  isthmus --site {site}/acquire/hub serve acquire    # its page asks for the key that lies beside"
         yield f"  isthmus --site {site}/acquire/video agent --environment video"
     if only in (None, "loop"):
