@@ -19,6 +19,7 @@ from isthmus.acquire.failure import Failure
 from isthmus.acquire.image import Arrived, Filed
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
+PATIENCE_MS = 20_000
 FLAW = "the time has no zone"
 _USUAL = {"viewport": {"width": 1280, "height": 800}, "locale": "en-GB", "timezone_id": "Europe/Berlin"}
 _FLAGS = (
@@ -145,7 +146,8 @@ def desk(browser: Browser, folder: Path, **more: Any) -> Iterator[Desk]:
     """Open a page on a server of its own; whatever went wrong in it fails the test at the end."""
     with serving(folder, filing=PictureFiling(folder / "images")) as site:
         context = browser.new_context(**(_USUAL | more))
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
         try:
             made = Desk(site, context.new_page())
             made.page.on("console", made.note)

@@ -22,7 +22,12 @@ export function whenEnded(action) {
 async function problemOf(answer) {
   try {
     const told = await answer.json();
-    return new Problem(answer.status, told.detail || told.title || `answer ${answer.status}`, told.lines, told.more);
+    return new Problem(
+      answer.status,
+      told.detail || told.title || `answer ${answer.status}`,
+      told.lines,
+      told.more,
+    );
   } catch {
     return new Problem(answer.status, `the server answered ${answer.status}`);
   }
@@ -51,7 +56,9 @@ export async function call(method, path, body = undefined, given = {}) {
 
 /** Write parameters behind a path, leaving out what is empty. */
 export function at(path, parameters = {}) {
-  const used = Object.entries(parameters).filter(([, value]) => value !== "" && value !== undefined && value !== null);
+  const used = Object.entries(parameters).filter(
+    ([, value]) => value !== "" && value !== undefined && value !== null,
+  );
   const query = new URLSearchParams(used.map(([name, value]) => [name, String(value)])).toString();
   return query ? `${path}?${query}`.replace(QUERY, "") : path;
 }
@@ -72,5 +79,23 @@ export async function steer(batch, step, requests = []) {
 
 /** A random name of 128 bits; works without TLS, too, where crypto.randomUUID is missing. */
 export function once() {
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return [...crypto.getRandomValues(new Uint8Array(16))]
+    .map((byte) => byte.toString(16).padStart(2, "0"))
+    .join("");
+}
+
+/**
+ * Images that came, newest first: those with numbers below `before` that the filters let through, at most `most`, in
+ * the shape of an event. Shorter lists than `most` are the last.
+ */
+export async function images({ kind: _, ...which }, before, most, signal) {
+  const found = await get(
+    "/v1/requests",
+    { ...which, state: "done", newest: true, most, after: before || "" },
+    { signal },
+  );
+  return found.map((one) => {
+    const { record, environment, tags = [] } = one.wish;
+    return { ...one, record, environment, tags };
+  });
 }

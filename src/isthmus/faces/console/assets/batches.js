@@ -5,6 +5,7 @@ import { asking } from "/assets/asking.js";
 import { button, h, nothing, say, show } from "/assets/dom.js";
 import { address } from "/assets/filters.js";
 import { notice, tried } from "/assets/notices.js";
+import { sure } from "/assets/sure.js";
 import { count, lasting, many, minute, rate, STATES } from "/assets/words.js";
 
 const PAGE = 50;
@@ -24,8 +25,15 @@ class Batches {
     this.rest = h("div", { class: "over-list" });
     this.older = button("Show older batches", () => this.next(), { class: "quiet", hidden: true });
     const ask = steers ? button("Ask for images", () => this.ask(), { class: "main" }) : null;
-    place.append(h("div", { class: "bar" }, h("div", { class: "bar-title", "aria-hidden": "true" }, "Batches"), h("div", { class: "bar-end" }, ask)),
-      h("div", { class: "scroller page" }, this.list, this.rest, this.older));
+    place.append(
+      h(
+        "div",
+        { class: "bar" },
+        h("div", { class: "bar-title", "aria-hidden": "true" }, "Batches"),
+        h("div", { class: "bar-end" }, ask),
+      ),
+      h("div", { class: "scroller page" }, this.list, this.rest, this.older),
+    );
     this.deaf = live.listen(() => this.soon());
     this.read();
   }
@@ -63,11 +71,17 @@ class Batches {
     let found = null;
     try {
       found = await get("/v1/batches", { most: PAGE });
-      for (const name of this.after) found.push(...await get("/v1/batches", { most: PAGE, after: name }));
+      for (const name of this.after) found.push(...(await get("/v1/batches", { most: PAGE, after: name })));
     } catch (problem) {
       if (!this.over && !this.read_once && problem.status !== 401) {
-        show(this.rest, nothing("The batches could not be loaded", problem.message,
-          button("Try again", () => this.read(), { class: "main" })));
+        show(
+          this.rest,
+          nothing(
+            "The batches could not be loaded",
+            problem.message,
+            button("Try again", () => this.read(), { class: "main" }),
+          ),
+        );
       }
     }
     if (this.over) return;
@@ -103,9 +117,18 @@ class Batches {
       before = card.element;
     }
     this.older.hidden = found.length < PAGE * (this.after.length + 1);
-    show(this.rest, found.length ? null : nothing("No batches yet",
-      this.steers ? "Drop a table of addresses here, or type a few." : "They appear here when somebody asks for images.",
-      this.steers ? button("Ask for images", () => this.ask(), { class: "main" }) : null));
+    show(
+      this.rest,
+      found.length
+        ? null
+        : nothing(
+            "No batches yet",
+            this.steers
+              ? "Drop a table of addresses here, or type a few."
+              : "They appear here when somebody asks for images.",
+            this.steers ? button("Ask for images", () => this.ask(), { class: "main" }) : null,
+          ),
+    );
   }
 }
 
@@ -117,21 +140,36 @@ class Card {
     this.title = h("h2", {});
     this.state = h("span", { class: "badge" });
     this.about = h("p", { class: "soft small" });
-    this.bar = h("div", { class: "progress", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100 },
-      STATES.map((state) => h("i", { class: `s-${state}` })));
+    this.bar = h(
+      "div",
+      { class: "progress", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100 },
+      STATES.map((state) => h("i", { class: `s-${state}` })),
+    );
     this.counts = h("ul", { class: "counts", role: "list" });
     this.errors = h("ul", { class: "counts errors", role: "list" });
     this.steps = h("div", { class: "steps" });
-    this.element = h("li", { class: "batch", "data-batch": batch.batch },
+    this.element = h(
+      "li",
+      { class: "batch", "data-batch": batch.batch },
       h("div", { class: "batch-head" }, h("div", {}, this.title, this.about), this.state, this.steps),
-      this.bar, h("div", { class: "batch-foot" }, this.counts, this.errors));
+      this.bar,
+      h("div", { class: "batch-foot" }, this.counts, this.errors),
+    );
     this.buttons = view.steers ? this.makeButtons(batch) : {};
   }
 
   makeButtons(batch) {
     const named = batch.label || batch.batch;
     const act = (step) => async () => {
-      if (step === "cancel" && !(await sure(`Cancel “${named}”?`, "What has not come yet is given up. This cannot be undone.", "Cancel the batch"))) return;
+      if (
+        step === "cancel" &&
+        !(await sure(
+          `Cancel “${named}”?`,
+          "What has not come yet is given up. This cannot be undone.",
+          "Cancel the batch",
+        ))
+      )
+        return;
       const changed = await tried(() => steer(batch.batch, step));
       if (changed !== undefined) notice(`${many(changed, "request")} ${DONE_SAID[step]}.`);
       await this.view.read();
@@ -141,7 +179,12 @@ class Card {
       this.steps.append(made);
       return made;
     };
-    return { retry: make("retry", "Retry failed"), pause: make("pause", "Pause"), resume: make("resume", "Resume"), cancel: make("cancel", "Cancel") };
+    return {
+      retry: make("retry", "Retry failed"),
+      pause: make("pause", "Pause"),
+      resume: make("resume", "Resume"),
+      cancel: make("cancel", "Cancel"),
+    };
   }
 
   draw(batch) {
@@ -151,28 +194,49 @@ class Card {
     const over = total - open;
     say(this.title, batch.label || batch.batch);
     this.pace(total - open, batch);
-    const left = this.speed > 0 && open && !batch.paused ? ` · ${rate(this.speed)}/s · ${lasting(open / this.speed)} left` : "";
-    say(this.about, `${batch.label ? `${batch.batch} · ` : ""}${batch.owner} · ${minute(batch.made)} · ${many(total, "request")}${left}`);
+    const left =
+      this.speed > 0 && open && !batch.paused
+        ? ` · ${rate(this.speed)}/s · ${lasting(open / this.speed)} left`
+        : "";
+    say(
+      this.about,
+      `${batch.label ? `${batch.batch} · ` : ""}${batch.owner} · ${minute(batch.made)} · ${many(total, "request")}${left}`,
+    );
     const word = batch.ended ? "ended" : batch.paused ? "paused" : "running";
     say(this.state, word);
     this.state.dataset.state = word;
-    const percent = total ? Math.floor(over / total * 100) : 0;
+    const percent = total ? Math.floor((over / total) * 100) : 0;
     this.bar.setAttribute("aria-valuenow", percent);
     this.bar.setAttribute("aria-label", `${batch.label || batch.batch}: ${percent} % ended`);
     [...this.bar.children].forEach((part, at) => {
-      part.style.width = `${total ? (counts[STATES[at]] ?? 0) / total * 100 : 0}%`;
+      part.style.width = `${total ? ((counts[STATES[at]] ?? 0) / total) * 100 : 0}%`;
     });
-    chips(this.counts, STATES.filter((state) => counts[state]).map((state) => [state, counts[state], state === "done"
-      ? address("wall", { batch: batch.batch }) : state === "failed" || state === "expired" ? address("failed", { batch: batch.batch }) : "", `s-${state}`]));
-    chips(this.errors, Object.entries(batch.failures).sort((one, other) => other[1] - one[1])
-      .map(([kind, number]) => [kind, number, address("failed", { batch: batch.batch, kind }), "kind"]));
+    chips(
+      this.counts,
+      STATES.filter((state) => counts[state]).map((state) => [
+        state,
+        counts[state],
+        state === "done"
+          ? address("wall", { batch: batch.batch })
+          : state === "failed" || state === "expired"
+            ? address("failed", { batch: batch.batch })
+            : "",
+        `s-${state}`,
+      ]),
+    );
+    chips(
+      this.errors,
+      Object.entries(batch.failures)
+        .sort((one, other) => other[1] - one[1])
+        .map(([kind, number]) => [kind, number, address("failed", { batch: batch.batch, kind }), "kind"]),
+    );
     this.offer(batch, open);
   }
 
   pace(over, batch) {
     const now = Date.now();
     if (this.seen && now > this.seen.at + 500) {
-      const current = Math.max(0, over - this.seen.over) / (now - this.seen.at) * 1000;
+      const current = (Math.max(0, over - this.seen.over) / (now - this.seen.at)) * 1000;
       this.speed = this.speed === null ? current : this.speed + (current - this.speed) * SMOOTH;
     }
     if (!this.seen || now > this.seen.at + 500) this.seen = { at: now, over };
@@ -194,30 +258,19 @@ function chips(list, wanted) {
   const shape = wanted.map(([word]) => word).join(" ");
   if (list.dataset.shape !== shape) {
     list.dataset.shape = shape;
-    show(list, wanted.map(([word, , link, look]) => {
-      const inner = [h("i", { class: look, "aria-hidden": "true" }), word, " ", h("b", {})];
-      return h("li", {}, link ? h("a", { class: "count", href: link }, inner) : h("span", { class: "count" }, inner));
-    }));
+    show(
+      list,
+      wanted.map(([word, , link, look]) => {
+        const inner = [h("i", { class: look, "aria-hidden": "true" }), word, " ", h("b", {})];
+        return h(
+          "li",
+          {},
+          link ? h("a", { class: "count", href: link }, inner) : h("span", { class: "count" }, inner),
+        );
+      }),
+    );
   }
   [...list.children].forEach((one, at) => say(one.querySelector("b"), count(wanted[at][1])));
-}
-
-/** Ask whether something is meant. */
-export function sure(title, text, yes) {
-  return new Promise((resolve) => {
-    let answer = false;
-    const dialog = h("dialog", { class: "sure", "aria-labelledby": "sure-title" }, h("h2", { id: "sure-title" }, title), h("p", {}, text),
-      h("div", { class: "steps" }, button("No", () => dialog.close(), { class: "quiet" }), button(yes, () => {
-        answer = true;
-        dialog.close();
-      }, { class: "main danger" })));
-    dialog.addEventListener("close", () => {
-      dialog.remove();
-      resolve(answer);
-    });
-    document.body.append(dialog);
-    dialog.showModal();
-  });
 }
 
 export const open = (place, parameters, context) => new Batches(place, parameters, context);

@@ -20,14 +20,42 @@ class Failed {
     this.total = h("span", { class: "soft" });
     this.all = steers ? button("", () => this.retryAll(), { class: "main", hidden: true }) : null;
     this.body = h("tbody", {});
-    this.table = h("table", { class: "failures" }, h("caption", { class: "unseen" }, "Requests that failed or expired, newest first"),
-      h("thead", {}, h("tr", {}, ["Record", "Environment", "Kind", "Reason", "Tries", "When", "Batch"].map((name) => h("th", { scope: "col" }, name)),
-        steers ? h("th", { scope: "col" }, h("span", { class: "unseen" }, "Retry")) : null)), this.body);
+    this.table = h(
+      "table",
+      { class: "failures" },
+      h("caption", { class: "unseen" }, "Requests that failed or expired, newest first"),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          ["Record", "Environment", "Kind", "Reason", "Tries", "When", "Batch"].map((name) =>
+            h("th", { scope: "col" }, name),
+          ),
+          steers ? h("th", { scope: "col" }, h("span", { class: "unseen" }, "Retry")) : null,
+        ),
+      ),
+      this.body,
+    );
     this.rest = h("div", { class: "over-list" });
     this.older = button("Show more", () => this.load(), { class: "quiet", hidden: true });
     this.news = button("", () => this.changed(this.parameters), { class: "pill", hidden: true });
-    place.append(h("div", { class: "bar" }, this.filters.bar, h("div", { class: "bar-end" }, this.total, this.all)),
-      h("div", { class: "stage" }, h("div", { class: "scroller page", tabindex: 0, role: "region", "aria-label": "Failed requests" }, this.table, this.rest, this.older), this.news));
+    place.append(
+      h("div", { class: "bar" }, this.filters.bar, h("div", { class: "bar-end" }, this.total, this.all)),
+      h(
+        "div",
+        { class: "stage" },
+        h(
+          "div",
+          { class: "scroller page", tabindex: 0, role: "region", "aria-label": "Failed requests" },
+          this.table,
+          this.rest,
+          this.older,
+        ),
+        this.news,
+      ),
+    );
     this.deaf = live.listen((events) => this.hear(events));
     this.clear();
     this.load();
@@ -65,9 +93,21 @@ class Failed {
     this.asked = asked;
     let found;
     try {
-      found = await get("/v1/requests", { ...this.parameters, state: STATES, newest: true, most: PAGE, after: this.before || "" }, { signal: asked.signal });
+      found = await get(
+        "/v1/requests",
+        { ...this.parameters, state: STATES, newest: true, most: PAGE, after: this.before || "" },
+        { signal: asked.signal },
+      );
     } catch (problem) {
-      if (!asked.signal.aborted) show(this.rest, nothing("The list could not be loaded", problem.message, button("Try again", () => this.changed(this.parameters), { class: "main" })));
+      if (!asked.signal.aborted)
+        show(
+          this.rest,
+          nothing(
+            "The list could not be loaded",
+            problem.message,
+            button("Try again", () => this.changed(this.parameters), { class: "main" }),
+          ),
+        );
       return;
     }
     if (asked.signal.aborted) return;
@@ -80,14 +120,47 @@ class Failed {
   add(line) {
     if (this.rows.has(line.request)) return;
     const kind = line.failure?.kind ?? line.state;
-    const again = this.steers ? h("td", { class: "c-act" }, button("Retry", () => this.retry(line), { class: "quiet", "aria-label": `Retry ${line.wish.record}` })) : null;
-    const row = h("tr", {}, h("th", { scope: "row", class: "c-record" }, line.wish.record),
+    const again = this.steers
+      ? h(
+          "td",
+          { class: "c-act" },
+          button("Retry", () => this.retry(line), { class: "quiet", "aria-label": `Retry ${line.wish.record}` }),
+        )
+      : null;
+    const row = h(
+      "tr",
+      {},
+      h("th", { scope: "row", class: "c-record" }, line.wish.record),
       h("td", { "data-name": "Environment" }, line.wish.environment),
-      h("td", { "data-name": "Kind" }, h("a", { class: "badge", "data-state": "failed", title: KINDS[kind] ?? "Its deadline passed.", href: KINDS[kind] ? address("failed", { ...this.parameters, kind }) : null }, kind)),
-      h("td", { class: "c-reason" }, line.failure?.reason ?? "Its deadline passed.", h("div", { class: "soft small address" }, line.wish.address)),
+      h(
+        "td",
+        { "data-name": "Kind" },
+        h(
+          "a",
+          {
+            class: "badge",
+            "data-state": "failed",
+            title: KINDS[kind] ?? "Its deadline passed.",
+            href: KINDS[kind] ? address("failed", { ...this.parameters, kind }) : null,
+          },
+          kind,
+        ),
+      ),
+      h(
+        "td",
+        { class: "c-reason" },
+        line.failure?.reason ?? "Its deadline passed.",
+        h("div", { class: "soft small address" }, line.wish.address),
+      ),
       h("td", { class: "number", "data-name": "Tries" }, count(line.attempts)),
       h("td", { "data-name": "When", class: "when" }, minute(line.changed)),
-      h("td", { "data-name": "Batch" }, h("a", { href: address("failed", { ...this.parameters, batch: line.batch }) }, line.batch)), again);
+      h(
+        "td",
+        { "data-name": "Batch" },
+        h("a", { href: address("failed", { ...this.parameters, batch: line.batch }) }, line.batch),
+      ),
+      again,
+    );
     this.rows.set(line.request, row);
     this.body.append(row);
   }
@@ -103,19 +176,28 @@ class Failed {
       this.all.hidden = !size;
       say(this.all, `Retry all ${some}${kind ? ` ${kind}` : ""}${batch ? " of the batch" : ""}`);
     }
-    if (size || !this.before && !complete) show(this.rest);
+    if (size || (!this.before && !complete)) show(this.rest);
     else if (!this.asked || this.asked.signal.aborted) show(this.rest);
     else {
-      show(this.rest, Object.keys(this.parameters).length
-        ? nothing("Nothing that failed fits these filters", "Widen or clear them.")
-        : nothing("Nothing failed", "What cannot be had is listed here, with the reason."));
+      show(
+        this.rest,
+        Object.keys(this.parameters).length
+          ? nothing("Nothing that failed fits these filters", "Widen or clear them.")
+          : nothing("Nothing failed", "What cannot be had is listed here, with the reason."),
+      );
     }
   }
 
   hear(events) {
     const { environment, batch, kind } = this.parameters;
-    const missed = events.filter((one) => (one.kind === "failed" || one.kind === "expired") && !this.rows.has(one.request)
-      && (!environment || one.environment === environment) && (!batch || one.batch === batch) && (!kind || one.failure?.kind === kind));
+    const missed = events.filter(
+      (one) =>
+        (one.kind === "failed" || one.kind === "expired") &&
+        !this.rows.has(one.request) &&
+        (!environment || one.environment === environment) &&
+        (!batch || one.batch === batch) &&
+        (!kind || one.failure?.kind === kind),
+    );
     for (const one of events) if (one.kind === "done" || one.kind === "cancelled") this.drop(one.request);
     if (!missed.length) return;
     this.missed += missed.length;
@@ -132,7 +214,8 @@ class Failed {
   drop(request) {
     const row = this.rows.get(request);
     if (!row) return;
-    if (row.contains(document.activeElement)) (row.nextElementSibling ?? row.previousElementSibling)?.querySelector("button")?.focus();
+    if (row.contains(document.activeElement))
+      (row.nextElementSibling ?? row.previousElementSibling)?.querySelector("button")?.focus();
     row.remove();
     this.rows.delete(request);
     this.tell(this.complete);
@@ -160,7 +243,13 @@ class Failed {
   async everything() {
     const batches = new Map();
     for (let before = 0, full = true; full;) {
-      const found = await get("/v1/requests", { ...this.parameters, state: STATES, newest: true, most: ALL, after: before || "" });
+      const found = await get("/v1/requests", {
+        ...this.parameters,
+        state: STATES,
+        newest: true,
+        most: ALL,
+        after: before || "",
+      });
       for (const line of found) {
         if (!batches.has(line.batch)) batches.set(line.batch, []);
         batches.get(line.batch).push(line.request);

@@ -29,12 +29,14 @@ export function address(view, parameters = {}) {
 export function lets(parameters, event) {
   const { environment, place, tag, batch, taken_from: from, taken_until: until } = parameters;
   const taken = event.filed?.taken ? Date.parse(event.filed.taken) : NaN;
-  return (!environment || event.environment === environment)
-    && (!place || event.filed?.place === place)
-    && (!tag || (event.tags ?? []).includes(tag))
-    && (!batch || event.batch === batch)
-    && (!from || taken >= Date.parse(from))
-    && (!until || taken < Date.parse(until));
+  return (
+    (!environment || event.environment === environment) &&
+    (!place || event.filed?.place === place) &&
+    (!tag || (event.tags ?? []).includes(tag)) &&
+    (!batch || event.batch === batch) &&
+    (!from || taken >= Date.parse(from)) &&
+    (!until || taken < Date.parse(until))
+  );
 }
 
 /** Remember the places and tags of images, to suggest them. */
@@ -54,8 +56,9 @@ const local = (text) => {
 function folderOf(typed) {
   const wanted = typed.toLowerCase();
   const names = [...places];
-  const found = names.find(([, name]) => name?.toLowerCase() === wanted)
-    ?? names.find(([, name]) => name?.toLowerCase().split(",")[0] === wanted);
+  const found =
+    names.find(([, name]) => name?.toLowerCase() === wanted) ??
+    names.find(([, name]) => name?.toLowerCase().split(",")[0] === wanted);
   return places.has(typed) || !found ? typed : found[0];
 }
 const global = (text) => (text ? new Date(text).toISOString().replace(".000", "") : "");
@@ -73,8 +76,12 @@ function typed(name, label, given) {
 function offer(select, options, chosen) {
   const known = options.some(([value]) => value === chosen);
   const first = select.firstElementChild;
-  show(select, first, options.map(([value, text]) => h("option", { value }, text)),
-    chosen && !known ? h("option", { value: chosen }, chosen) : null);
+  show(
+    select,
+    first,
+    options.map(([value, text]) => h("option", { value }, text)),
+    chosen && !known ? h("option", { value: chosen }, chosen) : null,
+  );
   select.value = chosen ?? "";
 }
 
@@ -91,29 +98,70 @@ export function filterBar(view, parameters, kinds = []) {
   const [until, untilField] = typed("taken_until", "Taken until", { type: "datetime-local" });
   const clear = h("button", { type: "button", class: "quiet clear" }, "Clear");
   const toggle = h("button", { type: "button", class: "quiet toggle", "aria-expanded": "false" }, "Filters");
-  const bar = h("form", { class: "filters", role: "search", "aria-label": "Filters" }, toggle,
-    h("div", { class: "fields" }, environmentField, placeField, tagField, kinds.length ? kindField : null, batchField,
-      fromField, untilField, clear,
-      h("datalist", { id: "places" }), h("datalist", { id: "tags" })));
+  const bar = h(
+    "form",
+    { class: "filters", role: "search", "aria-label": "Filters" },
+    toggle,
+    h(
+      "div",
+      { class: "fields" },
+      environmentField,
+      placeField,
+      tagField,
+      kinds.length ? kindField : null,
+      batchField,
+      fromField,
+      untilField,
+      clear,
+      h("datalist", { id: "places" }),
+      h("datalist", { id: "tags" }),
+    ),
+  );
 
   const apply = () => {
     const chosen = {
-      environment: environment.value, place: folderOf(place.value.trim()), tag: tag.value.trim(), batch: batch.value,
-      kind: kind.value, taken_from: global(from.value), taken_until: global(until.value),
+      environment: environment.value,
+      place: folderOf(place.value.trim()),
+      tag: tag.value.trim(),
+      batch: batch.value,
+      kind: kind.value,
+      taken_from: global(from.value),
+      taken_until: global(until.value),
     };
     const next = address(view, chosen);
     if (next !== address(view, current)) location.hash = next;
   };
   const suggest = () => {
-    show(bar.querySelector("#places"), [...places].map(([value, name]) => h("option", { value }, name)));
-    show(bar.querySelector("#tags"), [...tags].map((value) => h("option", { value })));
+    show(
+      bar.querySelector("#places"),
+      [...places].map(([value, name]) => h("option", { value }, name)),
+    );
+    show(
+      bar.querySelector("#tags"),
+      [...tags].map((value) => h("option", { value })),
+    );
   };
   const set = (given) => {
     current = given;
-    offer(environment, [...environment.options].slice(1).map((one) => [one.value, one.textContent]), given.environment);
-    offer(batch, [...batch.options].slice(1).map((one) => [one.value, one.textContent]), given.batch);
-    offer(kind, kinds.map((one) => [one, one]), given.kind);
-    for (const [field, text] of [[place, given.place], [tag, given.tag]]) {
+    offer(
+      environment,
+      [...environment.options].slice(1).map((one) => [one.value, one.textContent]),
+      given.environment,
+    );
+    offer(
+      batch,
+      [...batch.options].slice(1).map((one) => [one.value, one.textContent]),
+      given.batch,
+    );
+    offer(
+      kind,
+      kinds.map((one) => [one, one]),
+      given.kind,
+    );
+    for (const [field, text] of [
+      [place, given.place],
+      [tag, given.tag],
+    ]) {
       if (document.activeElement !== field) field.value = text ?? "";
     }
     from.value = local(given.taken_from);
@@ -122,11 +170,20 @@ export function filterBar(view, parameters, kinds = []) {
     clear.disabled = !active;
     toggle.textContent = active ? `Filters (${active})` : "Filters";
   };
-  const fill = () => tried(async () => {
-    const [around, batches] = await Promise.all([get("/v1/environments"), get("/v1/batches", { most: 50 })]);
-    offer(environment, around.map((one) => [one.environment, one.environment]), current.environment);
-    offer(batch, batches.map((one) => [one.batch, `${one.label || one.batch} · ${minute(one.made)}`]), current.batch);
-  });
+  const fill = () =>
+    tried(async () => {
+      const [around, batches] = await Promise.all([get("/v1/environments"), get("/v1/batches", { most: 50 })]);
+      offer(
+        environment,
+        around.map((one) => [one.environment, one.environment]),
+        current.environment,
+      );
+      offer(
+        batch,
+        batches.map((one) => [one.batch, `${one.label || one.batch} · ${minute(one.made)}`]),
+        current.batch,
+      );
+    });
 
   bar.addEventListener("submit", (event) => {
     event.preventDefault();

@@ -130,8 +130,12 @@ export class Grid {
     image.onerror = () => image.hasAttribute("src") && button.classList.add("bare");
     const where = town(item.filed);
     const when = day(item.filed.taken);
-    const button = h("button", { type: "button", class: "tile", tabindex: -1, title: item.record }, image,
-      h("span", { class: "caption" }, h("b", {}), h("span", {}, [where, when].filter(Boolean).join(" · "))));
+    const button = h(
+      "button",
+      { type: "button", class: "tile", tabindex: -1, title: item.record },
+      image,
+      h("span", { class: "caption" }, h("b", {}), h("span", {}, [where, when].filter(Boolean).join(" · "))),
+    );
     say(button.querySelector("b"), item.record);
     image.src = thumbnail(item.filed.digest, 256);
     button.addEventListener("click", () => {
@@ -152,7 +156,8 @@ export class Grid {
     const top = Math.floor(at / this.columns) * step;
     const { scrollTop, clientHeight } = this.element;
     if (top < scrollTop) this.element.scrollTop = top;
-    else if (top + this.high > scrollTop + clientHeight) this.element.scrollTop = top + this.high - clientHeight + GAP;
+    else if (top + this.high > scrollTop + clientHeight)
+      this.element.scrollTop = top + this.high - clientHeight + GAP;
   }
 
   walk(event) {
@@ -160,8 +165,14 @@ export class Grid {
     if (from === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
     const page = Math.max(1, Math.floor(this.element.clientHeight / (this.high + GAP))) * this.columns;
     const steps = {
-      ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.columns, ArrowDown: this.columns, PageUp: -page, PageDown: page,
-      Home: -from, End: this.items.length - 1 - from,
+      ArrowLeft: -1,
+      ArrowRight: 1,
+      ArrowUp: -this.columns,
+      ArrowDown: this.columns,
+      PageUp: -page,
+      PageDown: page,
+      Home: -from,
+      End: this.items.length - 1 - from,
     };
     if (!(event.key in steps)) return;
     event.preventDefault();

@@ -20,11 +20,15 @@ export function hands(pane, map) {
     return [Math.hypot(ax - bx, ay - by), (ax + bx) / 2, (ay + by) / 2];
   };
 
-  on("wheel", (event) => {
-    event.preventDefault();
-    const turned = event.deltaY * (event.deltaMode ? 30 : 1) * (event.ctrlKey ? 5 : 1) * WHEEL;
-    map.zoom(2 ** -Math.max(-MOST_WHEEL, Math.min(MOST_WHEEL, turned)), ...at(event));
-  }, { passive: false });
+  on(
+    "wheel",
+    (event) => {
+      event.preventDefault();
+      const turned = event.deltaY * (event.deltaMode ? 30 : 1) * (event.ctrlKey ? 5 : 1) * WHEEL;
+      map.zoom(2 ** -Math.max(-MOST_WHEEL, Math.min(MOST_WHEEL, turned)), ...at(event));
+    },
+    { passive: false },
+  );
   on("pointerdown", (event) => {
     if (event.target.closest(".zoom")) return;
     if (!fingers.size) moved = 0;
@@ -51,18 +55,27 @@ export function hands(pane, map) {
     fingers.set(event.pointerId, now);
   });
   for (const name of ["pointerup", "pointercancel"]) on(name, (event) => fingers.delete(event.pointerId));
-  on("click", (event) => {
-    if (moved <= SLOP) return;
-    event.stopPropagation(); // it was a drag that ended on a circle
-    moved = 0;
-  }, { capture: true });
+  on(
+    "click",
+    (event) => {
+      if (moved <= SLOP) return;
+      event.stopPropagation(); // it was a drag that ended on a circle
+      moved = 0;
+    },
+    { capture: true },
+  );
   on("dblclick", (event) => !event.target.closest("button") && map.zoom(event.shiftKey ? 0.5 : 2, ...at(event)));
   on("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     const actions = {
-      "ArrowLeft": () => map.pan(STEP, 0), "ArrowRight": () => map.pan(-STEP, 0),
-      "ArrowUp": () => map.pan(0, STEP), "ArrowDown": () => map.pan(0, -STEP),
-      "+": () => map.zoom(2), "=": () => map.zoom(2), "-": () => map.zoom(0.5), "0": () => map.fit(),
+      ArrowLeft: () => map.pan(STEP, 0),
+      ArrowRight: () => map.pan(-STEP, 0),
+      ArrowUp: () => map.pan(0, STEP),
+      ArrowDown: () => map.pan(0, -STEP),
+      "+": () => map.zoom(2),
+      "=": () => map.zoom(2),
+      "-": () => map.zoom(0.5),
+      0: () => map.fit(),
     };
     if (!(event.key in actions)) return;
     event.preventDefault();

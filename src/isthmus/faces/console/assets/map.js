@@ -1,7 +1,7 @@
 // Where images were taken, on a map that needs no network. Images that would lie on each other are one circle with
 // their number; choosing a circle lists its images beside the map.
 
-import { get } from "/assets/api.js";
+import { images } from "/assets/api.js";
 import { button, h, nothing, s, say, show } from "/assets/dom.js";
 import { address, filterBar, lets, remember } from "/assets/filters.js";
 import { Grid } from "/assets/grid.js";
@@ -31,15 +31,31 @@ class WorldMap {
     this.marks = new Marks((cluster) => this.choose(cluster));
     this.scale = h("div", { class: "scale", "aria-hidden": "true" }, h("i"), h("span"));
     this.empty = h("div", { class: "over" });
-    this.pane = h("div", { class: "map", role: "group", tabindex: 0,
-      "aria-label": "Map. Arrow keys move it, plus and minus zoom, 0 shows all." },
-    this.svg, this.marks.element, this.scale, h("div", { class: "zoom" },
-      button("+", () => this.zoom(2), { "aria-label": "Zoom in" }),
-      button("−", () => this.zoom(0.5), { "aria-label": "Zoom out" }),
-      button("⤢", () => this.fit(), { "aria-label": "Show all images" })), this.empty);
+    this.pane = h(
+      "div",
+      {
+        class: "map",
+        role: "group",
+        tabindex: 0,
+        "aria-label": "Map. Arrow keys move it, plus and minus zoom, 0 shows all.",
+      },
+      this.svg,
+      this.marks.element,
+      this.scale,
+      h(
+        "div",
+        { class: "zoom" },
+        button("+", () => this.zoom(2), { "aria-label": "Zoom in" }),
+        button("−", () => this.zoom(0.5), { "aria-label": "Zoom out" }),
+        button("⤢", () => this.fit(), { "aria-label": "Show all images" }),
+      ),
+      this.empty,
+    );
     this.aside = h("section", { class: "side", hidden: true, "aria-label": "Images of the chosen place" });
-    place.append(h("div", { class: "bar" }, this.filters.bar, h("div", { class: "bar-end" }, this.total, this.more)),
-      h("div", { class: "stage map-stage" }, this.pane, this.aside));
+    place.append(
+      h("div", { class: "bar" }, this.filters.bar, h("div", { class: "bar-end" }, this.total, this.more)),
+      h("div", { class: "stage map-stage" }, this.pane, this.aside),
+    );
     this.view = kept;
     this.stays = hands(this.pane, this);
     this.sizes = new ResizeObserver(() => this.measure());
@@ -87,11 +103,9 @@ class WorldMap {
   async load() {
     const asked = new AbortController();
     this.asked = asked;
-    const { kind: _, ...which } = this.parameters;
     this.more.hidden = true;
     for (let loaded = 0, full = true; full && loaded < AT_ONCE && this.known.size < MOST; loaded += PAGE) {
-      const found = await tried(() => get("/v1/requests",
-        { ...which, state: "done", newest: true, most: PAGE, after: this.before || "" }, { signal: asked.signal }));
+      const found = await tried(() => images(this.parameters, this.before, PAGE, asked.signal));
       if (asked.signal.aborted) return;
       if (!found) {
         this.more.hidden = false;
@@ -100,7 +114,7 @@ class WorldMap {
       full = found.length === PAGE;
       this.more.hidden = !full || this.known.size + PAGE >= MOST;
       if (found.length) this.before = found.at(-1).request;
-      this.add(found.map((one) => ({ ...one, tags: one.wish.tags ?? [], record: one.wish.record, environment: one.wish.environment })));
+      this.add(found);
       if (!this.touched) this.fit();
       this.later();
     }
@@ -129,17 +143,22 @@ class WorldMap {
     if (!images.length || this.known.size >= MOST) return;
     const none = !this.points.length;
     this.add(images);
-    this.timer ||= setTimeout(() => {
-      this.timer = 0;
-      if (none && !this.touched) this.fit();
-      this.later();
-    }, none ? 0 : REST_MS);
+    this.timer ||= setTimeout(
+      () => {
+        this.timer = 0;
+        if (none && !this.touched) this.fit();
+        this.later();
+      },
+      none ? 0 : REST_MS,
+    );
   }
 
   measure() {
     this.width = this.pane.clientWidth;
     this.height = this.pane.clientHeight;
-    this.view = this.view ? within(this.view, this.width, this.height) : around(this.points, this.width, this.height);
+    this.view = this.view
+      ? within(this.view, this.width, this.height)
+      : around(this.points, this.width, this.height);
     this.later();
   }
 
@@ -197,13 +216,34 @@ class WorldMap {
     const title = h("h2", { tabindex: -1 }, nameOf(cluster));
     const slugs = new Set(items.map((one) => one.filed.place));
     this.grid = new Grid({ label: "Images of this place", open: (item) => this.large(item, items) });
-    show(this.aside, h("div", { class: "side-head" }, h("div", {}, title, h("p", { class: "soft" }, many(items.length, "image"))),
-      button("Zoom in", () => this.closer(cluster), { class: "quiet" }),
-      slugs.size === 1 ? h("a", { class: "button quiet", href: address("wall", { ...this.parameters, place: items[0].filed.place }) }, "Wall") : null,
-      button("×", () => {
-        this.choose(null);
-        this.pane.focus();
-      }, { class: "quiet", "aria-label": "Close the list" })), this.grid.element);
+    show(
+      this.aside,
+      h(
+        "div",
+        { class: "side-head" },
+        h("div", {}, title, h("p", { class: "soft" }, many(items.length, "image"))),
+        button("Zoom in", () => this.closer(cluster), { class: "quiet" }),
+        slugs.size === 1
+          ? h(
+              "a",
+              {
+                class: "button quiet",
+                href: address("wall", { ...this.parameters, place: items[0].filed.place }),
+              },
+              "Wall",
+            )
+          : null,
+        button(
+          "×",
+          () => {
+            this.choose(null);
+            this.pane.focus();
+          },
+          { class: "quiet", "aria-label": "Close the list" },
+        ),
+      ),
+      this.grid.element,
+    );
     this.grid.show(items);
     requestAnimationFrame(() => this.keepInView(cluster));
     title.focus({ preventScroll: true });
@@ -235,9 +275,12 @@ class WorldMap {
     const missing = this.nowhere ? `, ${count(this.nowhere)} without a position` : "";
     say(this.total, this.known.size ? `${many(this.points.length, "image")} on the map${missing}` : "");
     const why = this.nowhere ? "None of the images has a position" : "No image to place";
-    const advice = Object.keys(this.parameters).length ? "Widen or clear the filters." : "Images that know where they were taken appear here by themselves.";
+    const advice = Object.keys(this.parameters).length
+      ? "Widen or clear the filters."
+      : "Images that know where they were taken appear here by themselves.";
     if (this.points.length) show(this.empty);
-    else if (!this.empty.firstChild || this.empty.dataset.why !== why + advice) show(this.empty, nothing(why, advice));
+    else if (!this.empty.firstChild || this.empty.dataset.why !== why + advice)
+      show(this.empty, nothing(why, advice));
     this.empty.dataset.why = this.points.length ? "" : why + advice;
   }
 }

@@ -46,7 +46,12 @@ export class Marks {
   }
 
   make(key) {
-    const mark = h("button", { type: "button", class: "mark" }, h("span", { class: "circle" }), h("span", { class: "label" }));
+    const mark = h(
+      "button",
+      { type: "button", class: "mark" },
+      h("span", { class: "circle" }),
+      h("span", { class: "label" }),
+    );
     mark.addEventListener("click", () => this.choose(mark.cluster));
     this.marks.set(key, mark);
     this.element.append(mark);
@@ -65,10 +70,17 @@ function circle(cluster, [x, y]) {
 function room(label, at, boxes, width) {
   const { left, right, y } = boxes[at];
   const wide = Math.min(MOST_LABEL, label.length * LETTER) + 6;
-  for (const [side, from, to] of [["right", right, right + wide], ["left", left - wide, left]]) {
+  for (const [side, from, to] of [
+    ["right", right, right + wide],
+    ["left", left - wide, left],
+  ]) {
     const box = { left: from, right: to, top: y - 9, bottom: y + 9 };
-    const meets = (other, index) => index !== at && other.left < box.right && other.right > box.left
-      && other.top < box.bottom && other.bottom > box.top;
+    const meets = (other, index) =>
+      index !== at &&
+      other.left < box.right &&
+      other.right > box.left &&
+      other.top < box.bottom &&
+      other.bottom > box.top;
     if (from < 0 || to > width || boxes.some(meets)) continue;
     boxes.push(box);
     return side;

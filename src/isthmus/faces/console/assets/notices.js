@@ -14,8 +14,12 @@ const alarm = document.getElementById("alarm");
 /** Show a notice for a while; `wrong` ones stay until they are dismissed. */
 export function notice(text, wrong = false) {
   const drop = () => card.remove();
-  const card = h("div", { class: wrong ? "notice wrong" : "notice" }, h("span", {}, text),
-    button("×", drop, { class: "quiet", "aria-label": "Dismiss" }));
+  const card = h(
+    "div",
+    { class: wrong ? "notice wrong" : "notice" },
+    h("span", {}, text),
+    button("×", drop, { class: "quiet", "aria-label": "Dismiss" }),
+  );
   place.append(card);
   while (place.children.length > MOST) place.firstElementChild.remove();
   if (!wrong) setTimeout(drop, STAYS_MS);
@@ -40,10 +44,13 @@ let saidAt = -REST_MS;
 export function arrived(number) {
   arrivals += number;
   if (timer) return;
-  timer = setTimeout(() => {
-    polite.textContent = `${arrivals} new ${arrivals === 1 ? "image" : "images"}`;
-    arrivals = 0;
-    timer = 0;
-    saidAt = performance.now();
-  }, Math.max(GATHER_MS, saidAt + REST_MS - performance.now()));
+  timer = setTimeout(
+    () => {
+      polite.textContent = `${arrivals} new ${arrivals === 1 ? "image" : "images"}`;
+      arrivals = 0;
+      timer = 0;
+      saidAt = performance.now();
+    },
+    Math.max(GATHER_MS, saidAt + REST_MS - performance.now()),
+  );
 }

@@ -17,14 +17,43 @@ function facts(item, whole) {
   const rows = [
     ["Record", h("b", {}, item.record)],
     ["Environment", h("a", { href: address("wall", { environment: item.environment }) }, item.environment)],
-    ["Place", [h("a", { href: address("wall", { place: filed.place }) }, placeName(filed)),
-      filed.country ? `, ${filed.country}` : "", from(filed.place_from)]],
-    ["Position", located(filed) && [position(filed), " ", h("a", { href: address("map", { place: filed.place }) }, "Map")]],
-    ["Taken", filed.taken ? [second(filed.taken), from(filed.taken_from), h("br"), h("span", { class: "soft" }, utc(filed.taken))] : "Unknown time"],
+    [
+      "Place",
+      [
+        h("a", { href: address("wall", { place: filed.place }) }, placeName(filed)),
+        filed.country ? `, ${filed.country}` : "",
+        from(filed.place_from),
+      ],
+    ],
+    [
+      "Position",
+      located(filed) && [position(filed), " ", h("a", { href: address("map", { place: filed.place }) }, "Map")],
+    ],
+    [
+      "Taken",
+      filed.taken
+        ? [second(filed.taken), from(filed.taken_from), h("br"), h("span", { class: "soft" }, utc(filed.taken))]
+        : "Unknown time",
+    ],
     ["Camera", filed.camera],
-    ["Size", `${count(filed.width)} × ${count(filed.height)} px, ${size(filed.size)}, ${String(filed.format).toUpperCase()}`],
-    ["Tags", item.tags?.length && item.tags.map((tag) => [h("a", { class: "chip", href: address("wall", { tag }) }, tag), " "])],
-    ["Left aside", filed.flaws?.length && h("ul", { class: "plain" }, filed.flaws.map((flaw) => h("li", {}, flaw)))],
+    [
+      "Size",
+      `${count(filed.width)} × ${count(filed.height)} px, ${size(filed.size)}, ${String(filed.format).toUpperCase()}`,
+    ],
+    [
+      "Tags",
+      item.tags?.length &&
+        item.tags.map((tag) => [h("a", { class: "chip", href: address("wall", { tag }) }, tag), " "]),
+    ],
+    [
+      "Left aside",
+      filed.flaws?.length &&
+        h(
+          "ul",
+          { class: "plain" },
+          filed.flaws.map((flaw) => h("li", {}, flaw)),
+        ),
+    ],
     ["Path", code(filed.path)],
     ["Digest", code(filed.digest)],
     ["Digest as it came", filed.source_digest !== filed.digest && code(filed.source_digest)],
@@ -45,17 +74,33 @@ export function picture(first, { step, closed }) {
   let asked = null;
   const shown = h("img", { class: "large", alt: "" });
   const stand = h("img", { class: "large behind", alt: "" });
-  const gone = h("p", { class: "gone", hidden: true }, "The image cannot be shown; it may have been removed since.");
+  const gone = h(
+    "p",
+    { class: "gone", hidden: true },
+    "The image cannot be shown; it may have been removed since.",
+  );
   const list = h("dl", { class: "facts" });
   const title = h("h2", { id: "picture-title" });
   const original = h("a", { class: "button", target: "_blank", rel: "noopener" }, "Open the file");
   const before = button("‹", () => go(-1), { class: "step before", "aria-label": "Previous image" });
   const after = button("›", () => go(1), { class: "step after", "aria-label": "Next image" });
-  const dialog = h("dialog", { class: "picture", "aria-labelledby": "picture-title" },
+  const dialog = h(
+    "dialog",
+    { class: "picture", "aria-labelledby": "picture-title" },
     h("div", { class: "frame" }, stand, shown, gone, before, after),
-    h("section", { class: "about", tabindex: 0, "aria-label": "Facts" },
-      h("div", { class: "about-head" }, title, button("×", () => dialog.close(), { class: "quiet", "aria-label": "Close" })),
-      list, original));
+    h(
+      "section",
+      { class: "about", tabindex: 0, "aria-label": "Facts" },
+      h(
+        "div",
+        { class: "about-head" },
+        title,
+        button("×", () => dialog.close(), { class: "quiet", "aria-label": "Close" }),
+      ),
+      list,
+      original,
+    ),
+  );
 
   function fill(whole) {
     show(list, facts(item, whole));

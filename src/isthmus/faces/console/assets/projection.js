@@ -5,7 +5,7 @@ const ZOOMS = [1, 65536];
 
 /** Longitude and latitude in degrees onto x and y, 0 to 1, y growing southward. */
 export function project(longitude, latitude) {
-  const bound = Math.max(-MOST_LATITUDE, Math.min(MOST_LATITUDE, latitude)) * Math.PI / 180;
+  const bound = (Math.max(-MOST_LATITUDE, Math.min(MOST_LATITUDE, latitude)) * Math.PI) / 180;
   return [(longitude + 180) / 360, 0.5 - Math.log(Math.tan(Math.PI / 4 + bound / 2)) / (2 * Math.PI)];
 }
 
@@ -39,7 +39,10 @@ export function around(points, width, height) {
     top = Math.min(top, y);
     bottom = Math.max(bottom, y);
   }
-  const scale = Math.min((width - 96) / Math.max(right - left, 1e-5), (height - 120) / Math.max(bottom - top, 1e-5));
+  const scale = Math.min(
+    (width - 96) / Math.max(right - left, 1e-5),
+    (height - 120) / Math.max(bottom - top, 1e-5),
+  );
   return within({ x: (left + right) / 2, y: (top + bottom) / 2, scale: Math.max(scale, 1) }, width, height);
 }
 
@@ -62,7 +65,11 @@ export function clusters(points, view, width, height, cell) {
       found.y += point.y;
     } else cells.set(key, { key, points: [point], x: point.x, y: point.y });
   }
-  const all = [...cells.values()].map((one) => ({ ...one, x: one.x / one.points.length, y: one.y / one.points.length }));
+  const all = [...cells.values()].map((one) => ({
+    ...one,
+    x: one.x / one.points.length,
+    y: one.y / one.points.length,
+  }));
   all.sort((one, other) => other.points.length - one.points.length);
   const kept = [];
   for (const one of all) {
@@ -74,15 +81,17 @@ export function clusters(points, view, width, height, cell) {
 }
 
 /** Where a point lies on the screen. */
-export const onScreen = (point, view, width, height) =>
-  [(point.x - view.x) * view.scale + width / 2, (point.y - view.y) * view.scale + height / 2];
+export const onScreen = (point, view, width, height) => [
+  (point.x - view.x) * view.scale + width / 2,
+  (point.y - view.y) * view.scale + height / 2,
+];
 
 const LENGTHS = [1, 2, 5];
 
 /** A round length in metres, and its pixels, for the scale bar at the view's middle. */
 export function scaleBar(view, most = 110) {
   const latitude = Math.atan(Math.sinh((0.5 - view.y) * 2 * Math.PI));
-  const metres = 40075016.7 * Math.cos(latitude) / view.scale;
+  const metres = (40075016.7 * Math.cos(latitude)) / view.scale;
   const ten = 10 ** Math.floor(Math.log10(metres * most));
   const length = ten * LENGTHS.filter((one) => one * ten <= metres * most).at(-1);
   return { text: length >= 1000 ? `${length / 1000} km` : `${length} m`, pixels: length / metres };

@@ -1,7 +1,7 @@
 // Images as they arrive, newest first. Older ones are loaded as one scrolls down; new ones fade in at the top while
 // one is there, and wait behind a button while one reads further down or has paused.
 
-import { get } from "/assets/api.js";
+import { images } from "/assets/api.js";
 import { button, h, nothing, say, show } from "/assets/dom.js";
 import { address, filterBar, lets, remember } from "/assets/filters.js";
 import { Grid } from "/assets/grid.js";
@@ -21,13 +21,19 @@ class Wall {
     this.parameters = parameters;
     this.paused = false;
     this.filters = filterBar("wall", parameters);
-    this.grid = new Grid({ label: "Images, newest first", open: (item) => this.large(item), more: () => this.older() });
+    this.grid = new Grid({
+      label: "Images, newest first",
+      open: (item) => this.large(item),
+      more: () => this.older(),
+    });
     this.total = h("span", { class: "soft" });
     this.pause = button("Pause", () => this.halt(), { class: "quiet", "aria-pressed": "false" });
     this.pill = button("", () => this.release(), { class: "pill", hidden: true });
     this.empty = h("div", { class: "over" });
-    place.append(h("div", { class: "bar" }, this.filters.bar, h("div", { class: "bar-end" }, this.total, this.pause)),
-      h("div", { class: "stage" }, this.grid.element, this.pill, this.empty));
+    place.append(
+      h("div", { class: "bar" }, this.filters.bar, h("div", { class: "bar-end" }, this.total, this.pause)),
+      h("div", { class: "stage" }, this.grid.element, this.pill, this.empty),
+    );
     this.clear();
     this.deaf = live.listen((events) => this.hear(events));
     this.older();
@@ -68,23 +74,27 @@ class Wall {
     this.loading = true;
     const asked = new AbortController();
     this.asked = asked;
-    const { kind: _, ...which } = this.parameters;
-    const found = await tried(() => get("/v1/requests",
-      { ...which, state: "done", newest: true, most: PAGE, after: this.before || "" }, { signal: asked.signal }));
+    const found = await tried(() => images(this.parameters, this.before, PAGE, asked.signal));
     if (asked.signal.aborted) return;
     this.loading = false;
     this.complete = !found || found.length < PAGE;
     if (!found) {
-      if (!this.items.length) show(this.empty, nothing("The images could not be loaded",
-        "The server did not answer as it should.", button("Try again", () => this.changed(this.parameters), { class: "main" })));
+      if (!this.items.length)
+        show(
+          this.empty,
+          nothing(
+            "The images could not be loaded",
+            "The server did not answer as it should.",
+            button("Try again", () => this.changed(this.parameters), { class: "main" }),
+          ),
+        );
       return;
     }
     if (found.length) this.before = found.at(-1).request;
-    const images = found.filter((one) => one.filed && !this.known.has(one.request))
-      .map((one) => ({ ...one, tags: one.wish.tags ?? [], record: one.wish.record, environment: one.wish.environment }));
-    for (const one of images) this.known.add(one.request);
-    remember(images);
-    this.items = [...this.items, ...images];
+    const loaded = found.filter((one) => one.filed && !this.known.has(one.request));
+    for (const one of loaded) this.known.add(one.request);
+    remember(loaded);
+    this.items = [...this.items, ...loaded];
     this.draw();
   }
 
@@ -93,8 +103,9 @@ class Wall {
       this.changed(this.parameters);
       return;
     }
-    const images = events.filter((one) => one.kind === "done" && one.filed && lets(this.parameters, one)
-      && !this.known.has(one.request));
+    const images = events.filter(
+      (one) => one.kind === "done" && one.filed && lets(this.parameters, one) && !this.known.has(one.request),
+    );
     if (!images.length) return;
     for (const one of images) this.known.add(one.request);
     remember(images);
@@ -141,11 +152,16 @@ class Wall {
 
   nothing() {
     if (Object.keys(this.parameters).length) {
-      return nothing("No image fits these filters", "Widen or clear them; new images that fit appear by themselves.");
+      return nothing(
+        "No image fits these filters",
+        "Widen or clear them; new images that fit appear by themselves.",
+      );
     }
-    return nothing("No images yet", this.steers ? "Ask for some; they appear here as they arrive."
-      : "They appear here as they arrive.",
-    this.steers ? h("a", { class: "button main", href: address("batches") }, "Ask for images") : null);
+    return nothing(
+      "No images yet",
+      this.steers ? "Ask for some; they appear here as they arrive." : "They appear here as they arrive.",
+      this.steers ? h("a", { class: "button main", href: address("batches") }, "Ask for images") : null,
+    );
   }
 
   tell() {

@@ -6,29 +6,39 @@ const FULL = new Intl.DateTimeFormat("sv", { dateStyle: "short", timeStyle: "med
 const UNITS = ["B", "KB", "MB", "GB", "TB"];
 
 /** The states in the order of a request's life, with those that a bar shows from left to right. */
-export const STATES = ["done", "failed", "expired", "cancelled", "leased", "queued", "waiting", "following", "paused"];
+export const STATES = [
+  "done",
+  "failed",
+  "expired",
+  "cancelled",
+  "leased",
+  "queued",
+  "waiting",
+  "following",
+  "paused",
+];
 
 /** What each kind of failure means, and what helps. */
 export const KINDS = {
-  "forbidden": "The environment’s rules do not allow this address.",
+  forbidden: "The environment’s rules do not allow this address.",
   "bad-address": "No source understands this address.",
-  "unreachable": "The storage server cannot be reached from there.",
-  "tls": "The storage server’s certificate is not the right one.",
-  "timeout": "The storage server was too slow.",
-  "cut": "The connection ended before the content did.",
-  "gone": "There is nothing at this address.",
-  "denied": "The storage server does not let the agent read it.",
-  "throttled": "The storage server asks for patience.",
-  "server": "The storage server failed.",
-  "redirects": "Too many redirects.",
+  unreachable: "The storage server cannot be reached from there.",
+  tls: "The storage server’s certificate is not the right one.",
+  timeout: "The storage server was too slow.",
+  cut: "The connection ended before the content did.",
+  gone: "There is nothing at this address.",
+  denied: "The storage server does not let the agent read it.",
+  throttled: "The storage server asks for patience.",
+  server: "The storage server failed.",
+  redirects: "Too many redirects.",
   "too-large": "More bytes than allowed.",
   "broken-off": "The storage server failed so often that it is left alone for a while.",
   "not-an-image": "The bytes are no whole image of a known format.",
-  "refused": "An image beyond the limits.",
-  "crashed": "The decoder died of it.",
-  "damaged": "The content was hurt on its way.",
-  "lost": "Agents took it and were not heard of again.",
-  "disk": "A disk did not take it.",
+  refused: "An image beyond the limits.",
+  crashed: "The decoder died of it.",
+  damaged: "The content was hurt on its way.",
+  lost: "Agents took it and were not heard of again.",
+  disk: "A disk did not take it.",
 };
 
 export const count = (number) => NUMBERS.format(number);

@@ -28,21 +28,29 @@ function net() {
     const x = project(longitude, 0)[0] * SIDE;
     lines.push(`M${x} ${top}V${bottom}`);
   }
-  for (let latitude = -60; latitude <= 60; latitude += 30) lines.push(`M0 ${project(0, latitude)[1] * SIDE}H${SIDE}`);
+  for (let latitude = -60; latitude <= 60; latitude += 30)
+    lines.push(`M0 ${project(0, latitude)[1] * SIDE}H${SIDE}`);
   return lines.join("");
 }
 
 /** Return a group to be placed in an SVG; `move(group, view, width, height)` shows a view of it. */
 export async function world() {
   loading ??= get("/assets/world.json");
-  const { land, borders, per_degree: unit } = await loading.catch((problem) => {
+  const {
+    land,
+    borders,
+    per_degree: unit,
+  } = await loading.catch((problem) => {
     loading = null;
     throw problem;
   });
-  return s("g", {},
+  return s(
+    "g",
+    {},
     s("path", { class: "net", d: net() }),
     s("path", { class: "land", d: land.map((ring) => line(ring, unit, true)).join("") }),
-    s("path", { class: "borders", d: borders.map((one) => line(one, unit, false)).join("") }));
+    s("path", { class: "borders", d: borders.map((one) => line(one, unit, false)).join("") }),
+  );
 }
 
 export function move(group, view, width, height) {
