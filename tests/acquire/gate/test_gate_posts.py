@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 import shutil
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,12 +16,13 @@ from hypothesis import strategies as st
 from agent_doubles import InventingFetcher, Ledgerlet, MemoryDesk, proven
 from full_disk import Disk
 from gate_posts import SENDS, OfficeSide, OutpostSide, carry, made
+from isthmus.acquire.agent.refusal import Unacceptable
 from isthmus.acquire.agent.settings import AgentSettings
 from isthmus.acquire.agent.spool import Spool
 from isthmus.acquire.agent.work import Agent
 from isthmus.acquire.gate.settings import GateSettings
-from isthmus.acquire.ports import Held
-from isthmus.core.errors import Busy
+from isthmus.acquire.ports import Got, Held, Parcel, Verdict
+from isthmus.core.errors import Busy, Refused
 
 
 class Now:
@@ -271,6 +273,55 @@ def test_a_server_that_is_away_gets_the_results_when_it_is_back(tmp_path: Path) 
     again = OfficeSide(tmp_path, desk)  # restarted meanwhile
     again.round()
     assert ledger.ended == 20 and proven(ledger)
+
+
+def test_what_the_server_never_takes_becomes_a_failure_and_keeps_nothing_waiting(tmp_path: Path) -> None:
+    ledger = Ledgerlet(20)
+    desk = MemoryDesk(ledger, tmp_path)
+    office, outpost = OfficeSide(tmp_path, desk), OutpostSide(tmp_path)
+    office.round()
+    carry(tmp_path)
+    outpost.round()
+    outpost.work()
+    outpost.round()
+    carry(tmp_path)
+    whole = desk.deliver
+
+    def deliver(callback: str, parcels: Sequence[Parcel]) -> list[Verdict]:
+        for parcel in parcels:
+            if parcel.task.request == 2 or (parcel.task.request == 3 and isinstance(parcel.outcome, Got)):
+                raise Unacceptable("413", too_large=True)
+        return whole(callback, parcels)
+
+    desk.deliver = deliver  # type: ignore[method-assign]
+    office.round()
+    assert ledger.failed[3].kind == "too-large" and 2 not in ledger.filed.keys() | ledger.failed.keys()
+    assert len(ledger.filed) == 16
+    assert office.store.rows("SELECT count(*) AS n FROM gate_got WHERE state = 0")[0]["n"] == 0
+
+
+def test_an_office_that_has_no_room_still_learns_where_results_go(tmp_path: Path) -> None:
+    ledger = Ledgerlet(6)
+    desk = MemoryDesk(ledger, tmp_path)
+    office, outpost = OfficeSide(tmp_path, desk, settings=GateSettings(most_open=4)), OutpostSide(tmp_path)
+    office.round()
+    carry(tmp_path)
+    outpost.round()
+    outpost.work()
+    outpost.round()
+    carry(tmp_path)
+    whole, desk.callback = desk.deliver, "https://elsewhere/"
+
+    def deliver(callback: str, parcels: Sequence[Parcel]) -> list[Verdict]:
+        if callback != desk.callback:
+            raise Refused("404")
+        return whole(callback, parcels)
+
+    desk.deliver = deliver  # type: ignore[method-assign]
+    office.round()
+    assert ledger.ended == 0 and desk.claims == [4, 1]
+    office.round()
+    assert ledger.ended == 4
 
 
 def test_bundles_are_cut_by_size(tmp_path: Path) -> None:

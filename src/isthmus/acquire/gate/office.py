@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from isthmus.acquire.agent.log import Say, silent
+from isthmus.acquire.agent.refusal import Unacceptable
 from isthmus.acquire.delivery.package import (
     INLINE_BYTES,
     MOST_ITEMS,
@@ -25,13 +26,14 @@ from isthmus.acquire.delivery.package import (
     unpack,
 )
 from isthmus.acquire.delivery.receiving import Receiving
+from isthmus.acquire.failure import Failure, Kind
 from isthmus.acquire.gate import outgoing
 from isthmus.acquire.gate.incoming import NEW, Incoming, end
 from isthmus.acquire.gate.outgoing import Outgoing
 from isthmus.acquire.gate.outpost import name_of
 from isthmus.acquire.gate.settings import GateSettings, result_stream, task_stream
 from isthmus.acquire.ports import Claimed, Desk, Got, Held, Parcel, Task
-from isthmus.core.errors import Busy, Corrupt, Refused
+from isthmus.core.errors import Busy, Corrupt, InputError, Refused
 from isthmus.state.store import Store
 from isthmus.transfer.gate import Step, no_step
 
@@ -64,6 +66,7 @@ class Office:
         rows = store.rows("SELECT callback FROM gate_callback WHERE stream = ?", (self._asked,))
         self._callback = rows[0]["callback"] if rows else ""
         self._lease_s, self._beaten = 60.0, float("-inf")
+        self._misdirected = False
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob("content-*"):
             left.unlink()
@@ -76,20 +79,25 @@ class Office:
         taken: a result counts as long as nobody else has its request.
         """
         receive()
+        self._misdirected = False
         for act in (self._deliver, self._beat, self._claim):
             try:
                 act()
             except (Busy, Refused) as error:
+                self._misdirected |= act == self._deliver and isinstance(error, Refused)
                 self._say("server away", level="warning", error=str(error))
         send()
         self.tasks.trim(self._settings.keep_changes, self._settings.keep_bytes)
 
     def _claim(self) -> None:
-        """Claim what there is room for; an answer also tells the callback that is right now."""
+        """Claim what there is room for; an answer also tells the callback that is right now.
+
+        Where results are refused that may be an old one, so one task is claimed though there is no room.
+        """
         count = self._store.rows("SELECT count(*) AS many FROM gate_open WHERE stream = ?", (self._asked,))[0][
             "many"
         ]
-        most = min(_MOST_CLAIMED, self._settings.most_open - count)
+        most = max(min(_MOST_CLAIMED, self._settings.most_open - count), int(self._misdirected))
         if most <= 0:
             return
         claimed = self._desk.claim(most, 0.0)
@@ -155,7 +163,10 @@ class Office:
 
     def _hand_over(self, parcels: Sequence[tuple[sqlite3.Row, Parcel]]) -> bool:
         """Deliver a group; False where the server asked to come later with some of it."""
-        verdicts = self._desk.deliver(self._callback, [parcel for _, parcel in parcels])
+        try:
+            verdicts = self._desk.deliver(self._callback, [parcel for _, parcel in parcels])
+        except (Unacceptable, InputError, Corrupt) as error:
+            return self._lowered(parcels, error)
         self._step("office delivered")
         said = list(zip(parcels, verdicts, strict=True))
         self._settle([row for (row, _), verdict in said if verdict != "later"])
@@ -168,6 +179,22 @@ class Office:
             ],
         )
         return "later" not in verdicts
+
+    def _lowered(self, parcels: Sequence[tuple[sqlite3.Row, Parcel]], error: Exception) -> bool:
+        """Deliver by itself what cannot be delivered together, and what never can be as a failure.
+
+        So no result keeps those behind it waiting for ever.
+        """
+        if len(parcels) > 1:
+            return all(self._hand_over([one]) for one in parcels)
+        row, parcel = parcels[0]
+        self._say("result refused", level="error", error=str(error), items=[{"request": parcel.task.request}])
+        if isinstance(parcel.outcome, Failure):
+            self._settle([row])  # its lease runs out
+            return True
+        large = isinstance(error, InputError) or (isinstance(error, Unacceptable) and error.too_large)
+        failure = Failure(Kind.TOO_LARGE if large else Kind.DAMAGED, str(error))
+        return self._hand_over([(row, Parcel(parcel.task, failure))])
 
     def _settle(self, rows: Sequence[sqlite3.Row]) -> None:
         with self._store.transaction() as connection:
