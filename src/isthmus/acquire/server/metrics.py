@@ -83,11 +83,18 @@ class Counts:
             self.images[where] += 1
             self.image_bytes[where] += event.filed.size
             if request_s is not None:
-                self.request_s.setdefault(where, Durations()).add(request_s)
+                _of(self.request_s, where).add(request_s)
 
     def leased(self, environment: str, seconds: float) -> None:
         """Count how long a lease took to bring its image."""
-        self.lease_s.setdefault(environment, Durations()).add(seconds)
+        _of(self.lease_s, environment).add(seconds)
+
+
+def _of(durations: dict[str, Durations], environment: str) -> Durations:
+    known = durations.get(environment)
+    if known is None:
+        known = durations[environment] = Durations()
+    return known
 
 
 def exposition(counts: Counts, depths: Sequence[Depth], gauges: Mapping[str, float], now: datetime) -> str:
