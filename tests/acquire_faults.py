@@ -18,7 +18,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from acquire_sites import PATIENCE_S, AgentSite, Hub, Process
+from acquire_sites import AgentSite, Hub, Process
 from filing_pictures import encoded, photo
 from gallery_sites import until
 from isthmus.acquire.client import Client, Told
@@ -26,6 +26,7 @@ from isthmus.acquire.delivery.package import INLINE_BYTES
 from isthmus.acquire.ports import Event, Line, Which
 from isthmus.acquire.states import LIVE, State
 
+PATIENCE_S = 180.0
 WORKER = b"isthmus.acquire.filing.worker"
 _BASE = encoded(photo(7, 40, 30))
 _LONGEST = 65_000

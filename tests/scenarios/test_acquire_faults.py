@@ -23,6 +23,7 @@ from pathlib import Path
 import pytest
 
 from acquire_faults import (
+    PATIENCE_S,
     Answered,
     Call,
     Proxy,
@@ -40,7 +41,7 @@ from acquire_faults import (
     proxying,
     slowly,
 )
-from acquire_sites import LOOPBACK, PATIENCE_S, AgentSite, Hub, running
+from acquire_sites import LOOPBACK, AgentSite, Hub, running
 from gallery_sites import until
 from hostile_servers import nginx, path_of, response, scripted
 from isthmus.acquire.agent.credential import load
@@ -153,7 +154,7 @@ def test_storage_servers_that_lie_stall_and_flood_fail_alone_and_the_others_imag
             until(lambda: done() >= set(healthy), "the others' images come meanwhile", PATIENCE_S)
             assert not done() & set(late)
             hostile.let.set()
-            hub.ended(batch)
+            hub.ended(batch, PATIENCE_S)
             hostile.over.set()
             assert judge(hub, batch, contents, watch)["failed"] == len(ENDS) + 1
             ends = kinds(lines_of(hub, batch))

@@ -11,6 +11,7 @@ import pytest
 import acquire_servers
 from acquire_batches import dead_addresses_end_the_batch_and_come_only_on_demand
 from acquire_faults import (
+    PATIENCE_S,
     Answered,
     Call,
     Watch,
@@ -22,7 +23,7 @@ from acquire_faults import (
     proxying,
     slowly,
 )
-from acquire_sites import LOOPBACK, PATIENCE_S, AgentSite, Hub, running
+from acquire_sites import LOOPBACK, AgentSite, Hub, running
 from gallery_sites import isthmus, until
 from hostile_servers import nginx
 from isthmus.core.errors import Busy
@@ -112,6 +113,8 @@ def test_an_agent_whose_disk_is_full_while_the_server_is_away_keeps_what_it_has_
             assert spooled(agent) == 0
             disk.empty()
             until(lambda: spooled(agent), "results go to the disk", PATIENCE_S)
+            again(agent)  # what is on the disk outlives it
+            assert spooled(agent)
             away = False
             watch.until(len(contents))
             assert judge(hub, batch, contents, watch) == {"done": len(contents)}
@@ -155,4 +158,4 @@ def test_a_batch_with_three_tenths_dead_addresses_ends_and_the_rest_is_retried_o
     tmp_path: Path,
 ) -> None:
     no_breaker = slowly(0, failures=1_000_000)
-    dead_addresses_end_the_batch_and_come_only_on_demand(tmp_path, 3000, no_breaker, 2 * PATIENCE_S)
+    dead_addresses_end_the_batch_and_come_only_on_demand(tmp_path, 3000, no_breaker, PATIENCE_S)
