@@ -34,9 +34,9 @@ _BROUGHT_BY = {
 _WHOLE = {
     "acquire": (
         "blake3", "cryptography", "httptools", "msgspec", "numpy", "PIL", "reverse_geocode", "simplejpeg",
-        "starlette", "uvicorn", "uvloop", "websockets",
+        "starlette", "uvicorn", "uvloop", "websockets", "zstandard",
     ),
-    "agent": ("blake3", "cryptography", "fsspec", "msgspec", "pycurl"),
+    "agent": ("blake3", "cryptography", "fsspec", "msgspec", "pycurl", "smbprotocol", "zstandard"),
 }  # fmt: skip
 """What a command of this name needs altogether: one extra brings it all."""
 
