@@ -169,6 +169,21 @@ def test_an_image_that_comes_again_has_to_be_looked_at_again(held: SqliteSet | M
     assert path.read_bytes() == jpeg(1)
 
 
+@pytest.mark.parametrize("hurt", [None, b"", b"\0" * len(jpeg(1))], ids=["gone", "cut off", "altered"])
+def test_an_image_whose_file_was_damaged_is_whole_when_it_comes_again(
+    held: SqliteSet | MongoSet, hurt: bytes | None
+) -> None:
+    path = held.image(held_of(jpeg(1)).digest)
+    assert path is not None
+    path.unlink() if hurt is None else path.write_bytes(hurt)
+    before = held.galleries()
+    with held.changing() as change:
+        for key in (1, 0):
+            change.put(G, {"_id": key, "url": text_of(jpeg(key))})
+    assert path.read_bytes() == jpeg(1) and held.galleries() == before
+    assert sorted(path.parent.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("images", [1, 100])
 def test_images_can_be_read_as_soon_as_they_were_placed(held: SqliteSet | MongoSet, images: int) -> None:
     contents = [jpeg(78) + bytes(n) for n in range(images)]

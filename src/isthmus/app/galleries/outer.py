@@ -16,7 +16,7 @@ from isthmus.app.galleries.config import GalleryConfig, GalleryPart, GatePart, r
 from isthmus.app.galleries.desk import FILE, Desk
 from isthmus.app.galleries.inner import Inner, namespaces_of
 from isthmus.app.galleries.secrets import server_uri
-from isthmus.core.errors import Busy, InputError
+from isthmus.core.errors import Busy, Corrupt, InputError
 from isthmus.core.header import Header
 from isthmus.core.ports import Applied, Clock
 from isthmus.gallery.feed import Feed
@@ -55,6 +55,7 @@ class Outer:
                 f"{config.path} is an {self.part.role} site: it sends, and receives nothing",
                 'set role = "outer" in [gallery] of the site behind the gate',
             )
+        self._damaged: dict[bytes, Corrupt] = {}
 
     @classmethod
     def open(cls, path: Path) -> Outer:
@@ -219,23 +220,38 @@ class Outer:
         return self.thresholds.applied(gallery, extractor.model, kin)
 
     def make_vectors(self, most: int = VECTORS_AT_ONCE) -> int:
-        """Make the vectors of some images that have none yet; returns how many images were looked at."""
+        """Make the vectors of some images that have none yet; returns how many images were looked at.
+
+        Raises Corrupt for an image whose file is damaged or gone, once all others were looked at.
+        """
         extractor = self.extractor
         if extractor is None:
             return 0
-        from isthmus.imaging.decode import pixels
-
         model = extractor.model.name
-        waiting = self.set.without_vector(model, most)
-        made: list[tuple[bytes, bytes | None]] = []
+        waiting = self.set.without_vector(model, most + len(self._damaged))
+        waiting = [digest for digest in waiting if digest not in self._damaged]
+        if not waiting:
+            damaged, self._damaged = self._damaged, {}  # looked at again next time: they may have been restored
+            for error in damaged.values():
+                raise error
+        made = []
         for digest in waiting:
-            path = self.set.image(digest)
-            if path is None:
-                continue
-            with contextlib.suppress(FileNotFoundError):  # removed since: then it needs no vector
-                made.append((digest, extractor.extract(pixels(path.read_bytes(), self.part.limits))))
+            try:
+                made.append((digest, self._vector(extractor, self.set.files.read(digest))))
+            except Corrupt as error:
+                if self.set.image(digest) is not None:  # else removed since: then it needs no vector
+                    self._damaged[digest] = error
         self.set.put_vectors(model, made)
-        return len(made)
+        return len(waiting)
+
+    def _vector(self, extractor: Extractor, image: bytes) -> bytes | None:
+        """Return the vector of an image; none where it is beyond the limits, which were others when it came."""
+        from isthmus.imaging.decode import ImageRefused, pixels
+
+        try:
+            return extractor.extract(pixels(image, self.part.limits))
+        except ImageRefused:
+            return None
 
 
 def open_set(config: GalleryConfig, store: Store) -> AnySet:

@@ -205,12 +205,17 @@ class Change(Notes):
         return len(keys)
 
     def keep(self, ready: Ready) -> str | None:
-        """Have an image held; returns why it is refused. One that no record or entry uses at the end is let go."""
+        """Have an image held; returns why it is refused. One that no record or entry uses at the end is let go.
+
+        Where the file of one that is held already is damaged or gone, it is written again.
+        """
         row = self.connection.execute("SELECT refused FROM image WHERE digest = ?", (ready.digest,)).fetchone()
         if row is not None and row["refused"] == ready.refused:
             if not self._used(ready.digest):  # only entries had it: its vectors are gone, it is as good as new
                 self.connection.execute("REPLACE INTO image (digest, size, refused) VALUES (?, ?, ?)",
                                         (ready.digest, ready.size, ready.refused))  # fmt: skip
+            if ready.refused is None and not self._files.holds(ready.digest, ready.content):
+                self._files.place(ready.digest, ready.content)
             return ready.refused
         if self._unlinks:
             self.connection.execute("DELETE FROM unlink WHERE digest = ?", (ready.digest,))

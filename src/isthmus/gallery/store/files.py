@@ -3,6 +3,7 @@
 A file is written under another name first and then renamed, by a thread of its own while its transaction goes on;
 what is committed was made durable before. A file that no committed row speaks of is not trusted (it may have come
 with a transaction that was lost) and is written again when its content comes again; `sweep` removes such files.
+So is a file that was damaged or is gone: replacing the image by itself at the inner site heals it at every site.
 Folders and files are their owner's alone: faces are biometric data.
 """
 
@@ -23,6 +24,8 @@ from pathlib import Path
 from isthmus.core.errors import Corrupt
 from isthmus.state.files import abandoned, private_folder, sync_folder
 
+_REMEDY = "restore it from a backup, or replace it by itself at the inner site"
+
 _FEW = 4
 """So many files are synced one by one; more by one sync of their whole file system."""
 
@@ -42,7 +45,7 @@ class ImageFiles:
         private_folder(self._incoming)
         self._count = itertools.count()
         self._made: set[str] = set()
-        self._placed: list[bytes] = []
+        self._placed: dict[bytes, None] = {}
         self._part: list[tuple[bytes, bytes]] = []
         self._part_bytes = 0
         self._writing: deque[Future[None]] = deque()
@@ -57,7 +60,7 @@ class ImageFiles:
 
         Raises OSError, here or there, where it or one before it could not be written.
         """
-        self._placed.append(digest)
+        self._placed[digest] = None
         self._part.append((digest, content))
         self._part_bytes += len(content)
         if self._part_bytes < _PART_BYTES and len(self._part) < _PART_FILES:
@@ -109,10 +112,20 @@ class ImageFiles:
         try:
             content = path.read_bytes()
         except FileNotFoundError as error:
-            raise Corrupt(f"the image {path} is missing", "restore it from a backup, or add it again") from error
+            raise Corrupt(f"the image {path} is missing", _REMEDY) from error
         if blake3(content).digest() != digest:
-            raise Corrupt(f"the image {path} was changed on the disk", "restore it from a backup, or add it again")
+            raise Corrupt(f"the image {path} was changed on the disk", _REMEDY)
         return content
+
+    def holds(self, digest: bytes, content: bytes) -> bool:
+        """Tell whether an image was placed just now, or else its file has this content."""
+        if digest in self._placed:
+            return True
+        path = self.path(digest)
+        try:
+            return path.stat().st_size == len(content) and path.read_bytes() == content
+        except FileNotFoundError:
+            return False
 
     def remove(self, digests: Collection[bytes]) -> None:
         """Remove images, durably; those that are gone already are passed over."""

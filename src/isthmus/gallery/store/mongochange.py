@@ -273,6 +273,8 @@ class MongoChange:
     def _keep(self, ready: Ready) -> None:
         row = self._one("images", {"_id": ready.digest})
         if row is not None and row["refused"] == ready.refused:
+            if ready.refused is None and not self._set.files.holds(ready.digest, ready.content):
+                self._set.files.place(ready.digest, ready.content)
             return
         self._own.unlink.delete_one({"_id": ready.digest}, session=self._session)
         new = {"_id": ready.digest, "size": ready.size, "refused": ready.refused}
