@@ -23,6 +23,7 @@ from filing_pictures import encoded, photo
 from gallery_sites import until
 from isthmus.acquire.client import Client, Told
 from isthmus.acquire.delivery.package import INLINE_BYTES
+from isthmus.acquire.filing.contents import content_path
 from isthmus.acquire.ports import Event, Line, Which
 from isthmus.acquire.states import LIVE, State
 
@@ -153,8 +154,7 @@ def whole(images: Path, line: Line, content: bytes) -> None:
     assert stored == content, line.wish.record
     assert blake3(stored).hexdigest() == filed.digest == filed.source_digest
     assert file.resolve().is_relative_to(images.resolve())
-    (kept,) = (images / ".contents" / filed.digest[:2]).glob(f"{filed.digest}.*")
-    assert file.samefile(kept)
+    assert file.samefile(content_path(str(images), filed))
 
 
 def everything_belongs(hub: Hub) -> None:

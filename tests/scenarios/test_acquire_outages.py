@@ -53,9 +53,12 @@ def test_a_server_whose_disk_is_full_takes_nothing_loses_nothing_and_goes_on_whe
                 hub.ask(asked(f"http://127.0.0.1:{port}", contents, "video"), once="later")
             assert "\n" not in str(refused.value)
             refused_by_the_command_line(hub, tmp_path)
-            assert hub.running
             assert agent.running
+            agent.kill()
+            until(lambda: not hub.answers(), "the server tells that it cannot take back what the agent leased")
             disk.empty()
+            until(hub.answers, "the server is well again", PATIENCE_S)
+            agent.start()
             watch.until(len(contents))
             assert judge(hub, batch, contents, watch) == {"done": len(contents)}
             watch.stop()
