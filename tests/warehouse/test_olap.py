@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import shutil
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,28 @@ def test_a_disk_that_fills_up_leaves_the_olap_as_it_was(tmp_path: Path, monkeypa
         olap.follow(table, "small")
     assert content(olap) == old and not olap.path.with_name("olap.duckdb.next").exists()
     olap.follow(table, "small")
+    assert content(olap) == warehouse(table)
+
+
+@pytest.mark.parametrize("sharing", [True, False])
+def test_a_copy_that_finds_no_room_gives_its_space_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sharing: bool
+) -> None:
+    table, olap = small(tmp_path, 8), Olap(tmp_path / "olap.duckdb")
+    olap.follow(table, "small")
+    table.append(batches([row("x", 2)]))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left"):
+        patched.setattr("isthmus.warehouse.olap.os.copy_file_range", full if sharing else lambda *_: 0)
+        patched.setattr("isthmus.warehouse.olap.shutil.copyfileobj", full)
+        olap.follow(table, "small")
+    assert not olap.path.with_name("olap.duckdb.next").exists()
+    with monkeypatch.context() as patched:  # a file system that shares nothing and says so by 0
+        patched.setattr("isthmus.warehouse.olap.os.copy_file_range", lambda *_: 0)
+        olap.follow(table, "small")
     assert content(olap) == warehouse(table)
 
 

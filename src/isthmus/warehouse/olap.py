@@ -119,7 +119,11 @@ class Olap:
         for rest in (self._next, self._next.with_name(self._next.name + ".wal")):
             rest.unlink(missing_ok=True)
         if copy:
-            _copy(self.path, self._next)
+            try:
+                _copy(self.path, self._next)
+            except OSError:  # a full disk gets its space back at once
+                self._next.unlink(missing_ok=True)
+                raise
         self._at_step("copied")
         spill = self._next.with_name(self._next.name + ".spill")
         config = {"memory_limit": MEMORY_LIMIT, "temp_directory": str(spill), "preserve_insertion_order": "false"}
@@ -266,12 +270,22 @@ def _count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
 def _copy(source: Path, target: Path) -> None:
     """Copy a file, sharing its blocks where the file system can."""
     with source.open("rb") as reading, target.open("wb") as writing:
-        left = os.fstat(reading.fileno()).st_size
-        try:
-            while left > 0:
-                left -= os.copy_file_range(reading.fileno(), writing.fileno(), left)
-        except OSError:
+        if not _shared(reading.fileno(), writing.fileno()):
             reading.seek(0)
             writing.seek(0)
             writing.truncate()
             shutil.copyfileobj(reading, writing, 16 << 20)
+
+
+def _shared(source: int, target: int) -> bool:
+    """Let the file system copy from one open file to another; returns whether it did, and to the end."""
+    left = os.fstat(source).st_size
+    try:
+        while left > 0:
+            copied = os.copy_file_range(source, target, left)
+            if not copied:
+                return False  # how some file systems say that they cannot
+            left -= copied
+    except OSError:
+        return False
+    return True

@@ -29,7 +29,7 @@ class Reading:
     def __init__(self, path: Path) -> None:
         """Open the file. Raises InputError where there is none, Corrupt where it is no OLAP."""
         if not path.exists():
-            raise InputError(f"there is no OLAP at {path} yet", "ingest a day, or rebuild it from the warehouse")
+            raise InputError(f"there is no OLAP at {path} yet", "ingest a day, or: isthmus olap rebuild")
         # An in-memory instance with the file attached: DuckDB keeps one instance a path in a process, so that
         # a plain connect would go on showing the file that was replaced.
         self.connection = duckdb.connect(":memory:", config={"memory_limit": MEMORY_LIMIT})
@@ -42,7 +42,9 @@ class Reading:
             self.connection.execute("SET lock_configuration = true")
         except duckdb.Error as error:
             self.connection.close()
-            raise Corrupt(f"{path} is no OLAP: {one_line(error)}", "rebuild it from the warehouse") from error
+            raise Corrupt(
+                f"{path} is no OLAP: {one_line(error)}", "make it anew from the warehouse: isthmus olap rebuild"
+            ) from error
 
     def query(self, sql: str, parameters: Parameters = None, limit: int | None = None) -> pa.Table:
         """Run one reading statement and return all its rows, or the first `limit`. Raises QueryRefused."""
