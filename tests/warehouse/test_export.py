@@ -132,3 +132,16 @@ def test_an_unfinished_export_is_no_export_and_a_finished_one_is_not_written_ove
     with pytest.raises(InputError, match="holds an export already"):
         write_export(rows, tmp_path / "out")
     assert write_export([], tmp_path / "none").parts == ()
+
+
+def test_parts_of_a_longer_export_that_was_cut_short_do_not_stay_beside_a_finished_one(tmp_path: Path) -> None:
+    def cut_short():  # type: ignore[no-untyped-def]
+        for number in range(3):
+            yield from batches([row(f"old{number}", 1)])
+        raise InputError("the disk is full")
+
+    with pytest.raises(InputError, match="full"):
+        write_export(cut_short(), tmp_path / "out", part_bytes=1)
+    assert len(list((tmp_path / "out").glob("*.parquet"))) > 1
+    finished = write_export(batches([row("new", 1)]), tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").glob("*.parquet")] == [part.name for part in finished.parts]

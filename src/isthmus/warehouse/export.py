@@ -60,7 +60,8 @@ def write_export(
 ) -> ExportManifest:
     """Write batches as `part-NNNNN.parquet` of about `part_bytes` each, then the manifest.
 
-    Raises InputError where a finished export is there already; parts of an unfinished one are written over.
+    Raises InputError where a finished export is there already; parts of an unfinished one are written over, or
+    removed where this one has fewer.
     """
     place = as_uri(uri)
     files, path = file_system(place)
@@ -74,6 +75,10 @@ def write_export(
         with written(f"{place}/{name}") as sink:
             rows, batch = _write_part(sink, batch, left, part_bytes, compression)
         parts.append(Part(name, rows, sink.size, sink.digest))
+    ours = {part.name for part in parts}
+    for rest in files.glob(f"{path}/part-*.parquet") if files.exists(path) else ():
+        if str(rest).rsplit("/", 1)[-1] not in ours:
+            files.rm_file(rest)  # a longer export that was cut short left it: its rows are none of these
     manifest = ExportManifest(place, sum(part.rows for part in parts), tuple(parts))
     said = {"format": FORMAT, "rows": manifest.rows, "parts": [asdict(part) for part in parts]}
     with written(f"{place}/{MANIFEST}") as sink:
