@@ -65,6 +65,24 @@ def test_a_damaged_folder_is_not_promoted(tmp_path: Path) -> None:
     assert champion.model_id == good
 
 
+def test_a_rollback_to_a_damaged_folder_changes_nothing_and_one_that_is_withdrawn_is_passed_over(
+    tmp_path: Path,
+) -> None:
+    found = releases(tmp_path)
+    one, two, three = publish(found), publish(found), publish(found)
+    for model_id in (one, two, three):
+        found.promote(model_id)
+    path = tmp_path / "releases" / "forecast" / two / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with pytest.raises(Corrupt, match=r"model\.safetensors"):
+        found.rollback("forecast")
+    pointer = pointed(tmp_path)
+    assert pointer is not None
+    assert (pointer.model_id, found.registry.get(three).state) == (three, "champion")
+    found.registry.withdraw(two, "its folder is damaged")
+    assert found.rollback("forecast").model_id == one
+
+
 def test_publishing_once_more_changes_nothing(tmp_path: Path) -> None:
     found = releases(tmp_path)
     model_id = publish(found)

@@ -1,4 +1,4 @@
-"""Commands of the loop: run, resume, cancel, list, show, serve; models, release, rollback."""
+"""Commands of the loop: run, resume, cancel, list, show, serve; models, release, rollback, withdraw."""
 
 from __future__ import annotations
 
@@ -224,11 +224,29 @@ def release(ctx: click.Context, model_id: str, why: str) -> None:
 @click.option("--why", default="rolled back by hand", show_default=True)
 @click.pass_context
 def rollback(ctx: click.Context, pipeline: str | None, why: str) -> None:
-    """Go back to the champion before the present one."""
+    """Go back to the champion before the present one.
+
+    Its folder is verified byte by byte first.
+    """
     with Screen() as screen:
         site = open_site(ctx, screen)
         model = site.releases.rollback(site.one_pipeline(pipeline), why)
     say(f"{model.model_id} is the champion of {model.pipeline} again")
+
+
+@loop.command()
+@click.argument("model_id")
+@click.option("--why", default="withdrawn by hand", show_default=True)
+@click.pass_context
+def withdraw(ctx: click.Context, model_id: str, why: str) -> None:
+    """Rule a model out for good: nothing releases it, and no rollback ends at it.
+
+    The champion cannot be withdrawn: roll back first.
+    """
+    with Screen() as screen:
+        site = open_site(ctx, screen)
+        site.registry.withdraw(model_id, why)
+    say(f"{model_id} is withdrawn")
 
 
 def _tell(ctx: click.Context, run_id: str) -> None:

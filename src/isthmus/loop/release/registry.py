@@ -183,28 +183,19 @@ class Registry:
         by `promote`. Withdrawn models are passed over. Raises InputError where there is none to go back to.
         """
         with self.store.transaction() as connection:
-            reigning = self._champion(connection, pipeline)
-            if reigning is None:
-                raise InputError(f"pipeline {pipeline!r} has no champion", "nothing can be rolled back")
-            before = connection.execute(
-                "SELECT reign.reign, reign.model_id FROM reign JOIN model USING (model_id)"
-                " WHERE reign.pipeline = ? AND NOT rolled_back AND state <> ? AND model_id <> ?"
-                " ORDER BY reign DESC LIMIT 1",
-                (pipeline, WITHDRAWN, reigning.model_id),
-            ).fetchone()
-            if before is None:
-                raise InputError(
-                    f"{reigning.model_id} is the first champion of {pipeline!r}", "there is none to go back to"
-                )
+            reigning, restored, reign = self._before(connection, pipeline)
             connection.execute(
-                "UPDATE reign SET rolled_back = 1 WHERE pipeline = ? AND reign > ?", (pipeline, before["reign"])
+                "UPDATE reign SET rolled_back = 1 WHERE pipeline = ? AND reign > ?", (pipeline, reign)
             )
             self._apply(connection, reigning, "roll_back", why)
             self._reached("old champion retired")
-            restored = self._get(connection, before["model_id"])
             self._apply(connection, restored, "restore", f"{reigning.model_id} was rolled back")
             self._reached("new champion set")
             return self._get(connection, restored.model_id)
+
+    def predecessor(self, pipeline: str) -> Model:
+        """Return the model that `rollback` would bring back. Raises InputError where there is none."""
+        return self._before(self.store, pipeline)[1]
 
     def reject(self, model_id: str, why: str = "") -> Model:
         """Note that the gate kept the champion. Raises IllegalTransition."""
@@ -271,6 +262,24 @@ class Registry:
             known = [row["model_id"] for row in _rows(connection, "SELECT model_id FROM model", ())]
             raise UnknownName.among("model", model_id, known)
         return _model(found[0])
+
+    def _before(self, connection: sqlite3.Connection | Store, pipeline: str) -> tuple[Model, Model, int]:
+        """Return the champion, the one before it, and the number of that one's reign."""
+        reigning = self._champion(connection, pipeline)
+        if reigning is None:
+            raise InputError(f"pipeline {pipeline!r} has no champion", "nothing can be rolled back")
+        found = _rows(
+            connection,
+            "SELECT reign.reign, reign.model_id FROM reign JOIN model USING (model_id)"
+            " WHERE reign.pipeline = ? AND NOT rolled_back AND state <> ? AND model_id <> ?"
+            " ORDER BY reign DESC LIMIT 1",
+            (pipeline, WITHDRAWN, reigning.model_id),
+        )
+        if not found:
+            raise InputError(
+                f"{reigning.model_id} is the first champion of {pipeline!r}", "there is none to go back to"
+            )
+        return reigning, self._get(connection, found[0]["model_id"]), found[0]["reign"]
 
     @staticmethod
     def _champion(connection: sqlite3.Connection | Store, pipeline: str) -> Model | None:

@@ -105,7 +105,13 @@ class Releases:
         return promoted
 
     def rollback(self, pipeline: str, why: str = "") -> Model:
-        """Go back to the champion before the present one and point the consumers to it."""
+        """Verify the champion before the present one, go back to it and point the consumers to it.
+
+        Raises Corrupt where a byte of its folder changed, and what `Registry.rollback` raises.
+        """
+        before = self.registry.predecessor(pipeline)
+        self._came_along(before)
+        folders.verify(self.registry.get(before.model_id).folder, before.manifest)
         restored = self.registry.rollback(pipeline, why)
         self._reached("champion switched")
         self._point(pipeline)
