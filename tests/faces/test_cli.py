@@ -52,6 +52,8 @@ def said(capfd: pytest.CaptureFixture[str], site: Path, *words: str) -> tuple[in
         (["loop", "resume", "forecast-1"], "unknown run 'forecast-1'"),
         (["loop", "release", "forecast-20261120-9"], "forecast-20261120-9"),
         (["loop", "rollback"], "has no champion"),
+        (["loop", "withdraw", "forecast-20261120-9"], "forecast-20261120-9"),
+        (["mine", "--table", "acquire.images", "--where", "width > 3"], "acquire.images is not there yet"),
         (["keys", "sitte"], "unknown table 'sitte'; did you mean 'site'?"),
         (["mine", "cut_in", "--set", "gap_m=3", "--set", "gap_m=4"], "--set sets gap_m twice"),
         (["mine", "--where", "speed_mean > 3", "--set", "gap_m=3"], "--set is for the parameters of a rule"),
@@ -155,10 +157,11 @@ def test_a_group_without_a_command_shows_its_help(capfd: pytest.CaptureFixture[s
 
 
 GALLERIES = (["gallery"], ["gate"], ["device"], ["serve"])
+ACQUIRING = (["acquire"], ["acquire", "keys"], ["acquire", "environment"], ["acquire", "gate"])
 
 
 def test_no_line_of_the_help_is_cut_short(capfd: pytest.CaptureFixture[str]) -> None:
-    for words in ([], ["scenes"], ["rules"], ["loop"], ["olap"], ["warehouse"], *GALLERIES):
+    for words in ([], ["scenes"], ["rules"], ["loop"], ["olap"], ["warehouse"], *GALLERIES, *ACQUIRING):
         assert run([*words, "--help"]) == 0
         assert [line for line in capfd.readouterr().out.splitlines() if line[:2] == "  " and "..." in line] == []
 

@@ -143,7 +143,8 @@ def with_fields(site: Site, found: Found, most: int, table: str = SCENES) -> pa.
     known = site.tables.olap.query(asked, ids)
     by_id = {row["id"]: row for row in known.to_pylist()}
     for name in wanted:
-        rows = rows.append_column(name, pa.array([by_id[key][name] for key in ids], known.schema.field(name).type))
+        values = [by_id.get(one, {}).get(name) for one in ids]  # an ingest may have taken a row away meanwhile
+        rows = rows.append_column(name, pa.array(values, known.schema.field(name).type))
     return rows
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, TypeVar
 
-from isthmus.core.errors import Busy, UnknownName
+from isthmus.core.errors import Busy, InputError, UnknownName
 from isthmus.core.progress import Progress, Report, silent
 from isthmus.loop.fields import REJECTS, SCENES
 from isthmus.state.lock import PATIENCE_S, patiently
@@ -90,11 +90,17 @@ class LoopTables:
         }
 
     def table(self, as_name: str) -> Table:
-        """Open the warehouse table that the OLAP calls `as_name`. Raises UnknownName."""
-        known = {"scenes": self.name("scenes"), "rejects": self.name("rejects"), **self.beside}
-        if as_name not in known:
-            raise UnknownName.among("table", as_name, known)
-        return self.catalog.open(known[as_name])
+        """Open the warehouse table that the OLAP calls `as_name`.
+
+        Raises UnknownName, InputError for one beside the scenes that nothing was written to yet.
+        """
+        if as_name in ("scenes", "rejects"):
+            return self.scenes if as_name == "scenes" else self.rejects
+        if as_name not in self.beside:
+            raise UnknownName.among("table", as_name, ["scenes", "rejects", *self.beside])
+        if self.beside[as_name] not in self.catalog.names():
+            raise InputError(f"the table {as_name} is not there yet", "it comes with the first rows written to it")
+        return self.catalog.open(self.beside[as_name])
 
     def rebuild(self) -> None:
         """Make the OLAP anew from the warehouse alone."""
