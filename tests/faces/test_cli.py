@@ -129,6 +129,13 @@ def test_results_are_written_in_every_form(
         assert out.read_text().splitlines()[0] == '"scene_id","day","tags","speed_profile"'
 
 
+def test_json_lines_hold_null_where_a_figure_is_no_number(capfd: pytest.CaptureFixture[str], site: Path) -> None:
+    capfd.readouterr()
+    sql = "SELECT 'nan'::DOUBLE AS a, ['inf'::FLOAT, 1.5] AS b"
+    assert run(["--site", str(site), "query", sql, "--format", "jsonl"]) == 0
+    assert json.loads(capfd.readouterr().out, parse_constant=pytest.fail) == {"a": None, "b": [None, 1.5]}
+
+
 def test_a_new_site_is_sound_and_never_written_over(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert run(["init", str(tmp_path / "new")]) == 0
     assert said(capfd, tmp_path / "new", "check")[0] == 0

@@ -48,9 +48,10 @@ class _Acquire(Commands):
 @click.option("--ca", type=click.Path(path_type=Path, dir_okay=False), help="Certificates to judge the server by.")
 @click.pass_context
 def acquire(ctx: click.Context, server: str, key_file: Path | None, ca: Path | None) -> None:
-    """Ask an interface server for images: isthmus acquire list.csv --watch
+    """Ask an interface server for images, and run one.
 
-    A list is CSV, JSON or JSON lines with at least address, environment and record.
+    isthmus acquire list.csv --watch sends a list and shows how its images come. A list is CSV, JSON or JSON lines
+    with at least address, environment and record.
     """
     ctx.meta["isthmus.server"] = server, key_file, ca
 
@@ -109,7 +110,7 @@ def watch_batch(ctx: click.Context, batch: str) -> None:
 @click.argument("batch", required=False)
 @click.pass_context
 def status(ctx: click.Context, batch: str | None) -> None:
-    """Tell how batches stand, or one of them with its errors by kind."""
+    """Tell how batches stand, with errors by kind."""
     client = _client(ctx)
     found = [client.batch(batch)] if batch else client.batches()
     rows = [
@@ -215,7 +216,10 @@ def _note(done: int, total: int, kinds: Counter[str], began: float) -> str:
 @click.option("--removed", is_flag=True, help="Also delete the rows of images that were removed.")
 @click.pass_context
 def rows(ctx: click.Context, removed: bool) -> None:
-    """Write filed images as rows of the table acquire.images, for query and mine."""
+    """Write images as rows of acquire.images.
+
+    Query and mine ask that table of the warehouse.
+    """
     from isthmus.app.acquiring.rows import write_rows
 
     with Screen() as screen:
@@ -278,7 +282,10 @@ def list_keys(ctx: click.Context) -> None:
 @click.argument("name")
 @click.pass_context
 def revoke_key(ctx: click.Context, name: str) -> None:
-    """Let a key open nothing any more; a running server knows within seconds."""
+    """Let a key open nothing any more.
+
+    A running server knows within seconds.
+    """
     with _ledger(ctx) as (ledger, now):
         ledger.revoke_key(name, now)
     say(f"{name} opens nothing any more")
@@ -286,7 +293,7 @@ def revoke_key(ctx: click.Context, name: str) -> None:
 
 @acquire.group(cls=Commands)
 def environment() -> None:
-    """Make and retire the credentials of network environments, at the server."""
+    """Make and retire environments' credentials."""
 
 
 @environment.command("add")
@@ -335,7 +342,10 @@ def list_environments(ctx: click.Context) -> None:
 @click.option("--all", "whole", is_flag=True, help="All of its credentials.")
 @click.pass_context
 def retire_environment(ctx: click.Context, label: str, whole: bool) -> None:
-    """Believe signatures of an environment's oldest credential no longer. Revoke its API key as well."""
+    """Believe the oldest credential no longer.
+
+    That is its signatures; revoke its API key as well.
+    """
     from isthmus.app.acquiring import environments
     from isthmus.app.acquiring.config import read_acquire_config
 
@@ -350,7 +360,9 @@ def retire_environment(ctx: click.Context, label: str, whole: bool) -> None:
 @click.option("--environment", "label", required=True, help="The environment's label, as its credential bears it.")
 @click.pass_context
 def agent(ctx: click.Context, label: str) -> None:
-    """Work inside a network environment: lease requests, get images, send them to the interface server.
+    """Work inside a network environment.
+
+    Lease requests, get images, send them to the interface server.
 
     The site's TOML has [agent] with the credential, what may be asked for, and how. Connections go out only. With
     [agent.gate] there is no credential and no connection to the server: bundles go through gate folders.

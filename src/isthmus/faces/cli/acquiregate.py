@@ -24,7 +24,7 @@ COMMANDS = "isthmus acquire gate"
 @click.option("--environment", "label", required=True, help="The environment's label, as in [acquire.gate.LABEL].")
 @click.pass_context
 def office(ctx: click.Context, label: str) -> None:
-    """Work for an environment beyond a gate, beside the interface server.
+    """Work for an environment beyond a gate.
 
     Requests go out in bundles through [acquire.gate.LABEL], results come back; there, isthmus agent with
     [agent.gate] does the work.
@@ -40,7 +40,7 @@ def office(ctx: click.Context, label: str) -> None:
 @click.option("--environment", "label", default="", help="Which gate, where the site's TOML speaks of several.")
 @click.pass_context
 def gate(ctx: click.Context, label: str) -> None:
-    """Look after the gate folders of an environment, at either side."""
+    """Look after an environment's gate folders."""
     ctx.meta["isthmus.environment"] = label
 
 
@@ -98,7 +98,10 @@ def status(ctx: click.Context, as_json: bool) -> None:
 @click.option("--snapshot", "whole", is_flag=True, help="Ask for a snapshot even where nothing is missing.")
 @click.pass_context
 def request(ctx: click.Context, whole: bool) -> None:
-    """Print the line to carry to the other side, to be sent what is missing."""
+    """Print the line that asks for what is missing.
+
+    Carry it to the other side.
+    """
     from isthmus.app.acquiring.gateside import opened
 
     with opened(_site(ctx)) as side:
@@ -114,7 +117,10 @@ def request(ctx: click.Context, whole: bool) -> None:
 @click.argument("line", nargs=-1, required=True)
 @click.pass_context
 def resend(ctx: click.Context, line: tuple[str, ...]) -> None:
-    """Send again what the LINE of the other side's `isthmus acquire gate request` asks for."""
+    """Send again what a LINE asks for.
+
+    The LINE is what `isthmus acquire gate request` printed at the other side.
+    """
     from isthmus.app.acquiring.gateside import opened
 
     with opened(_site(ctx)) as side:
@@ -137,7 +143,9 @@ def snapshot(ctx: click.Context) -> None:
 @click.option("--above", default=0, type=click.IntRange(0, 10**9), help="The epoch that the other side stands in.")
 @click.pass_context
 def epoch(ctx: click.Context, above: int) -> None:
-    """Begin another epoch of what this side sends, and send the snapshot that it begins with.
+    """Begin another epoch of what this side sends.
+
+    Sends the snapshot that it begins with.
 
     For a state that was restored from a backup or made anew: its history is not the one that the other side knows.
     """

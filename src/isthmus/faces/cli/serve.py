@@ -51,9 +51,9 @@ def serve_sync(ctx: click.Context) -> None:
 @serve.command("acquire")
 @click.pass_context
 def serve_acquire(ctx: click.Context) -> None:
-    """Take requests for images, hand them to agents, file what they bring and push it to clients.
+    """Take requests for images, and file what agents bring.
 
-    Listens where [acquire] says. The page is at /, the API's description at /docs, metrics at /metrics.
+    Clients are told of each as it comes. Listens where [acquire] says. The page is at /, the API's description at /docs, metrics at /metrics.
     """
     from isthmus.acquire.server.logs import JsonLines
     from isthmus.app.acquiring.config import read_acquire_config
