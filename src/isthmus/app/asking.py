@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -57,7 +58,18 @@ def _put(found: pa.Table, form: str, file: Any) -> None:
     else:
         for batch in found.to_batches():
             for row in batch.to_pylist():
-                file.write(json.dumps(row, default=str, ensure_ascii=False).encode() + b"\n")
+                file.write(
+                    json.dumps(_finite(row), default=str, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+                )
+
+
+def _finite(value: Any) -> Any:
+    """Put null where a figure is no number: JSON has no word for it."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _flat(found: pa.Table) -> pa.Table:

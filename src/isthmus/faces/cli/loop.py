@@ -239,9 +239,9 @@ def rollback(ctx: click.Context, pipeline: str | None, why: str) -> None:
 @click.option("--why", default="withdrawn by hand", show_default=True)
 @click.pass_context
 def withdraw(ctx: click.Context, model_id: str, why: str) -> None:
-    """Rule a model out for good: nothing releases it, and no rollback ends at it.
+    """Rule a model out for good.
 
-    The champion cannot be withdrawn: roll back first.
+    Nothing releases it any more, and a rollback passes it over. The champion cannot be withdrawn: roll back first.
     """
     with Screen() as screen:
         site = open_site(ctx, screen)
