@@ -53,7 +53,8 @@ def serve_sync(ctx: click.Context) -> None:
 def serve_acquire(ctx: click.Context) -> None:
     """Take requests for images, and file what agents bring.
 
-    Clients are told of each as it comes. Listens where [acquire] says. The page is at /, the API's description at /docs, metrics at /metrics.
+    Clients are told of each as it comes. Listens where [acquire] says. The page is at /, the
+    API's description at /docs, metrics at /metrics.
     """
     from isthmus.acquire.server.logs import JsonLines
     from isthmus.app.acquiring.config import read_acquire_config
