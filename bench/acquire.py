@@ -11,18 +11,20 @@ order, no place and no record; it fetches, posts, checks with Pillow, writes and
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import statistics
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench import acquire_peer
 from bench.acquire_site import Site, Watched, fill, nginx, storage, whole_machine_s
 from bench.figure import Figure, scratch, show
+from isthmus.imaging.decode import check
 
 SIZES = {"20 KB": (20_000, 480, 12_000, 1800), "200 KB": (200_000, 1280, 2000, 600)}
 """By name: bytes, longest edge, images, and the goal in images a second."""
@@ -43,6 +45,8 @@ class Took:
     cpu_s: Mapping[str, float]
     others_s: float
     memory_mb: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    decoded_ms: float = 0.0
+    """Processor time of decoding such an image alone, right after the run: what the machine is worth just now."""
 
     @property
     def rate(self) -> float:
@@ -57,13 +61,16 @@ class Took:
     def told(self, name: str) -> str:
         """Tell all of it in a line."""
         by = ", ".join(f"{who} {spent / self.images * 1e3:.3f}" for who, spent in self.cpu_s.items())
-        memory = ", ".join(f"{who} {most:.0f}" for who, (_, most) in self.memory_mb.items())
-        return (
-            f"  {name}: {self.rate:,.0f} images/s; CPU ms an image {self.cpu_ms:.3f} ({by}); "
-            f"everything else used {self.others_s / self.seconds:.2f} processors"
-            + f"; MB at most: {memory}"
-            * bool(memory)
-        )
+        parts = [
+            f"  {name}: {self.rate:,.0f} images/s",
+            f"CPU ms an image {self.cpu_ms:.3f} ({by})",
+            f"everything else used {self.others_s / self.seconds:.2f} processors",
+        ]
+        if self.decoded_ms:
+            parts.append(f"decoding alone {self.decoded_ms:.3f} ms")
+        if self.memory_mb:
+            parts.append("MB at most: " + ", ".join(f"{who} {mb:.0f}" for who, (_, mb) in self.memory_mb.items()))
+        return "; ".join(parts)
 
 
 def run(scale: float = 1.0) -> Iterator[Figure]:
@@ -82,7 +89,8 @@ def _compared(folder: Path, name: str, size: int, edge: int, count: int, goal: i
     with storage(folder) as (port, process):
         for number in range(ROUNDS):
             with contextlib.closing(Site(folder / f"site{number}", port)) as site:
-                ours.append(_through(site, port, process, count))
+                took = _through(site, port, process, count)
+                ours.append(replace(took, decoded_ms=_decoded_ms(folder / "images")))
                 print(ours[-1].told(name), file=sys.stderr)
                 if not number and name == "20 KB":
                     firsts = _first(site, port)
@@ -99,6 +107,8 @@ def _compared(folder: Path, name: str, size: int, edge: int, count: int, goal: i
     yield Figure("  of it: CPU of an image, all processes", whole, "ms", peer,
                  statistics.median(one.cpu_ms for one in peers) if peers else None,
                  f"at most {2e3 / goal:.2f} (two processors)", whole <= 2e3 / goal)  # fmt: skip
+    alone = statistics.median(one.cpu_ms / one.decoded_ms for one in ours)
+    yield Figure("    as many times as decoding it alone just then", alone, "times")
     for who in best.cpu_s:
         yield Figure(f"    {who}", best.cpu_s[who] / best.images * 1e3, "ms")
     yield Figure(f"  processors of {cores} that others used meanwhile", best.others_s / best.seconds, "")
@@ -126,6 +136,14 @@ def _through(site: Site, port: int, process: int, count: int) -> Took:
     used = {name: after[name] - before[name] for name in after}
     others = whole_machine_s() - machine - sum(used.values())
     return Took(count, seconds, used, max(0.0, others), watched.memory_mb())
+
+
+def _decoded_ms(images: Path) -> float:
+    contents = [file.read_bytes() for file in itertools.islice(images.iterdir(), 200)]
+    before = time.process_time()
+    for content in contents:
+        check(content)
+    return (time.process_time() - before) / len(contents) * 1e3
 
 
 def _asked(site: Site, port: int, numbers: range) -> None:

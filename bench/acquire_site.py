@@ -134,7 +134,9 @@ class Site:
 
     def _isthmus(self, *words: str) -> None:
         command = [sys.executable, "-m", "isthmus", "--site", str(self.folder / "server"), *words]
-        subprocess.run(command, check=True, capture_output=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"isthmus {' '.join(words[:3])}: {done.stderr[-500:]}")
 
     def _told(self) -> str:
         return self.log("server").decode()[-500:] + self.log("agent").decode()[-500:]
