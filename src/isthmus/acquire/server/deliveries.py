@@ -21,6 +21,7 @@ from isthmus.acquire.filing_port import Filing
 from isthmus.acquire.image import Arrived, Filed
 from isthmus.acquire.ports import Held, Hold, Line, Missed, Said, Settled, Verdict
 from isthmus.acquire.server.claims import Leases
+from isthmus.acquire.server.drawing import Drawing
 from isthmus.acquire.server.gathering import Gathering
 from isthmus.acquire.server.logs import Say
 from isthmus.acquire.server.metrics import Counts
@@ -61,6 +62,7 @@ class Deliveries:
         self._holds: Gathering[Held, Hold | None] = Gathering(self._held)
         self._outcomes: Gathering[Settled | Missed, Said] = Gathering(self._settle)
         self._dice = random.Random()
+        self._drawing = Drawing(filing, say)
         self.at_work = 0
         self.settled: Callable[[], None] = _nothing
         """Called after outcomes were taken: there are events now."""
@@ -114,6 +116,10 @@ class Deliveries:
         for place, said in zip(places, await self._outcomes([outcomes[one] for one in places]), strict=True):
             verdicts[place] = await self._verdict(package.parts[place], holds[place], outcomes[place], said)
         final: list[Verdict] = [verdict or "later" for verdict in verdicts]
+        for place, hold, _ in bring:
+            settled = outcomes.get(place)
+            if final[place] == "filed" and isinstance(settled, Settled):
+                self._drawing.want(settled.filed, hold.wish.thumbnails)
         self._tell(caller, package, outcomes, final)
         return final
 
@@ -148,6 +154,10 @@ class Deliveries:
                 self._counts.leased(hold.environment, ran_s)
             return "filed"
         return "noted" if isinstance(part.outcome, Failure) else "unfit"
+
+    async def close(self) -> None:
+        """Draw no more thumbnails ahead."""
+        await self._drawing.close()
 
     async def _drop(self, hold: Hold, filed: Filed) -> None:
         """Remove what was filed for a request that was cancelled meanwhile: it never comes back to life."""

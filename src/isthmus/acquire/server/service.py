@@ -88,6 +88,7 @@ class AcquireService:
     async def close(self) -> None:
         """End all. The ledger and the filing stay open: they belong to who made them."""
         await self.end_waiting()
+        await self.deliveries.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -16,6 +16,7 @@ from isthmus.core.errors import ConfigError, IsthmusError
 from isthmus.faces.cli import (
     acquire,
     acquiregate,
+    acquirekeeping,
     device,
     gallery,
     gate,
@@ -30,7 +31,20 @@ from isthmus.faces.cli.extras import missing_extra
 from isthmus.faces.cli.root import isthmus
 from isthmus.faces.cli.screen import say
 
-COMMANDS = (setup, scenes, mining, loop, warehouse, acquire, acquiregate, gallery, gate, device, serve)
+COMMANDS = (
+    setup,
+    scenes,
+    mining,
+    loop,
+    warehouse,
+    acquire,
+    acquirekeeping,
+    acquiregate,
+    gallery,
+    gate,
+    device,
+    serve,
+)
 """The modules whose import adds commands to the root."""
 
 ORDER = (
