@@ -40,7 +40,7 @@ class KeepPart:
     def __post_init__(self) -> None:
         if self.requests_days and (self.gigabytes or not self.days or self.requests_days < self.days):
             raise ValueError(
-                "requests_days would forget requests whose images are kept: set days, at most as many, and no gigabytes"
+                "requests_days would forget requests whose images are kept: set days, to no more, and no gigabytes"
             )
 
 
