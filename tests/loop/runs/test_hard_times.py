@@ -83,7 +83,6 @@ def test_a_step_that_fails_names_the_plugin_and_the_run_goes_on_once_it_is_mende
 
     class Broken:
         name, unit, better, count = "broken", "m", "lower", 0
-        Settings = dict
 
         def __init__(self, settings: Any = None) -> None: ...
 
@@ -103,7 +102,7 @@ def test_a_step_that_fails_names_the_plugin_and_the_run_goes_on_once_it_is_mende
         "metric 'broken' failed: ValueError: no such column",
     )
     with monkeypatch.context() as patch:
-        patch.setattr(judging, "simulator", lambda name: Broken)
+        patch.setattr(judging, "made", lambda name, table: Broken(table))
         with pytest.raises(RunFailed, match="simulator 'log_replay' failed: KeyError: 'road'"):
             runs.resume(run.id)
     with monkeypatch.context() as patch:
