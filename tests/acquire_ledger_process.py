@@ -20,7 +20,8 @@ from pathlib import Path
 
 from acquire_making import asking, at, settled, wishes
 from isthmus.acquire.failure import Failure, Kind
-from isthmus.acquire.ports import Ledger, Missed
+from isthmus.acquire.ledger_port import Ledger
+from isthmus.acquire.ports import Missed
 from isthmus.acquire.queue import writer
 from isthmus.acquire.queue.postgres import PostgresLedger
 from isthmus.acquire.queue.sqlite import SqliteLedger

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from isthmus.acquire.image import Filed
-from isthmus.acquire.ports import Asking, Held, Ledger, Settled, Task
+from isthmus.acquire.ledger_port import Ledger
+from isthmus.acquire.ports import Asking, Held, Settled, Task
 from isthmus.acquire.request import Wish
 
 START = datetime(2026, 5, 1, 8, 0, tzinfo=UTC)

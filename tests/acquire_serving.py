@@ -20,7 +20,8 @@ from isthmus.acquire.delivery.package import pack
 from isthmus.acquire.delivery.signing import SharedSecret, Signer, headers
 from isthmus.acquire.failure import Failure, Kind
 from isthmus.acquire.image import Arrived, Filed
-from isthmus.acquire.ports import Got, Key, Ledger, Line, Parcel, Task
+from isthmus.acquire.ledger_port import Ledger
+from isthmus.acquire.ports import Got, Key, Line, Parcel, Task
 from isthmus.acquire.queue.sqlite import SqliteLedger
 from isthmus.acquire.server import keys as making
 from isthmus.acquire.server.service import AcquireService

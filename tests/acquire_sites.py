@@ -18,7 +18,7 @@ from typing import Any
 
 from gallery_sites import command, environment, free_port, until, write
 from isthmus.acquire.client import Client, Told
-from isthmus.acquire.ports import Ledger
+from isthmus.acquire.ledger_port import Ledger
 from isthmus.acquire.server import keys
 from isthmus.app.acquiring.config import read_acquire_config
 from isthmus.app.acquiring.environments import add_environment

@@ -227,3 +227,4 @@ def test_who_opens_a_file_without_new_migrations_waits_for_no_writer(tmp_path: P
         reader.rows("PRAGMA busy_timeout = 0")
         with writer.transaction():
             reader.migrate("room", steps)
+            assert reader.rows("SELECT * FROM note") == []

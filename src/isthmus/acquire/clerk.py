@@ -19,7 +19,8 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from isthmus.acquire.ports import Ledger, Line
+from isthmus.acquire.ledger_port import Ledger
+from isthmus.acquire.ports import Line
 from isthmus.acquire.states import State
 from isthmus.core.progress import Progress, Report, silent
 from isthmus.warehouse.catalog import Catalog

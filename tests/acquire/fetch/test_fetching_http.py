@@ -161,11 +161,11 @@ def test_a_server_that_never_answers_or_drips_ends_at_its_time(tmp_path: Path) -
     try:
         with scripted(answer) as port, fetching(tmp_path, total_s=0.8) as fetcher:
             for outcome in get(fetcher, f"http://127.0.0.1:{port}/still", f"http://127.0.0.1:{port}/drip"):
-                failed(outcome, Kind.TIMEOUT)
+                assert failed(outcome, Kind.TIMEOUT).reason
         with scripted(answer) as port, fetching(tmp_path) as fetcher:
-            failed(one(fetcher, f"http://127.0.0.1:{port}/still", until_s=0.4), Kind.TIMEOUT)
+            assert failed(one(fetcher, f"http://127.0.0.1:{port}/still", until_s=0.4), Kind.TIMEOUT).reason
         with scripted(answer) as port, fetching(tmp_path, still_s=1) as fetcher:
-            failed(one(fetcher, f"http://127.0.0.1:{port}/drip"), Kind.TIMEOUT)
+            assert failed(one(fetcher, f"http://127.0.0.1:{port}/drip"), Kind.TIMEOUT).reason
     finally:
         over.set()
 
@@ -293,8 +293,8 @@ def test_a_name_that_is_bound_anew_is_judged_at_each_connection(tmp_path: Path) 
 
 def test_a_name_that_does_not_resolve_and_a_port_without_a_server_are_unreachable(tmp_path: Path) -> None:
     with fetching(tmp_path) as fetcher:
-        failed(one(fetcher, "http://nowhere.invalid/"), Kind.UNREACHABLE)
-        failed(one(fetcher, f"http://127.0.0.1:{free_port()}/"), Kind.UNREACHABLE)
+        for address in ("http://nowhere.invalid/", f"http://127.0.0.1:{free_port()}/"):
+            assert failed(one(fetcher, address), Kind.UNREACHABLE).reason
 
 
 def test_proxies_of_the_environment_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -417,7 +417,7 @@ def test_a_disk_that_takes_nothing_is_told(tmp_path: Path) -> None:
         fetching(tmp_path / "out") as fetcher,
     ):
         (tmp_path / "out").rmdir()
-        failed(one(fetcher, f"http://127.0.0.1:{port}/"), Kind.DISK)
+        assert failed(one(fetcher, f"http://127.0.0.1:{port}/"), Kind.DISK).reason
 
 
 def test_results_that_nobody_fetches_hold_up_what_is_new(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import acquire_servers
-from isthmus.acquire.ports import Ledger
+from isthmus.acquire.ledger_port import Ledger
 from isthmus.acquire.queue.postgres import PostgresLedger
 from isthmus.acquire.queue.sqlite import SqliteLedger
 

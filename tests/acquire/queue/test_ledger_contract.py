@@ -9,7 +9,8 @@ import pytest
 
 from acquire_making import START, asking, at, fetch, filed, hold, settled, wish, wishes
 from isthmus.acquire.failure import Failure, Kind
-from isthmus.acquire.ports import Held, Ledger, Missed, Settled, Task, Which
+from isthmus.acquire.ledger_port import Ledger
+from isthmus.acquire.ports import Held, Missed, Settled, Task, Which
 from isthmus.acquire.states import State
 from isthmus.core.errors import InputError, UnknownName
 

@@ -17,7 +17,8 @@ import pytest
 
 import acquire_servers
 from acquire_making import asking, at, fetch, settled, wishes
-from isthmus.acquire.ports import Batch, Ledger, Which
+from isthmus.acquire.ledger_port import Ledger
+from isthmus.acquire.ports import Batch, Which
 from isthmus.acquire.queue import connections
 from isthmus.acquire.queue.postgres import PostgresLedger
 from isthmus.acquire.queue.sqlite import SqliteLedger

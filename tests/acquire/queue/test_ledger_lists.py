@@ -6,7 +6,8 @@ import pytest
 
 from acquire_making import asking, at, fetch, settled, wish, wishes
 from isthmus.acquire.failure import Failure, Kind
-from isthmus.acquire.ports import Key, Ledger, Missed, Which
+from isthmus.acquire.ledger_port import Ledger
+from isthmus.acquire.ports import Key, Missed, Which
 from isthmus.acquire.states import State
 from isthmus.core.errors import InputError, UnknownName
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from isthmus.acquire.filing.pool import FilingPool
 from isthmus.acquire.filing.removal import restore, tidy_contents
-from isthmus.acquire.ports import Ledger
+from isthmus.acquire.ledger_port import Ledger
 from isthmus.core.settings import setting
 
 _ROUND = 500

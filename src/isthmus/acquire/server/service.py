@@ -12,7 +12,8 @@ from pathlib import Path
 from blake3 import blake3
 
 from isthmus.acquire.filing_port import Filing
-from isthmus.acquire.ports import Accepted, Asking, Event, Key, Ledger
+from isthmus.acquire.ledger_port import Ledger
+from isthmus.acquire.ports import Accepted, Asking, Event, Key
 from isthmus.acquire.request import Wish
 from isthmus.acquire.server import keys as making
 from isthmus.acquire.server import metrics

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from isthmus.acquire.ports import Event, Ledger
+from isthmus.acquire.ledger_port import Ledger
+from isthmus.acquire.ports import Event
 
 P = ParamSpec("P")
 T = TypeVar("T")

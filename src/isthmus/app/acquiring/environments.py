@@ -7,7 +7,7 @@ from pathlib import Path
 
 from isthmus.acquire.agent.credential import FORMAT, Credential
 from isthmus.acquire.delivery.signing import MOST_KEYS, PrivateKey, SharedSecret
-from isthmus.acquire.ports import Ledger
+from isthmus.acquire.ledger_port import Ledger
 from isthmus.acquire.request import is_environment
 from isthmus.acquire.server import keys
 from isthmus.app.acquiring.config import AcquireConfig

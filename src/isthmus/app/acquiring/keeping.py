@@ -11,7 +11,7 @@ from datetime import timedelta
 from isthmus.acquire.filing import retention
 from isthmus.acquire.filing.pool import FilingPool
 from isthmus.acquire.filing.retention import Keeping
-from isthmus.acquire.ports import Ledger
+from isthmus.acquire.ledger_port import Ledger
 from isthmus.acquire.server.logs import Say
 from isthmus.app.acquiring.config import AcquireConfig
 from isthmus.core.errors import IsthmusError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isthmus.acquire.ports import Ledger
+from isthmus.acquire.ledger_port import Ledger
 from isthmus.app.acquiring.config import AcquireConfig
 from isthmus.app.secrets import secret_of
 from isthmus.core.errors import InputError
