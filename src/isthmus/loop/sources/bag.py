@@ -20,6 +20,7 @@ from isthmus.loop.record import Record, Reject
 from isthmus.loop.sources import units, wgs84
 from isthmus.loop.sources.resample import MOVE_M, Body, Channel, Motion, averaged, cut, on_grid
 from isthmus.loop.sources.ros_settings import AgentSettings, RosSettings, TopicSettings
+from isthmus.loop.sources.weather import refuse_bad_weather
 
 try:
     from rosbags.highlevel import AnyReader
@@ -56,13 +57,14 @@ def first_message(path: Path, definitions: str) -> datetime.datetime | None:
 
 
 def records_of_bag(path: Path, name: str, leak_group: str, settings: RosSettings) -> Iterator[Record | Reject]:
-    """Yield the records of one bag, or why it gives none. Raises nothing but MissingExtra."""
+    """Yield the records of one bag, or why it gives none. Raises MissingExtra; SourceError where a disk fails."""
     try:
         if path.stat().st_size == 0:
             yield Reject(name, "empty", str(path), "the file has 0 bytes")
             return
         content = _content(path, name, settings)
     except Exception as error:  # noqa: BLE001  a broken or hostile file may raise anything in the parser
+        refuse_bad_weather(error, str(path))
         detail = f"the bag cannot be read: {_one_line(error)}"
         yield Reject(name, "unreadable", str(path), detail)
         return

@@ -19,6 +19,7 @@ from isthmus.loop.sources import units
 from isthmus.loop.sources.batch_settings import BatchSettings
 from isthmus.loop.sources.rows import NUMBERS, TEXTS, Recording, Rows, groups, records_of_rows
 from isthmus.loop.sources.table import BROKEN, ColumnMissing, Table, numbers, texts
+from isthmus.loop.sources.weather import refuse_bad_weather
 
 
 @dataclass(slots=True)
@@ -51,6 +52,7 @@ def count(path: str, filesystem: Any, settings: BatchSettings, day: datetime.dat
     except ColumnMissing as error:
         return "missing_field", str(error)
     except BROKEN as error:
+        refuse_bad_weather(error, path)
         return "unreadable", _one_line(error)
     if not found.rows and _condition(table, settings, day) is None:
         return "empty", "the file has no rows"
@@ -142,6 +144,7 @@ def read_unit(unit: Unit, filesystem: Any, settings: BatchSettings) -> Iterator[
                 detail = f"{len(table.skipped)} broken lines are left out; line {line} has {what}"
                 notes.append(Reject(path.rpartition("/")[2], "unreadable", path, detail))
     except BROKEN as error:
+        refuse_bad_weather(error, args["where"])
         for record in args.get("known", None) or [args["name"]]:
             yield Reject(str(record), "unreadable", args["where"], _one_line(error))
         return
