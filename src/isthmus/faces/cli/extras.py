@@ -33,8 +33,8 @@ _BROUGHT_BY = {
 
 _WHOLE = {
     "acquire": (
-        "blake3", "cryptography", "httptools", "msgspec", "numpy", "PIL", "reverse_geocode", "simplejpeg",
-        "starlette", "uvicorn", "uvloop", "websockets", "zstandard",
+        "blake3", "cryptography", "httptools", "msgspec", "numpy", "PIL", "python_multipart", "reverse_geocode",
+        "simplejpeg", "starlette", "uvicorn", "uvloop", "websockets", "zstandard",
     ),
     "agent": ("blake3", "cryptography", "fsspec", "msgspec", "pycurl", "smbprotocol", "zstandard"),
 }  # fmt: skip
