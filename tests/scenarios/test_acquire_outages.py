@@ -92,6 +92,7 @@ def ends_in_one_line(hub: Hub, disk: SmallDisk) -> None:
     disk.empty()
 
 
+@pytest.mark.soak
 def test_an_agent_whose_disk_is_full_while_the_server_is_away_keeps_what_it_has_and_loses_nothing(
     tmp_path: Path,
 ) -> None:

@@ -21,6 +21,7 @@ NEEDS_PROC = pytest.mark.skipif(
 )
 
 
+@pytest.mark.soak
 def test_the_story_is_told_with_made_pictures_and_a_small_server_where_nothing_else_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
