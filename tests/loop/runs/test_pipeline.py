@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from isthmus.app.site import Site
-from isthmus.core.errors import Busy, InputError, UnknownName
+from isthmus.core.errors import Busy, Corrupt, InputError, UnknownName
 from isthmus.core.progress import Progress
 from isthmus.loop.release import folder as released
+from isthmus.loop.release.registry import Model, Registry
+from isthmus.loop.runs import finishing
 from isthmus.loop.runs.folder import read_measures
 from isthmus.loop.runs.ledger import Ask
 from traffic import EASY, IMPOSSIBLE, write_day, write_site
@@ -109,6 +111,45 @@ def test_a_model_that_does_not_hold_the_gate_climbs_the_ladder_and_is_kept_out(t
     assert [step.event for step in site.ledger.steps(run.id)][-2:] == ["simulated", "keep"]
     assert "Nothing released" in site.run_folder(run.id).report.read_text()
     assert set(run.notes["tuned"]["train"]) == {"learning_rate", "weight_decay", "dropout", "hidden", "pool"}
+    (rejected,) = site.registry.list("forecast")
+    assert (rejected.model_id, rejected.state, rejected.card.mode) == (run.notes["model"], "rejected", "tune")
+    assert [event.event for event in site.registry.history(rejected.model_id)] == ["add", "reject"]
+    assert site.releases.promote(rejected.model_id, "against the gate").state == "champion"
+
+
+def test_a_run_killed_while_it_rejects_its_candidate_enters_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = opened(tmp_path, "ladder = []\n" + IMPOSSIBLE)
+    reject, killed = Registry.reject, []
+
+    def die_once(registry: Registry, model_id: str, why: str = "") -> Model:
+        if not killed:
+            killed.append(model_id)
+            raise KeyboardInterrupt
+        return reject(registry, model_id, why)
+
+    monkeypatch.setattr(Registry, "reject", die_once)
+    with pytest.raises(KeyboardInterrupt):
+        site.pipeline("forecast").run("by hand", Ask())
+    (open_run,) = site.ledger.runs()
+    assert open_run.state == "deciding"
+    assert site.pipeline("forecast").resume(open_run.id).state == "kept"
+    assert [(model.model_id, model.state) for model in site.registry.list()] == [(killed[0], "rejected")]
+
+
+def test_a_rejected_candidate_that_cannot_be_exported_does_not_keep_its_run_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = opened(tmp_path, "ladder = []\n" + IMPOSSIBLE)
+
+    def broken(_: Path) -> None:
+        raise Corrupt("model.onnx differs from PyTorch", "export it again")
+
+    monkeypatch.setattr(finishing, "export_onnx", broken)
+    run = site.pipeline("forecast").run("by hand", Ask())
+    assert (run.state, site.registry.list()) == ("kept", ())
+    assert "cannot be released by hand: model.onnx differs" in site.ledger.steps(run.id)[-1].why
 
 
 def test_a_rule_that_nothing_holds_for_ends_the_run_and_says_so(tmp_path: Path) -> None:

@@ -279,7 +279,9 @@ def _facts(site: Site, run: Run, report: Path) -> Iterator[str]:
     if report.is_file():
         yield f"report: {report}"
     if not run.is_open and "model" in run.notes:
-        yield f"model: {run.notes['model']}"
+        model = site.registry.get(run.notes["model"])
+        by_hand = f"; to release it against the gate: isthmus loop release {model.model_id}"
+        yield f"model: {model.model_id}, {model.state}" + (by_hand if model.state == "rejected" else "")
     if run.is_open:
         yield f"go on with: isthmus loop resume {run.id}, or end it: isthmus loop cancel {run.id}"
     if not run.is_open and not run.notes.get("attempts") and not count(site):

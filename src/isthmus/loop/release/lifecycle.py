@@ -17,7 +17,7 @@ MODEL = Machine(
     CANDIDATE,
     (
         Row(CANDIDATE, "promote", CHAMPION, "the gate passed it, or a person released it"),
-        Row(CANDIDATE, "reject", REJECTED, "the gate kept the champion"),
+        Row(CANDIDATE, "reject", REJECTED, "the gate did not pass it, and no training is left to try"),
         Row(CANDIDATE, "withdraw", WITHDRAWN, "a person took it out before it was ever in use"),
         Row(REJECTED, "promote", CHAMPION, "a person released it by hand against the gate"),
         Row(REJECTED, "withdraw", WITHDRAWN, "a person ruled it out for good"),

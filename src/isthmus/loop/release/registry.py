@@ -198,7 +198,7 @@ class Registry:
         return self._before(self.store, pipeline)[1]
 
     def reject(self, model_id: str, why: str = "") -> Model:
-        """Note that the gate kept the champion. Raises IllegalTransition."""
+        """Note that the gate did not pass it and its run ended so. Raises IllegalTransition."""
         return self._move(model_id, "reject", why)
 
     def withdraw(self, model_id: str, why: str = "") -> Model:

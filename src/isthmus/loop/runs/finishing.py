@@ -1,4 +1,4 @@
-"""The last step, and what every run leaves when it ends: the release, the report, the unpinned version."""
+"""The last step, and what every run leaves when it ends: the model, the report, the unpinned version."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.core.errors import InputError, IsthmusError, UnknownName
+from isthmus.core.errors import Corrupt, InputError, IsthmusError, UnknownName
 from isthmus.core.progress import Progress
 from isthmus.loop.decision import Bound, Decision, Reason
 from isthmus.loop.draw import png_bytes
@@ -24,6 +24,8 @@ from isthmus.loop.forecast import HISTORY
 from isthmus.loop.forecasting.release import export_onnx, load_forecaster
 from isthmus.loop.forecasting.shape import CONFIG, WEIGHTS
 from isthmus.loop.release.card import Card, RuleUsed
+from isthmus.loop.release.lifecycle import CANDIDATE
+from isthmus.loop.release.registry import Model
 from isthmus.loop.report.facts import (
     Attempt,
     FailureCase,
@@ -52,18 +54,7 @@ def release(parts: Parts, run: Run) -> Outcome:
     """Publish the candidate's folder and, unless a person is to do it, make it the champion."""
     parts.report(Progress("release", 0, 1))
     registry = parts.releases.registry
-    found = next((model for model in registry.list(parts.name) if model.card.run_id == run.id), None)
-    weights = attempt_folder(parts, run)
-
-    def fill(folder: Path) -> None:
-        for name in (WEIGHTS, CONFIG):
-            shutil.copy2(weights / name, folder / name)
-        export_onnx(folder)
-
-    model_id = found.model_id if found else registry.allot(parts.name)
-    if found is None:
-        card = _card(parts, run, model_id)
-        parts.tables.waiting(lambda: parts.releases.publish(model_id, fill, card), parts.report)
+    model_id = _entered(parts, run).model_id
     if parts.settings.release == "manual":
         why = f"{model_id} waits for: isthmus loop release {model_id}"
         return Outcome("offered", why, {"model": model_id})
@@ -74,6 +65,37 @@ def release(parts: Parts, run: Run) -> Outcome:
     parts.releases.promote(model_id, run.notes["decision"]["sentence"], run.notes["champion"] or None)
     parts.report(Progress("release", 1, 1, note=model_id))
     return Outcome("released", f"{model_id} is the champion", {"model": model_id})
+
+
+def set_aside(parts: Parts, run: Run, kept: Outcome) -> Outcome:
+    """Enter the candidate of a run that keeps the champion as rejected: a person may still release it by hand.
+
+    A folder that cannot be exported is told in the reason and does not keep the run from its end.
+    """
+    try:
+        model = _entered(parts, dataclasses.replace(run, notes={**run.notes, **kept.notes}))
+    except Corrupt as error:
+        return dataclasses.replace(kept, why=f"{kept.why} Its candidate cannot be released by hand: {error}")
+    if model.state == CANDIDATE:  # a step that is done again finds it rejected, or released by somebody meanwhile
+        parts.releases.registry.reject(model.model_id, kept.why)
+    return dataclasses.replace(kept, notes={**kept.notes, "model": model.model_id})
+
+
+def _entered(parts: Parts, run: Run) -> Model:
+    """Publish the folder of the run's candidate, once, and return its row."""
+    registry = parts.releases.registry
+    found = next((model for model in registry.list(parts.name) if model.card.run_id == run.id), None)
+    if found is not None:
+        return found
+    weights, model_id = attempt_folder(parts, run), registry.allot(parts.name)
+
+    def fill(folder: Path) -> None:
+        for name in (WEIGHTS, CONFIG):
+            shutil.copy2(weights / name, folder / name)
+        export_onnx(folder)
+
+    card = _card(parts, run, model_id)
+    return parts.tables.waiting(lambda: parts.releases.publish(model_id, fill, card), parts.report)
 
 
 def close(parts: Parts, run: Run, passed: Sequence[Passed], outcome: Outcome) -> None:

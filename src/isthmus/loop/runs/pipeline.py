@@ -30,6 +30,13 @@ from isthmus.state.lock import held
 
 Step = Callable[[Parts, Run], Outcome]
 
+
+def _decide(parts: Parts, run: Run) -> Outcome:
+    """Ask the gate; where it keeps the champion, the candidate is entered as rejected."""
+    outcome = judging.make_decision(parts, run)
+    return finishing.set_aside(parts, run, outcome) if outcome.event == "keep" else outcome
+
+
 STEPS: Mapping[str, Step] = {
     SELECTING: selecting.select,
     EXPORTING: training.export_samples,
@@ -37,7 +44,7 @@ STEPS: Mapping[str, Step] = {
     TUNING: tuning.tune_candidate,
     EVALUATING: judging.evaluate_offline,
     SIMULATING: judging.simulate,
-    DECIDING: judging.make_decision,
+    DECIDING: _decide,
     RELEASING: finishing.release,
 }
 

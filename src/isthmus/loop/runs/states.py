@@ -26,7 +26,7 @@ RUN = Machine(
         Row(DECIDING, "promote", RELEASING, "every bound of the gate holds"),
         Row(DECIDING, "retrain", TRAINING, "the gate does not hold after incremental training: train in full"),
         Row(DECIDING, "tune", TUNING, "the gate does not hold after full training: search parameters"),
-        Row(DECIDING, "keep", KEPT, "nothing is left to try: the champion stays"),
+        Row(DECIDING, "keep", KEPT, "nothing is left to try: the champion stays, the candidate is rejected"),
         Row(RELEASING, "released", RELEASED, "the model's folder is complete and it is the champion"),
         Row(RELEASING, "offered", OFFERED, "the model's folder is complete and waits for a person to release it"),
         *(Row(step, "cancel", CANCELLED, "an operator ends the run") for step in _STEPS),
