@@ -210,8 +210,8 @@ def serving(
     made: list[Any] = []
     ready = threading.Event()
 
-    def say(what: str, **facts: object) -> None:
-        log.append({"what": what, **facts})
+    def say(event: str, /, **fields: object) -> None:
+        log.append({"event": event, **fields})
 
     def run() -> None:
         async def main() -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from agent_doubles import InventingFetcher
 from isthmus.acquire.agent import credential
-from isthmus.acquire.agent.log import Log
 from isthmus.acquire.agent.settings import AgentSettings
 from isthmus.acquire.agent.spool import Spool
 from isthmus.acquire.agent.web_desk import WebDesk
 from isthmus.acquire.agent.work import Agent
+from isthmus.acquire.log import Log
 
 
 class Now:
@@ -40,7 +40,7 @@ def main(path: str, folder: Path, last: str, count: int) -> None:
         Spool(folder / "spool", settings.spool_bytes, step),
         settings,
         Now(),
-        Log(sys.stderr, agent="process", level="debug"),
+        Log(sys.stderr, Now(), agent="process", level="debug"),
         step=step,
     )
     stop = threading.Event()

@@ -149,7 +149,7 @@ def test_logs_carry_the_traces_of_requests_from_end_to_end_and_no_secret(world: 
     assert world.hub.ended(batch) == {"done": 1}
     (line,) = world.hub.requests(batch)
     trace = line["trace"]
-    said = [one["what"] for one in world.hub.told() if trace in json.dumps(one)]
+    said = [one["event"] for one in world.hub.told() if trace in json.dumps(one)]
     assert {"accepted", "leased", "delivery"} <= set(said)
     agent = world.agents["intranet"]
     assert any(one["event"] == "delivered" for one in agent.told() if trace in json.dumps(one))

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from isthmus.acquire.failure import Failure, Kind
 from isthmus.acquire.image import Filed
+from isthmus.acquire.log import Log
 from isthmus.acquire.ports import Depth, Event
 from isthmus.acquire.server.gathering import Gathering
 from isthmus.acquire.server.journal import Journal
-from isthmus.acquire.server.logs import JsonLines
 from isthmus.acquire.server.metrics import WINDOW_S, Counts, Durations, exposition
 from isthmus.app.clock import SystemClock
 
@@ -138,11 +138,11 @@ def test_acts_are_written_down_and_read_again(tmp_path: Path) -> None:
 
 def test_the_log_is_one_json_object_a_line() -> None:
     stream = io.StringIO()
-    say = JsonLines(stream, SystemClock())
+    say = Log(stream, SystemClock())
     say("delivery", trace="t\n1", path=Path("x"))
     say("ended")
     first, second = map(json.loads, stream.getvalue().splitlines())
-    assert (first["what"], first["trace"], first["path"]) == ("delivery", "t\n1", "x")
+    assert (first["event"], first["trace"], first["path"]) == ("delivery", "t\n1", "x")
     assert datetime.fromisoformat(second["at"]).tzinfo
 
 
@@ -152,7 +152,7 @@ def test_a_log_that_cannot_be_written_stops_nothing() -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     stream = Full()
-    say = JsonLines(stream, SystemClock())
-    say("sweeping failed", why="the disk is full")
+    say = Log(stream, SystemClock())
+    say("sweeping failed", level="error", error="the disk is full")
     stream.close()
     say("ended")

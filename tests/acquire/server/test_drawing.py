@@ -40,7 +40,7 @@ def test_wanted_thumbnails_are_drawn_a_few_at_a_time_and_one_that_fails_stops_no
 
     async def work() -> Drawn:
         filing = Drawn()
-        drawing = Drawing(filing, lambda what, **facts: said.append({"what": what, **facts}))  # type: ignore[arg-type]
+        drawing = Drawing(filing, lambda event, **fields: said.append({"event": event, **fields}))  # type: ignore[arg-type]
         for number in range(4):
             drawing.want(filed(number), (64, 33))
         await settled()
@@ -52,13 +52,13 @@ def test_wanted_thumbnails_are_drawn_a_few_at_a_time_and_one_that_fails_stops_no
     filing = asyncio.run(work())
     assert sorted(filing.drawn) == sorted((filed(number).path, 64) for number in range(4))
     assert filing.most_at_once == 2
-    assert [one["what"] for one in said] == ["drawing failed"] * 4
+    assert [one["event"] for one in said] == ["drawing failed"] * 4
 
 
 def test_an_end_leaves_undrawn_what_waits() -> None:
     async def work() -> Drawn:
         filing = Drawn()
-        drawing = Drawing(filing, lambda what, **facts: None)  # type: ignore[arg-type]
+        drawing = Drawing(filing, lambda event, **fields: None)  # type: ignore[arg-type]
         drawing.want(filed(1), (64, 65, 66))
         await settled()
         await drawing.close()

@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from isthmus.acquire.agent.bench import Bench, Tick
-from isthmus.acquire.agent.log import Say
 from isthmus.acquire.agent.refusal import Unacceptable
 from isthmus.acquire.agent.settings import AgentSettings
 from isthmus.acquire.agent.spool import Spool, Spooled, Step
 from isthmus.acquire.failure import Failure, Kind
+from isthmus.acquire.log import Say
 from isthmus.acquire.ports import Desk, Got, Parcel, Verdict
 from isthmus.core.errors import Busy, Corrupt, InputError, Refused
 

@@ -17,10 +17,10 @@ from typing import Protocol, runtime_checkable
 
 from isthmus.acquire.agent.bench import Bench, Dice, Reach, Tick
 from isthmus.acquire.agent.lines import Lines
-from isthmus.acquire.agent.log import Say, silent
 from isthmus.acquire.agent.pace import Pace, wanted
 from isthmus.acquire.agent.settings import AgentSettings
 from isthmus.acquire.agent.spool import Spool, Step, no_step
+from isthmus.acquire.log import Say, silent
 from isthmus.acquire.ports import Desk, Fetcher, Held, Order, Task
 from isthmus.core.errors import Busy, Refused
 from isthmus.core.ports import Clock

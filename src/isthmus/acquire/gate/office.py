@@ -14,7 +14,6 @@ from pathlib import Path
 
 import msgspec
 
-from isthmus.acquire.agent.log import Say, silent
 from isthmus.acquire.agent.refusal import Unacceptable
 from isthmus.acquire.delivery.package import (
     INLINE_BYTES,
@@ -32,6 +31,7 @@ from isthmus.acquire.gate.incoming import NEW, Incoming, end
 from isthmus.acquire.gate.outgoing import Outgoing
 from isthmus.acquire.gate.outpost import name_of
 from isthmus.acquire.gate.settings import GateSettings, result_stream, task_stream
+from isthmus.acquire.log import Say, silent
 from isthmus.acquire.ports import Claimed, Desk, Got, Held, Parcel, Task
 from isthmus.core.errors import Busy, Corrupt, InputError, Refused
 from isthmus.state.store import Store

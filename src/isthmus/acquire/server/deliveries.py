@@ -19,11 +19,11 @@ from isthmus.acquire.delivery.signing import Signed, verify
 from isthmus.acquire.failure import Failure, Kind, next_try_s
 from isthmus.acquire.filing_port import Filing
 from isthmus.acquire.image import Arrived, Filed
+from isthmus.acquire.log import Say
 from isthmus.acquire.ports import Held, Hold, Line, Missed, Said, Settled, Verdict
 from isthmus.acquire.server.claims import Leases
 from isthmus.acquire.server.drawing import Drawing
 from isthmus.acquire.server.gathering import Gathering
-from isthmus.acquire.server.logs import Say
 from isthmus.acquire.server.metrics import Counts
 from isthmus.acquire.server.settings import ServerSettings
 from isthmus.acquire.server.threads import LedgerThreads
@@ -140,7 +140,7 @@ class Deliveries:
         try:
             return await self._filing.file(arrived)
         except (IsthmusError, OSError) as error:
-            self._say("filing failed", environment=environment, why=str(error))
+            self._say("filing failed", level="error", environment=environment, error=str(error))
             return [None] * len(arrived)
 
     async def _verdict(self, part: Part, hold: Hold | None, outcome: Settled | Missed, said: Said) -> Verdict:

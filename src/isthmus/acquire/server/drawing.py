@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from isthmus.acquire.filing_port import Filing
 from isthmus.acquire.image import Filed
-from isthmus.acquire.server.logs import Say
+from isthmus.acquire.log import Say
 from isthmus.core.errors import IsthmusError
 
 _MOST_WAITING = 10_000
@@ -46,4 +46,4 @@ class Drawing:
             try:
                 await self._filing.thumbnail(filed, edge)
             except (IsthmusError, OSError) as error:
-                self._say("drawing failed", digest=filed.digest, edge=edge, why=str(error))
+                self._say("drawing failed", level="error", digest=filed.digest, edge=edge, error=str(error))

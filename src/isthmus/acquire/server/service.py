@@ -13,6 +13,7 @@ from blake3 import blake3
 
 from isthmus.acquire.filing_port import Filing
 from isthmus.acquire.ledger_port import Ledger
+from isthmus.acquire.log import Say, silent
 from isthmus.acquire.ports import Accepted, Asking, Event, Key
 from isthmus.acquire.request import Wish
 from isthmus.acquire.server import keys as making
@@ -23,7 +24,6 @@ from isthmus.acquire.server.hub import Hub
 from isthmus.acquire.server.intake import Form, Intake, read
 from isthmus.acquire.server.journal import Journal
 from isthmus.acquire.server.keys import Keys, Ring, Sessions
-from isthmus.acquire.server.logs import Say, silent
 from isthmus.acquire.server.settings import ServerSettings
 from isthmus.acquire.server.threads import LedgerThreads
 from isthmus.acquire.server.trust import Callbacks, Trust
@@ -216,7 +216,7 @@ class AcquireService:
                 self.failure = ""
             except (IsthmusError, OSError) as error:
                 if str(error) != self.failure:
-                    self.say("sweeping failed", why=str(error))
+                    self.say("sweeping failed", level="error", error=str(error))
                 self.failure, rest_s = str(error), _MOST_REST_S
 
     async def _swept(self) -> float:
@@ -228,7 +228,7 @@ class AcquireService:
                 return _REST_S  # somebody else was faster
             self.claims.stir()
             self.hub.stir()
-            self.say("swept", **found)
+            self.say("swept", level="info", **found)
             return _LEAST_REST_S
         if due is None:
             return _MOST_REST_S

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from isthmus.acquire.agent import credential as credentials
-from isthmus.acquire.agent.log import Log, Say
 from isthmus.acquire.agent.spool import Spool
 from isthmus.acquire.agent.web_desk import WebDesk
 from isthmus.acquire.agent.work import Agent
 from isthmus.acquire.fetch.fetcher import Fetching
 from isthmus.acquire.fetch.settings import EnvironmentRules
+from isthmus.acquire.log import Log, Say
 from isthmus.acquire.ports import Desk
 from isthmus.app.acquiring.config import AcquireConfig
 from isthmus.app.clock import SystemClock
@@ -33,7 +33,7 @@ def run_agent(config: AcquireConfig, environment: str, stop: threading.Event) ->
     desk_of = _by_gate if part.gate is not None else _by_web
     name = part.name or platform.node() or "agent"
     clock, folder = SystemClock(), config.place(part.folder)
-    say = Log(sys.stderr, clock=clock, agent=name, environment=environment)
+    say = Log(sys.stderr, clock, agent=name, environment=environment)
     rules = EnvironmentRules(**{item.name: getattr(part, item.name) for item in fields(EnvironmentRules)})
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (

@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from isthmus.acquire.agent.log import Say
 from isthmus.acquire.gate.incoming import Incoming
 from isthmus.acquire.gate.outgoing import Outgoing
+from isthmus.acquire.log import Say
 from isthmus.app.acquiring.gatepart import GatePart
 from isthmus.app.acquiring.gates import GateSite
 from isthmus.app.clock import SystemClock

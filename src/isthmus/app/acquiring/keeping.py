@@ -12,7 +12,7 @@ from isthmus.acquire.filing import retention
 from isthmus.acquire.filing.pool import FilingPool
 from isthmus.acquire.filing.retention import Keeping
 from isthmus.acquire.ledger_port import Ledger
-from isthmus.acquire.server.logs import Say
+from isthmus.acquire.log import Say
 from isthmus.app.acquiring.config import AcquireConfig
 from isthmus.core.errors import IsthmusError
 from isthmus.core.ports import Clock
@@ -77,7 +77,7 @@ class Keeper:
         if process.returncode:
             self._removed = self._removed or removed
             last = said.decode(errors="replace").strip().rpartition("\n")[2]
-            self._say("writing rows failed", why=last)
+            self._say("writing rows failed", level="error", error=last)
 
     async def _each(self, every_s: float, work: Callable[[], Awaitable[None]]) -> None:
         if not every_s:
@@ -87,4 +87,4 @@ class Keeper:
             try:
                 await work()
             except (IsthmusError, OSError, TimeoutError) as error:
-                self._say("keeping failed", why=str(error))
+                self._say("keeping failed", level="error", error=str(error))

@@ -6,9 +6,9 @@ import sys
 import threading
 
 from isthmus.acquire.agent import credential as credentials
-from isthmus.acquire.agent.log import Log
 from isthmus.acquire.agent.web_desk import WebDesk
 from isthmus.acquire.gate.office import Office
+from isthmus.acquire.log import Log
 from isthmus.app.acquiring.config import AcquireConfig
 from isthmus.app.acquiring.gatepart import OfficePart
 from isthmus.app.acquiring.gates import gate_site
@@ -40,7 +40,7 @@ def run_office(config: AcquireConfig, environment: str, stop: threading.Event) -
             f"make one: isthmus acquire environment add {environment} --out {part.credential}",
         )
     name, clock = part.name or f"gate-{environment}", SystemClock()
-    say = Log(sys.stderr, clock=clock, agent=name, environment=environment)
+    say = Log(sys.stderr, clock, agent=name, environment=environment)
     site.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with held(site.folder / ".lock", f"the office of {environment}"), Store(site.state) as store:
         desk = WebDesk(credential, name)

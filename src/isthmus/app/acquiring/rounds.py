@@ -6,8 +6,8 @@ import contextlib
 import threading
 from collections.abc import Callable
 
-from isthmus.acquire.agent.log import Say
 from isthmus.acquire.gate.outpost import Outpost
+from isthmus.acquire.log import Say
 from isthmus.app.acquiring.gates import GateSite
 from isthmus.app.acquiring.gateside import GateSide
 from isthmus.core.errors import IsthmusError

@@ -12,9 +12,9 @@ from pathlib import Path
 from isthmus.acquire.filing.pool import FilingPool
 from isthmus.acquire.filing.settings import FilingRules
 from isthmus.acquire.ledger_port import Ledger
+from isthmus.acquire.log import Say
 from isthmus.acquire.ports import Accepted, Key
 from isthmus.acquire.request import Wish
-from isthmus.acquire.server.logs import Say
 from isthmus.acquire.server.service import AcquireService
 from isthmus.acquire.server.trust import FolderTrust
 from isthmus.app.acquiring.config import AcquireConfig

@@ -56,7 +56,7 @@ def serve_acquire(ctx: click.Context) -> None:
     Clients are told of each as it comes. Listens where [acquire] says. The page is at /, the
     API's description at /docs, metrics at /metrics.
     """
-    from isthmus.acquire.server.logs import JsonLines
+    from isthmus.acquire.log import Log
     from isthmus.app.acquiring.config import read_acquire_config
     from isthmus.app.acquiring.serving import SiteService
     from isthmus.app.clock import SystemClock
@@ -68,7 +68,7 @@ def serve_acquire(ctx: click.Context) -> None:
     scheme = "https" if part.tls_certificate else "http"
     host = f"[{part.host}]" if ":" in part.host else part.host
     url = f"{scheme}://{host}:{bound.getsockname()[1]}"
-    service = SiteService(config, JsonLines(sys.stderr, SystemClock()), part.server.public_url or url)
+    service = SiteService(config, Log(sys.stderr, SystemClock()), part.server.public_url or url)
     try:
         server = AcquireHttpServer(service, part.tls_certificate, part.tls_key)
         _loaded(server, part.tls_certificate, part.tls_key)

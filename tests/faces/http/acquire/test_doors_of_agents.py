@@ -213,7 +213,7 @@ def test_a_body_that_is_not_what_was_signed_is_not_parsed(site: Site) -> None:
     reply = site.deliver(claimed, [IMAGE], body=b"\x00\x00\x00\x02{}" + IMAGE)
     assert reply.status == 400
     assert site.states(batch) == {"leased": 1}
-    assert any(one["what"] == "delivery damaged" for one in site.log)
+    assert any(one["event"] == "delivery damaged" for one in site.log)
 
 
 def test_a_large_image_goes_through_a_file_that_is_gone_afterwards(site: Site) -> None:
@@ -257,7 +257,7 @@ def test_the_trace_of_a_client_goes_to_the_agent_and_into_the_log(site: Site) ->
     claimed = site.claim()
     assert [task["trace"] for task in claimed["tasks"]] == ["my-trace-7"]
     site.deliver(claimed, [IMAGE])
-    delivered = [one for one in site.log if one["what"] == "delivery"][-1]
+    delivered = [one for one in site.log if one["event"] == "delivery"][-1]
     assert delivered["items"] == [
         {"request": claimed["tasks"][0]["request"], "trace": "my-trace-7", "verdict": "filed"}
     ]

@@ -84,7 +84,7 @@ class AgentDoors:
             return service.deliveries.caller(environments, request.path_params["token"], request.headers)
         except Refused as error:
             service.counts.refused["delivery"] += 1
-            service.say("delivery refused", trace=request.state.trace, why=str(error))
+            service.say("delivery refused", level="warning", trace=request.state.trace, error=str(error))
             raise HTTPException(403, str(error), _CLOSE) from error
 
     async def _received(self, request: Request, caller: Caller, large: Path) -> Package:
@@ -97,9 +97,8 @@ class AgentDoors:
                 return receiving.finish(caller.signed.digest)
         except Corrupt as error:
             service.counts.refused["damaged"] += 1
-            service.say(
-                "delivery damaged", trace=request.state.trace, environment=caller.environment, why=str(error)
-            )
+            trace, where = request.state.trace, caller.environment
+            service.say("delivery damaged", level="warning", trace=trace, environment=where, error=str(error))
             raise HTTPException(400, str(error), _CLOSE) from error
 
 

@@ -144,7 +144,8 @@ class _Stream(Response):
                 listening.cancel()
                 ended, _ = await asyncio.gather(sending, listening, return_exceptions=True)
         if isinstance(ended, (IsthmusError, OSError)):
-            self._service.say("a stream ended", why=str(ended))  # the client asks again, after its last event
+            # the client asks again, after its last event
+            self._service.say("a stream ended", level="warning", error=str(ended))
         elif isinstance(ended, Exception):
             raise ended
 

@@ -9,7 +9,7 @@ import time
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from isthmus.acquire.server.logs import Say
+from isthmus.acquire.log import Say
 
 _TRACE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _SECRET = re.compile(r"^(/v1/deliveries/)[^/]+")

@@ -1,10 +1,9 @@
-"""Structured log lines: one JSON object a line, with the traces of the requests that it speaks of."""
+"""Structured log lines of server and agent: a JSON object a line, with the traces of the requests it speaks of."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from datetime import UTC, datetime
 from typing import IO, Protocol
 
 import msgspec
@@ -16,17 +15,12 @@ class Say(Protocol):
     """Takes what happened. Quick, from any thread, and never raises."""
 
     def __call__(self, event: str, /, *, level: str = "info", **fields: object) -> None:
-        """Write down one event. `level` is debug, info, warning or error."""
+        """Write down one event, a short fixed phrase; `level` is debug, info, warning or error."""
         ...
 
 
 def silent(event: str, /, *, level: str = "info", **fields: object) -> None:
     """Say nothing: where nobody listens."""
-
-
-class _Now:
-    def now(self) -> datetime:
-        return datetime.now(UTC)
 
 
 _LEVELS = ("debug", "info", "warning", "error")
@@ -35,10 +29,8 @@ _LEVELS = ("debug", "info", "warning", "error")
 class Log:
     """Writes events as JSON lines; every line bears the fields given here, such as agent and environment."""
 
-    def __init__(
-        self, stream: IO[str], *, level: str = "info", clock: Clock | None = None, **fields: object
-    ) -> None:
-        self._stream, self._fields, self._clock = stream, fields, clock or _Now()
+    def __init__(self, stream: IO[str], clock: Clock, *, level: str = "info", **fields: object) -> None:
+        self._stream, self._clock, self._fields = stream, clock, fields
         self._least = _LEVELS.index(level)
         self._lock = threading.Lock()
         self._encoder = msgspec.json.Encoder(enc_hook=str)
