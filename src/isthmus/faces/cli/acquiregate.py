@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from isthmus.core.errors import InputError
 from isthmus.faces.cli.acquire import acquire, stopped_by_signals
 from isthmus.faces.cli.root import Commands
 from isthmus.faces.cli.screen import say
-from isthmus.faces.cli.standing import show_alarms, show_receiving, show_sending
+from isthmus.faces.cli.standing import (
+    one_or_every,
+    show_alarms,
+    show_dismissed,
+    show_key,
+    show_receiving,
+    show_request,
+    show_sending,
+)
 
 if TYPE_CHECKING:
     from isthmus.app.acquiring.gates import GateSite
@@ -60,15 +67,7 @@ def keys(ctx: click.Context, file: Path | None) -> None:
     FILE is the one that the gate's table names unless it is given. The public key goes into `trust` at the other
     side.
     """
-    from isthmus.transfer.signing import SigningKey
-
-    file = file or _site(ctx).key
-    if not file.exists():
-        SigningKey.create().save(file)
-        say(f"made {file}")
-    public = SigningKey.load(file).public
-    click.echo(public)
-    say(f"fingerprint {public.fingerprint}: compare it by telephone before the other side trusts it")
+    show_key(file or _site(ctx).key, "other side")
 
 
 @gate.command()
@@ -106,11 +105,7 @@ def request(ctx: click.Context, whole: bool) -> None:
 
     with opened(_site(ctx)) as side:
         line = side.inbound.request(snapshot=whole)
-    if line:
-        click.echo(line)
-        say(f"at the other side: {COMMANDS} resend '<this line>'")
-    else:
-        say("nothing is missing as far as is known here")
+    show_request(line, "other side", COMMANDS)
 
 
 @gate.command()
@@ -165,10 +160,7 @@ def dismiss(ctx: click.Context, file: str | None, every: bool) -> None:
     """Remove FILE, once looked at, from the quarantine."""
     from isthmus.app.acquiring.gateside import opened
 
-    if (file is None) != every:
-        raise InputError("say what to dismiss", "name one file, or give --all")
+    one_or_every(file, every)
     with opened(_site(ctx)) as side:
         count = side.inbound.dismiss(file)
-    if file is not None and not count:
-        raise InputError(f"{file} is not in the quarantine", f"{COMMANDS} status lists what is")
-    say(f"{count} removed from the quarantine")
+    show_dismissed(file, count, COMMANDS)

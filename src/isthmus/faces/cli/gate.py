@@ -12,7 +12,15 @@ from isthmus.core.errors import InputError
 from isthmus.faces.cli.gallery import inner
 from isthmus.faces.cli.root import Commands, isthmus
 from isthmus.faces.cli.screen import say
-from isthmus.faces.cli.standing import show_alarms, show_receiving, show_sending
+from isthmus.faces.cli.standing import (
+    one_or_every,
+    show_alarms,
+    show_dismissed,
+    show_key,
+    show_receiving,
+    show_request,
+    show_sending,
+)
 
 if TYPE_CHECKING:
     from isthmus.app.galleries.outer import Outer
@@ -39,19 +47,13 @@ def keys(ctx: click.Context, file: Path | None) -> None:
     FILE is the one that [gate] names unless it is given. The public key goes into `trust` at the receiver.
     """
     from isthmus.app.galleries.config import read_gallery_config
-    from isthmus.transfer.signing import SigningKey
 
     if file is None:
         named = read_gallery_config(ctx.obj).need("gate").key
         if not named:
             raise InputError(f"{ctx.obj}: [gate] names no key", 'add key = "keys/gate.pem", or name a file')
         file = Path(named)
-    if not file.exists():
-        SigningKey.create().save(file)
-        say(f"made {file}")
-    public = SigningKey.load(file).public
-    click.echo(public)
-    say(f"fingerprint {public.fingerprint}: compare it by telephone before the receiver trusts it")
+    show_key(file, "receiver")
 
 
 @gate.command()
@@ -88,16 +90,17 @@ def status(ctx: click.Context, as_json: bool) -> None:
     """Show what came and is missing, or what was sent; and alarms."""
     from isthmus.app.galleries.inner import Inner
     from isthmus.app.galleries.outer import any_site
+    from isthmus.transfer.standing import OutboundStatus
 
     site = any_site(ctx.obj)
     now = site.outbound.status() if isinstance(site, Inner) else site.inbound.status()
     if as_json:
         click.echo(json.dumps(now.to_json(), indent=2, ensure_ascii=False))
         return
-    if isinstance(site, Inner):
-        show_sending(site.outbound.status())
+    if isinstance(now, OutboundStatus):
+        show_sending(now)
     else:
-        show_receiving(site.inbound.status())
+        show_receiving(now)
     show_alarms(now.alarms)
 
 
@@ -106,12 +109,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
 @click.pass_context
 def request(ctx: click.Context, snapshot: bool) -> None:
     """Print the line to carry back, to be sent what is missing."""
-    line = outer(ctx).inbound.request(snapshot=snapshot)
-    if line:
-        click.echo(line)
-        say("at the sender: isthmus gate resend '<this line>'")
-    else:
-        say("nothing is missing as far as is known here")
+    show_request(outer(ctx).inbound.request(snapshot=snapshot), "sender")
 
 
 @gate.command()
@@ -152,9 +150,5 @@ def epoch(ctx: click.Context, above: int) -> None:
 @click.pass_context
 def dismiss(ctx: click.Context, file: str | None, every: bool) -> None:
     """Remove FILE, once looked at, from the quarantine."""
-    if (file is None) != every:
-        raise InputError("say what to dismiss", "name one file, or give --all")
-    count = outer(ctx).inbound.dismiss(file)
-    if file is not None and not count:
-        raise InputError(f"{file} is not in the quarantine", "isthmus gate status lists what is")
-    say(f"{count} removed from the quarantine")
+    one_or_every(file, every)
+    show_dismissed(file, outer(ctx).inbound.dismiss(file))

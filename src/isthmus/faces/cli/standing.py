@@ -1,10 +1,14 @@
-"""Shows where the streams of a gate stand, and its alarms, whatever the gate carries."""
+"""What the commands of all gates have in common: where streams stand, alarms, keys, what was set aside."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
+from isthmus.core.errors import InputError
 from isthmus.faces.cli.screen import say
 from isthmus.faces.cli.tables import table
 
@@ -13,7 +17,7 @@ if TYPE_CHECKING:
     from isthmus.transfer.standing import InboundStatus, OutboundStatus
 
 GATE = "isthmus gate"
-"""How commands begin that hints of alarms name."""
+"""How the commands begin that hints name."""
 
 
 def show_sending(now: OutboundStatus) -> None:
@@ -62,8 +66,45 @@ def show_receiving(now: InboundStatus) -> None:
         table(("file", "kind", "why", "at", "healed"), rows_)
 
 
-def show_alarms(alarms: Sequence[Alarm], commands: str = "isthmus gate") -> None:
+def show_alarms(alarms: Sequence[Alarm], commands: str = GATE) -> None:
     """Show alarms and what to do; `commands` is how those of this gate begin."""
     for alarm in alarms:
         say(f"ALARM {alarm.kind.name} since {alarm.since.isoformat(timespec='seconds')}: {alarm.what}", fold=True)
         say(f"  to do: {alarm.hint.replace(GATE, commands)}", fold=True)
+
+
+def show_key(file: Path, other: str) -> None:
+    """Print the public half of the signing key in `file`, which is made where it is not there.
+
+    `other` is who is to trust it. Raises InputError, Refused as the key's own reading does.
+    """
+    from isthmus.transfer.signing import SigningKey
+
+    if not file.exists():
+        SigningKey.create().save(file)
+        say(f"made {file}")
+    public = SigningKey.load(file).public
+    click.echo(public)
+    say(f"fingerprint {public.fingerprint}: compare it by telephone before the {other} trusts it")
+
+
+def show_request(line: str, other: str, commands: str = GATE) -> None:
+    """Print the line that asks for what is missing, and what `other` does with it; or that nothing is missing."""
+    if line:
+        click.echo(line)
+        say(f"at the {other}: {commands} resend '<this line>'")
+    else:
+        say("nothing is missing as far as is known here")
+
+
+def one_or_every(file: str | None, every: bool) -> None:
+    """Raise InputError where neither one file nor every one was named, or both."""
+    if (file is None) != every:
+        raise InputError("say what to dismiss", "name one file, or give --all")
+
+
+def show_dismissed(file: str | None, count: int, commands: str = GATE) -> None:
+    """Say how many went from the quarantine. Raises InputError where the `file` that was named was not there."""
+    if file is not None and not count:
+        raise InputError(f"{file} is not in the quarantine", f"{commands} status lists what is")
+    say(f"{count} removed from the quarantine")
