@@ -222,11 +222,11 @@ def agent(ctx: click.Context, label: str) -> None:
     The site's TOML has [agent] with the credential, what may be asked for, and how. Connections go out only. With
     [agent.gate] there is no credential and no connection to the server: bundles go through gate folders.
     """
+    stop = stopped_by_signals()  # first: what comes next takes a while
     from isthmus.app.acquiring.agents import run_agent
     from isthmus.app.acquiring.config import read_acquire_config
 
-    config = read_acquire_config(ctx.obj)
-    run_agent(config, label, stopped_by_signals())
+    run_agent(read_acquire_config(ctx.obj), label, stop)
     say("stopped")
 
 

@@ -36,10 +36,11 @@ def office(ctx: click.Context, label: str) -> None:
     Requests go out in bundles through [acquire.gate.LABEL], results come back; there, isthmus agent with
     [agent.gate] does the work.
     """
+    stop = stopped_by_signals()  # first: what comes next takes a while
     from isthmus.app.acquiring.config import read_acquire_config
     from isthmus.app.acquiring.offices import run_office
 
-    run_office(read_acquire_config(ctx.obj), label, stopped_by_signals())
+    run_office(read_acquire_config(ctx.obj), label, stop)
     say("stopped")
 
 
