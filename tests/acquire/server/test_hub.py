@@ -150,6 +150,40 @@ def test_chunks_are_joined_once_for_all_and_tell_the_same() -> None:
     asyncio.run(main())
 
 
+def test_what_comes_while_a_watcher_reads_the_ledger_is_pushed_at_once() -> None:
+    class Slow(Events):
+        """Answers watchers of a batch late, with what was there when they asked."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.asked, self.gate = asyncio.Event(), asyncio.Event()
+
+        async def events(self, after: int, most: int, owner: str, batch: str) -> list[Event]:
+            found = await super().events(after, most, owner, batch)
+            if batch:
+                self.asked.set()
+                await self.gate.wait()
+            return found
+
+    async def main() -> None:
+        events = Slow()
+        events.add(batch="another")
+        hub = Hub(events, unheard, 0.01)
+        await hub.start()
+        with hub.watching("", "b", 0) as watcher:
+            chunk = asyncio.ensure_future(anext(watcher.chunks(600)))
+            await events.asked.wait()
+            number = events.add()
+            while hub.head < number:
+                hub.stir()
+                await asyncio.sleep(0.001)
+            events.gate.set()
+            assert (await asyncio.wait_for(chunk, 10)).startswith(b"id: %d\n" % number)
+        await hub.stop()
+
+    asyncio.run(main())
+
+
 def test_a_ledger_that_is_away_is_read_again_when_it_is_back() -> None:
     async def main() -> None:
         events = Events()

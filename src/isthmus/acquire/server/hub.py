@@ -112,11 +112,13 @@ class Watcher:
     async def chunks(self, heartbeat_s: float) -> AsyncIterator[bytes]:
         """Yield blocks of text/event-stream until the hub ends; an empty one when nothing came for a while."""
         while not self._hub.closed:
-            ready = self._joined() if self.after >= self._group.base else await self._read()
-            if ready is None:
-                ready = None if await self._wait(heartbeat_s) or self._hub.closed else b""
-            if ready is not None:
+            if self.after < self._group.base:
+                if found := await self._page():
+                    yield b"".join(one.sse for one in found)
+            elif ready := self._joined():
                 yield ready
+            elif not await self._wait(heartbeat_s):
+                yield b""
 
     async def next(self, wait_s: float) -> Sequence[Told]:
         """Return what comes next, at most a chunk; empty when nothing came for a while."""
@@ -153,10 +155,6 @@ class Watcher:
                 self._group.joined[before] = known
         self.after = known[1]
         return known[0]
-
-    async def _read(self) -> bytes | None:
-        found = await self._page()
-        return b"".join(one.sse for one in found) or None
 
     async def _page(self) -> Sequence[Told]:
         """Read the ledger from where this watcher stands; at its end it stands where the hub stood before."""
