@@ -158,7 +158,7 @@ def test_every_kind_of_failure_state_role_field_and_metric_of_acquiring_is_expla
         assert f"| `{word}` | " in ACQUIRE
     for field in request.Wish.__struct_fields__:
         assert f"`{field}`" in ACQUIRE, field
-    families = metrics._families(metrics.Counts(), [], {"watchers": 0, "deliveries_at_work": 0}, datetime.now(UTC))
+    families = metrics.families(metrics.Counts(), [], {"watchers": 0, "deliveries_at_work": 0}, datetime.now(UTC))
     for name, *_ in families:
         assert name.removeprefix("isthmus_acquire_") in ACQUIRE, name
 

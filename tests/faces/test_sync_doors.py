@@ -17,6 +17,7 @@ from gallery_sites import OUTER, SYNC, UNGATED, write
 from isthmus.app.galleries.config import read_gallery_config
 from isthmus.app.galleries.serving import SyncService
 from isthmus.core.errors import Busy
+from isthmus.core.prometheus import CONTENT_TYPE
 from isthmus.faces.http import metrics, sync
 from isthmus.gallery import enrolment
 from isthmus.gallery.registry import Devices
@@ -161,7 +162,7 @@ def test_metrics_follow_the_rules_of_the_text_format(tmp_path: Path) -> None:
 
     async def story() -> None:
         code, heads, body = await doors.ask("GET", "/metrics")
-        assert (code, heads["content-type"]) == (200, metrics.CONTENT_TYPE)
+        assert (code, heads["content-type"]) == (200, CONTENT_TYPE)
         told = parsed(body.decode())
         assert told["isthmus_following", ""] == 1
         assert told["isthmus_devices", 'state="enrolled"'] == 0

@@ -22,8 +22,9 @@ from isthmus.acquire.log import Log
 from isthmus.acquire.ports import Depth, Event
 from isthmus.acquire.server.gathering import Gathering
 from isthmus.acquire.server.journal import Journal
-from isthmus.acquire.server.metrics import WINDOW_S, Counts, Durations, exposition
+from isthmus.acquire.server.metrics import WINDOW_S, Counts, Durations, families
 from isthmus.app.clock import SystemClock
+from isthmus.core.prometheus import exposition
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -63,7 +64,7 @@ def test_the_exposition_is_one_that_prometheus_reads() -> None:
     counts.leased("video", 0.1)
     counts.errors["video", Kind.GONE] += 1
     counts.heard["video", 'a"1\n'] = NOW - timedelta(seconds=5)
-    text = exposition(counts, [Depth("video", {"queued": 7}, 3.5)], {"watchers": 2.0}, NOW)
+    text = exposition(families(counts, [Depth("video", {"queued": 7}, 3.5)], {"watchers": 2.0}, NOW))
     line = re.compile(r'[a-z_]+(\{[a-z_]+="([^"\\\n]|\\.)*"(,[a-z_]+="([^"\\\n]|\\.)*")*\})? (NaN|[-+0-9.e]+)')
     for one in text.splitlines():
         assert one.startswith("# ") or line.fullmatch(one), one

@@ -1,4 +1,4 @@
-"""What the interface server counts, per environment, in Prometheus' text format (exposition format 0.0.4)."""
+"""What the interface server counts, per environment, as metrics."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ from datetime import datetime
 
 from isthmus.acquire.ports import Depth, Event
 from isthmus.acquire.states import LIVE
+from isthmus.core.prometheus import Family, Sample
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 QUANTILES = (0.5, 0.9, 0.99)
 WINDOW_S = 300.0
 """Quantiles tell of the last five to ten minutes."""
 
 _LEAST_S, _STEP, _BUCKETS = 0.001, math.log(1.1), 200
-_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
-Labels = Mapping[str, str]
-Family = tuple[str, str, str, Sequence[tuple[str, Labels, float]]]
 
 
 class Durations:
@@ -97,29 +94,20 @@ def _of(durations: dict[str, Durations], environment: str) -> Durations:
     return known
 
 
-def exposition(counts: Counts, depths: Sequence[Depth], gauges: Mapping[str, float], now: datetime) -> str:
-    """Write all as text. `gauges` are plain numbers of the server by name."""
-    lines = []
-    for name, kind, about, samples in _families(counts, depths, gauges, now):
-        if samples:
-            lines += [f"# HELP {name} {about}", f"# TYPE {name} {kind}"]
-            lines += [f"{name}{suffix}{_labels(labels)} {_number(value)}" for suffix, labels, value in samples]
-    return "\n".join(lines) + "\n"
-
-
-def _families(
+def families(
     counts: Counts, depths: Sequence[Depth], gauges: Mapping[str, float], now: datetime
 ) -> Iterator[Family]:
+    """Tell all there is. `gauges` are plain numbers of the server by name."""
     p = "isthmus_acquire_"
     live = sorted(state.word for state in LIVE)
     depth = [
-        ("", {"environment": one.environment, "state": word}, one.counts.get(word, 0))
+        Sample({"environment": one.environment, "state": word}, one.counts.get(word, 0))
         for one in depths
         for word in live
     ]
-    yield p + "requests", "gauge", "Requests that have not ended, by state.", depth
-    oldest = [("", {"environment": one.environment}, one.oldest_s) for one in depths]
-    yield p + "oldest_queued_seconds", "gauge", "Age of the oldest queued request.", oldest
+    yield Family(p + "requests", "gauge", "Requests that have not ended, by state.", depth)
+    oldest = [Sample({"environment": one.environment}, one.oldest_s) for one in depths]
+    yield Family(p + "oldest_queued_seconds", "gauge", "Age of the oldest queued request.", oldest)
     yield _by_environment(p + "accepted_total", "Requests accepted by this server.", counts.accepted)
     yield _by_environment(p + "images_total", "Images filed.", counts.images)
     yield _by_environment(p + "image_bytes_total", "Bytes of images filed.", counts.image_bytes)
@@ -128,43 +116,33 @@ def _families(
     yield _by_two(p + "ended_total", "Requests that ended.", "kind", counts.ended)
     yield _by_two(p + "errors_total", "Attempts that failed.", "kind", counts.errors)
     yield _by_two(p + "verdicts_total", "Outcomes of deliveries.", "verdict", counts.verdicts)
-    refused = [("", {"why": why}, count) for why, count in sorted(counts.refused.items())]
-    yield p + "refused_total", "counter", "Calls that were refused.", refused
+    refused = [Sample({"why": why}, count) for why, count in sorted(counts.refused.items())]
+    yield Family(p + "refused_total", "counter", "Calls that were refused.", refused)
     yield _latency(p + "request_seconds", "From the request to its image.", counts.request_s)
     yield _latency(p + "lease_seconds", "From the lease to the image.", counts.lease_s)
     heard = [
-        ("", {"environment": environment, "agent": agent}, (now - at).total_seconds())
+        Sample({"environment": environment, "agent": agent}, (now - at).total_seconds())
         for (environment, agent), at in sorted(counts.heard.items())
     ]
-    yield p + "agent_silent_seconds", "gauge", "Since an agent was heard of.", heard
+    yield Family(p + "agent_silent_seconds", "gauge", "Since an agent was heard of.", heard)
     for name, value in gauges.items():
-        yield p + name, "gauge", f"{name.replace('_', ' ').capitalize()} now.", [("", {}, value)]
+        yield Family(p + name, "gauge", f"{name.replace('_', ' ').capitalize()} now.", [Sample({}, value)])
 
 
 def _by_environment(name: str, about: str, counter: Mapping[str, int]) -> Family:
-    return name, "counter", about, [("", {"environment": key}, count) for key, count in sorted(counter.items())]
+    samples = [Sample({"environment": key}, count) for key, count in sorted(counter.items())]
+    return Family(name, "counter", about, samples)
 
 
 def _by_two(name: str, about: str, second: str, counter: Mapping[tuple[str, str], int]) -> Family:
-    samples = [("", {"environment": one, second: two}, count) for (one, two), count in sorted(counter.items())]
-    return name, "counter", about, samples
+    samples = [Sample({"environment": one, second: two}, count) for (one, two), count in sorted(counter.items())]
+    return Family(name, "counter", about, samples)
 
 
 def _latency(name: str, about: str, durations: Mapping[str, Durations]) -> Family:
-    samples: list[tuple[str, Labels, float]] = []
+    samples: list[Sample] = []
     for environment, one in sorted(durations.items()):
         labels = {"environment": environment}
-        samples += [("", {**labels, "quantile": str(share)}, one.quantile(share)) for share in QUANTILES]
-        samples += [("_sum", labels, one.sum_s), ("_count", labels, one.count)]
-    return name, "summary", about, samples
-
-
-def _labels(labels: Labels) -> str:
-    inside = ",".join(f'{key}="{text.translate(_ESCAPES)}"' for key, text in labels.items())
-    return f"{{{inside}}}" if inside else ""
-
-
-def _number(value: float) -> str:
-    if isinstance(value, int):
-        return str(value)
-    return "NaN" if math.isnan(value) else repr(float(value))
+        samples += [Sample({**labels, "quantile": str(share)}, one.quantile(share)) for share in QUANTILES]
+        samples += [Sample(labels, one.sum_s, "_sum"), Sample(labels, one.count, "_count")]
+    return Family(name, "summary", about, samples)

@@ -29,6 +29,7 @@ from isthmus.acquire.server.threads import LedgerThreads
 from isthmus.acquire.server.trust import Callbacks, Trust
 from isthmus.core.errors import IsthmusError, UnknownName
 from isthmus.core.ports import Clock
+from isthmus.core.prometheus import exposition
 
 STEPS = ("cancel", "pause", "resume", "retry")
 _LEAST_REST_S, _REST_S, _MOST_REST_S = 0.02, 0.25, 1.0
@@ -186,7 +187,7 @@ class AcquireService:
         now = self.clock.now()
         depths = await self.threads.run(self.ledger.depths, now)
         gauges = {"watchers": float(self.hub.watchers), "deliveries_at_work": float(self.deliveries.at_work)}
-        return metrics.exposition(self.counts, depths, gauges, now)
+        return exposition(metrics.families(self.counts, depths, gauges, now))
 
     def healthy(self) -> tuple[bool, str]:
         """Tell whether the server can do its work, and what is wrong if not."""

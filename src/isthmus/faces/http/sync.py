@@ -19,6 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from isthmus.app.galleries.serving import SyncService
 from isthmus.core.errors import IsthmusError, Refused
+from isthmus.core.prometheus import CONTENT_TYPE
 from isthmus.faces.http import metrics
 from isthmus.gallery.enrolment import MOST_BODY_BYTES
 from isthmus.transfer.channel import Channel
@@ -72,7 +73,7 @@ class _Doors:
 
     async def metrics(self, _: Request) -> Response:
         status = await self._service.status()
-        return PlainTextResponse(metrics.exposition(status), media_type=metrics.CONTENT_TYPE)
+        return PlainTextResponse(metrics.exposition(status), media_type=CONTENT_TYPE)
 
     async def enrol(self, request: Request) -> Response:
         body = b""

@@ -14,8 +14,8 @@ from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, R
 from starlette.staticfiles import StaticFiles
 
 from isthmus.acquire.server.keys import CLIENT
-from isthmus.acquire.server.metrics import CONTENT_TYPE
 from isthmus.acquire.server.service import AcquireService
+from isthmus.core.prometheus import CONTENT_TYPE
 from isthmus.faces.http.acquire import reading, shapes
 from isthmus.faces.http.acquire.answers import answer
 from isthmus.faces.http.acquire.docs import STYLE, page
