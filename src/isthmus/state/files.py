@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,25 @@ def private_file(path: Path) -> None:
     with contextlib.suppress(FileExistsError):
         # by mknod and not by open: closing a file would release the locks that SQLite has on it in this process
         os.mknod(path, stat.S_IFREG | 0o600)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file for its owner alone, mode 0600, durably and whole or not at all.
+
+    Raises FileExistsError where there is one already: it is never replaced.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(handle, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        path.hardlink_to(part)  # unlike a rename it never takes the place of what is there
+    finally:
+        part.unlink(missing_ok=True)
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

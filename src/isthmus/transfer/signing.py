@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import secrets
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from isthmus.core.errors import InputError, Refused
-from isthmus.state.files import sync_folder
+from isthmus.state.files import write_private
 
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
@@ -120,22 +119,12 @@ class SigningKey:
         content = self._private.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         try:
-            handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with open(handle, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            path.hardlink_to(part)  # unlike a rename it never takes the place of what is there
+            write_private(path, content)
         except FileExistsError as error:
             raise InputError(
                 f"{path} exists already", "a key is never overwritten: choose another path"
             ) from error
-        finally:
-            part.unlink(missing_ok=True)
-        sync_folder(path.parent)
 
     def sign(self, content: bytes) -> bytes:
         """Return the signature of `content`, 64 bytes. Give it what `signed_form` builds."""

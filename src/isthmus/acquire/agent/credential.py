@@ -11,7 +11,6 @@ import hashlib
 import ipaddress
 import os
 import re
-import secrets
 import ssl
 import stat
 from pathlib import Path
@@ -22,7 +21,7 @@ import msgspec
 from isthmus.acquire.delivery.signing import PrivateKey, SharedSecret, signer_of
 from isthmus.acquire.request import is_environment
 from isthmus.core.errors import InputError, Refused
-from isthmus.state.files import sync_folder
+from isthmus.state.files import write_private
 
 FORMAT = "isthmus agent credential 1"
 _MOST_BYTES = 64 << 10
@@ -80,21 +79,10 @@ class Credential(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     def save(self, path: Path) -> None:
         """Write the file, mode 0600, durably. Raises InputError where it exists already or something is wrong."""
         check(self)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-        content = msgspec.json.format(msgspec.json.encode(self), indent=2)
         try:
-            handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with open(handle, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
-                file.write(content + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            path.hardlink_to(part)  # unlike a rename it never takes the place of what is there
+            write_private(path, msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
         except FileExistsError as error:
             raise InputError(f"{path} exists already", "choose another path") from error
-        finally:
-            part.unlink(missing_ok=True)
-        sync_folder(path.parent)
 
 
 def load(path: Path) -> Credential:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import contextlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,6 +23,7 @@ from isthmus.app.acquiring.keeping import Keeper
 from isthmus.app.acquiring.ledgers import open_ledger
 from isthmus.app.acquiring.waking import Waking, wake_of
 from isthmus.app.clock import SystemClock
+from isthmus.state.files import private_folder, write_private
 
 
 class SiteService(AcquireService):
@@ -105,18 +106,8 @@ def filing_rules(config: AcquireConfig) -> FilingRules:
 
 def _secret(path: Path) -> bytes:
     """Return what callbacks and sessions are made with; the first time it is made. Servers of a site share it."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    private_folder(path.parent)
     if not path.exists():
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_bytes(32))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            path.hardlink_to(part)  # whoever was first stays
-        except FileExistsError:
-            pass
-        finally:
-            part.unlink()
+        with contextlib.suppress(FileExistsError):  # another server was first
+            write_private(path, secrets.token_bytes(32))
     return path.read_bytes()

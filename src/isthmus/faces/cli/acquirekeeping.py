@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -175,12 +174,12 @@ class _ledger:
 
 
 def _private(path: Path, text: str) -> None:
+    from isthmus.state.files import write_private
+
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        write_private(path, f"{text}\n".encode())
     except OSError as error:
         raise InputError(f"{path} cannot be made: {error.strerror}", "choose another file") from error
-    with os.fdopen(handle, "w") as file:
-        file.write(f"{text}\n")
 
 
 def _day(moment: Any) -> str:
