@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from isthmus.core.errors import InputError, SourceError
+from isthmus.core.errors import InputError, IsthmusError
 from isthmus.faces.cli.root import Commands, isthmus, open_site
 from isthmus.faces.cli.screen import Screen, say
 from isthmus.faces.cli.tables import table
 
 if TYPE_CHECKING:
+    from isthmus.app.site import Site
+    from isthmus.loop.ingest.run import Ingested
+    from isthmus.loop.ingest.work import Source
     from isthmus.loop.mining.statistics import By
 
 DAY = click.DateTime(["%Y-%m-%d"])
@@ -51,22 +55,43 @@ def ingest(ctx: click.Context, names: tuple[str, ...], day: datetime.datetime, w
 
     The same day again replaces it; an ingest that was killed goes on.
 
-    Ends with code 3 where records were set aside: see them with
-    isthmus query "SELECT * FROM rejects".
+    A source that fails does not keep the others from coming in; the failure gives the exit code. Else the
+    code is 3 where records were set aside: see them with isthmus query "SELECT * FROM rejects".
     """
-    with Screen() as screen:
-        site = open_site(ctx, screen)
-        chosen = [site.source(name) for name in dict.fromkeys(names or site.config.sources)]
-        if not chosen:
-            raise InputError(
-                "the site declares no source", "add [source.NAME] to its TOML; see: isthmus keys source"
-            )
-        results, failed = [], []
-        for source in chosen:
-            try:
-                results.append(site.ingest(workers)(source, day.date()))
-            except SourceError as error:  # the other sources go in all the same
-                failed.append(error)
+    results: list[Ingested] = []
+    failed: list[IsthmusError] = []
+    left: list[str] = []
+    try:
+        with Screen() as screen:
+            site = open_site(ctx, screen)
+            chosen = _chosen(site, names)
+            left = [source.name for source in chosen]
+            for source in chosen:
+                try:
+                    results.append(site.ingest(workers)(source, day.date()))
+                except IsthmusError as error:  # the other sources go in all the same
+                    failed.append(error)
+                left.remove(source.name)
+    except BaseException:  # a full disk, ctrl-C: what went in before is told, and that the rest did not
+        _tell_ingested(results, failed)
+        if results or failed or len(left) > 1:
+            say(f"isthmus: not ingested: {', '.join(left)}", fold=True)
+        raise
+    gravest = max(failed, key=lambda error: not error.retryable, default=None)
+    _tell_ingested(results, [error for error in failed if error is not gravest])
+    if gravest:
+        raise gravest
+    return 3 if any(done.rejects for done in results) else 0
+
+
+def _chosen(site: Site, names: Sequence[str]) -> list[Source]:
+    chosen = [site.source(name) for name in dict.fromkeys(names or site.config.sources)]
+    if not chosen:
+        raise InputError("the site declares no source", "add [source.NAME] to its TOML; see: isthmus keys source")
+    return chosen
+
+
+def _tell_ingested(results: Sequence[Ingested], failed: Sequence[IsthmusError]) -> None:
     rows = []
     for done in results:
         reasons = ", ".join(f"{count} {reason}" for reason, count in done.reasons)
@@ -74,11 +99,8 @@ def ingest(ctx: click.Context, names: tuple[str, ...], day: datetime.datetime, w
         rows.append((done.source, done.day, done.units, done.scenes, done.rejects, reasons, note))
     if rows:
         table(("source", "day", "units", "scenes", "rejects", "reasons", "note"), rows)
-    for unread in failed[:-1]:
-        say(f"isthmus: {unread}", fold=True)
-    if failed:
-        raise failed[-1]
-    return 3 if any(done.rejects for done in results) else 0
+    for error in failed:
+        say(f"isthmus: {error}", fold=True)
 
 
 @isthmus.command()

@@ -48,7 +48,7 @@ def init(folder: Path, samples: Path | None, role: str) -> None:
         return
     path = write_site(folder, samples)
     say(f"made {path}")
-    say(f"next: isthmus --site {folder} ingest --source highway --day 2026-11-20")
+    say(f"next: isthmus --site {shlex.quote(str(folder))} ingest --source highway --day 2026-11-20")
 
 
 @isthmus.command()
