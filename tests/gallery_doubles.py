@@ -50,6 +50,7 @@ class MemorySet:
         self._documents: dict[str, dict[bytes, tuple[Document, Record]]] = {}
         self._removed: dict[str, dict[bytes, int]] = {}
         self._vectors: dict[tuple[bytes, str], bytes | None] = {}
+        self._placed: set[bytes] = set()
         self._number = 0
         self.forgotten = 0
 
@@ -60,6 +61,7 @@ class MemorySet:
         if isinstance(image, bytes):
             held = Held(blake3(image).digest(), len(image))
             (self._folder / held.digest.hex()).write_bytes(image)
+            self._placed.add(held.digest)
         else:
             held = image
         name = key(number)
@@ -104,8 +106,7 @@ class MemorySet:
         return None if found is None else dict(found[0])
 
     def image(self, digest: bytes) -> Path | None:
-        path = self._folder / digest.hex()
-        return path if path.is_file() else None
+        return self._folder / digest.hex() if digest in self._placed else None
 
     def vector(self, digest: bytes, model: str) -> bytes | None:
         return self._vectors.get((digest, model))

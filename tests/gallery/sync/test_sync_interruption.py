@@ -14,6 +14,7 @@ from isthmus.gallery.sync.mode import Mode, Tier
 from isthmus.transfer.channel import ChannelClosed, MemoryChannel
 
 SEALED = b"k" * 32
+THINGS = "galleries.things"
 
 
 class Counting:
@@ -154,3 +155,75 @@ def test_an_image_that_vanished_at_the_server_leaves_its_record_out(tmp_path: Pa
     assert len(held(device)) == 3 and not device.galleries()[0].verified
     world.add(0, size=1000)
     assert world.sync(device).galleries[0].verified and held(device) == truth(world)
+
+
+@pytest.mark.parametrize("damage", ["altered", "cut", "gone"])
+@pytest.mark.parametrize("size", [1000, 1_500_000], ids=["small", "large"])
+def test_a_damaged_image_at_the_server_holds_up_no_other_record_and_no_other_gallery(
+    tmp_path: Path, damage: str, size: int
+) -> None:
+    world = World(tmp_path)
+    world.fill(4, size=size)
+    world.fill(3, gallery=THINGS, size=1000)
+    records = list(world.set.records(PEOPLE))
+    lost = world.set.image(records[1].image.digest)
+    content = lost.read_bytes()
+    hurt(lost, damage)
+    device = world.device()
+    with pytest.raises(
+        Corrupt, match=rf"{PEOPLE} differs .* 1 records.*{records[1].image.digest.hex()[:16]}"
+    ) as told:
+        world.sync(device)
+    assert THINGS not in str(told.value)
+    assert held(device).keys() == {record.key for record in records} - {records[1].key}
+    assert held(device, THINGS) == truth(world, THINGS)
+    assert {one.gallery: one.verified for one in device.galleries()} == {PEOPLE: False, THINGS: True}
+    assert [one.path for one in world.server.damages.standing()] == [lost]
+    assert world.served[-1].galleries[PEOPLE].tiers == ["snapshot", "reconcile"]
+    assert "1 damaged images withheld" not in [e.detail for e in world.audit.entries() if e.gallery == THINGS]
+
+    with pytest.raises(Corrupt, match="differs"):
+        world.sync(device)
+    assert world.served[-1].galleries[PEOPLE].tiers == ["reconcile"], "no snapshot each time"
+
+    lost.write_bytes(content)  # restored from a backup: no change of the set tells it
+    assert world.server.damages.standing() == []
+    assert all(one.verified for one in world.sync(device).galleries) and held(device) == truth(world)
+
+
+def test_a_device_that_has_a_good_copy_keeps_it_when_the_servers_is_damaged(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.fill(4, size=1000)
+    device = world.device()
+    world.sync(device)
+    whole = truth(world)
+    hurt(world.set.image(next(world.set.records(PEOPLE)).image.digest), "altered")
+    world.add(9, size=1000)
+    assert world.sync(device).galleries[0].verified
+    assert whole.items() <= held(device).items()
+    assert not world.server.damages.standing(), "nobody asked for it"
+
+
+def test_a_resumed_content_is_proven_before_its_rest_is_sent(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.fill(1, size=1_000_000)
+    device = world.device()
+    with pytest.raises(ChannelClosed):
+        world.sync(device, wrap=lambda inner: DyingChannel(inner, 12))
+    image = next(world.set.records(PEOPLE)).image
+    assert 0 < device.part(image).offset < image.size
+    hurt(world.set.image(image.digest), "altered")
+    with pytest.raises(Corrupt, match="1 records"):
+        world.sync(device)
+    assert world.served[-1].galleries[PEOPLE].content_bytes == 0
+
+
+def hurt(path: Path, damage: str) -> None:
+    if damage == "gone":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:-1])
+    else:
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)

@@ -13,6 +13,7 @@ from isthmus.app.galleries.follower import Follower, Say
 from isthmus.app.galleries.outer import Outer
 from isthmus.core.errors import IsthmusError
 from isthmus.gallery.registry import Devices, DeviceState
+from isthmus.gallery.store.files import REMEDY
 from isthmus.gallery.sync.server import SyncServer
 from isthmus.gallery.sync.serving import serve
 from isthmus.transfer.channel import Channel
@@ -90,6 +91,9 @@ class SyncService:
             self.counts.removed += told.removed
         tiers = ", ".join(f"{name} {'+'.join(told.tiers)}" for name, told in served.galleries.items())
         self.say(f"device {device}: {tiers or 'nothing to do'}{'; ' + served.ended if served.ended else ''}")
+        if any(told.withheld for told in served.galleries.values()):
+            for damage in self.server.damages.standing():
+                self.say(str(damage))
 
     def failure(self) -> str:
         """Say what keeps the site from following; empty where nothing does."""
@@ -103,9 +107,14 @@ class SyncService:
 
     async def status(self) -> dict[str, Any]:
         """Tell everything as plain JSON values. Raises IsthmusError, OSError where the state cannot be read."""
+        told = await self._aside.ask(lambda outer: _told(outer, self.part.lag_alarm))
+        told["alarms"] += [
+            {"kind": "DAMAGED", "stream": self.outer.part.stream, "what": str(one), "hint": REMEDY}
+            for one in self.server.damages.standing()
+        ]
         return {
             "site": self.config.site.name,
-            **await self._aside.ask(lambda outer: _told(outer, self.part.lag_alarm)),
+            **told,
             "sessions": {
                 "active": len(self.active),
                 "served": self.counts.sessions,

@@ -24,7 +24,8 @@ from pathlib import Path
 from isthmus.core.errors import Corrupt
 from isthmus.state.files import abandoned, private_folder, sync_folder
 
-_REMEDY = "restore it from a backup, or replace it by itself at the inner site"
+REMEDY = "restore it from a backup, or replace it by itself at the inner site"
+"""What to do about an image whose file is damaged or gone."""
 
 _FEW = 4
 """So many files are synced one by one; more by one sync of their whole file system."""
@@ -112,9 +113,9 @@ class ImageFiles:
         try:
             content = path.read_bytes()
         except FileNotFoundError as error:
-            raise Corrupt(f"the image {path} is missing", _REMEDY) from error
+            raise Corrupt(f"the image {path} is missing", REMEDY) from error
         if blake3(content).digest() != digest:
-            raise Corrupt(f"the image {path} was changed on the disk", _REMEDY)
+            raise Corrupt(f"the image {path} was changed on the disk", REMEDY)
         return content
 
     def holds(self, digest: bytes, content: bytes) -> bool:

@@ -2,7 +2,9 @@
 
 A page of items is committed only when its contents are there and verified; whatever dies in between, the next
 session goes on from the last commit, and nothing that came whole is fetched again. At the end of a gallery both
-digests are compared: where they differ, ranges are compared once, then a snapshot is taken, then it is an error.
+digests are compared: where they differ, ranges are compared once, then a snapshot is taken, then it is an error,
+told once the other galleries are up to date. No snapshot is taken where ranges were compared and the server
+withheld contents, which are damaged there: it would withhold them again.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from isthmus.core.errors import Corrupt, Diverged, Refused
 from isthmus.core.progress import Progress, Report, silent
 from isthmus.gallery.sync import messages
 from isthmus.gallery.sync.fetch import Fetch
-from isthmus.gallery.sync.item import Item, Ref
+from isthmus.gallery.sync.item import Item, Ref, key_hash
 from isthmus.gallery.sync.messages import (
     FORMAT,
     WINDOW,
@@ -64,13 +66,17 @@ class SyncSettings:
 
 @dataclass(slots=True)
 class GalleryReport:
-    """How one gallery was brought up to date. `verified`: both sides have the same digest."""
+    """How one gallery was brought up to date. `verified`: both sides have the same digest.
+
+    `differs` says why they have not, after everything; empty where they have, or the gallery kept changing.
+    """
 
     gallery: str
     tiers: list[Tier]
     written: int = 0
     removed: int = 0
     verified: bool = False
+    differs: str = ""
 
 
 @dataclass(slots=True)
@@ -102,7 +108,8 @@ async def pull(
     """Bring what a device holds up to date.
 
     Raises ChannelClosed where the channel ends early (try again: it resumes), Refused where the server refuses or
-    speaks nonsense, Corrupt where contents are wrong twice, Diverged where the digests differ after everything.
+    speaks nonsense, Corrupt where contents are wrong twice, Diverged where the digests of a gallery differ after
+    everything: whatever can be brought up to date has been then.
     """
     began = time.monotonic()
     session = _Session(channel, holding, report, settings)
@@ -113,6 +120,11 @@ async def pull(
         session.report.seconds = time.monotonic() - began
         await channel.close()
     holding.closed(leftovers=session.leftovers)
+    if differing := [found.differs for found in session.report.galleries if found.differs]:
+        raise Diverged(
+            "; ".join(differing),
+            "synchronise again; if it stays so, the server's store needs a check: see its alarms",
+        )
     return session.report
 
 
@@ -122,6 +134,7 @@ class _Session:
         self.report = SyncReport()
         self._ahead: deque[Items | End] = deque()
         self.leftovers = False
+        self._withheld: dict[bytes, bytes] = {}
         self._telling = False
         self._asked = False
         self._fetch = Fetch(holding, self._send, self._content)
@@ -189,16 +202,27 @@ class _Session:
             digest, count = self._holding.standing(start.gallery)
             if not end.digest or (end.digest, end.count) == (digest.lanes, count):
                 break
-            if Tier.SNAPSHOT in found.tiers and Tier.RECONCILE in found.tiers:
-                raise Diverged(
-                    f"{start.gallery} differs from the server's after a snapshot",
-                    "synchronise again; if it stays so, the server's store needs a check",
-                )
-            following = Tier.SNAPSHOT if Tier.RECONCILE in found.tiers else Tier.RECONCILE
+            if Tier.RECONCILE not in found.tiers:
+                following = Tier.RECONCILE
+            elif Tier.SNAPSHOT not in found.tiers and not self._withheld:
+                following = Tier.SNAPSHOT
+            else:
+                found.differs = self._difference(start.gallery)
+                break
             start, tier = await self._again(following, found)
-        self._holding.settle(start, end.change, verified=bool(end.digest))
+        equal = bool(end.digest) and not found.differs
+        self._holding.settle(start, end.change, verified=equal)
         await self._send(Done(digest.lanes, count))
-        found.verified = (await self._answer(Closed)).agreed and bool(end.digest)
+        found.verified = (await self._answer(Closed)).agreed and equal
+
+    def _difference(self, gallery: str) -> str:
+        if not self._withheld:
+            return f"{gallery} differs from the server's after a snapshot"
+        one = next(iter(self._withheld.values())).hex()[:16]
+        return (
+            f"{gallery} differs from the server's by {len(self._withheld)} records, whose contents are damaged"
+            f" there, {one} among them"
+        )
 
     async def _again(self, tier: Tier, found: GalleryReport) -> tuple[Start, Tier]:
         found.tiers.append(tier)
@@ -215,6 +239,7 @@ class _Session:
     async def _listing(self, start: Start, found: GalleryReport) -> End:
         """Commit page after page until the end is told."""
         self._waits()
+        self._withheld.clear()
         while True:
             pages: list[Items] = []
             message = await self._page()
@@ -237,6 +262,9 @@ class _Session:
         self.report.content_bytes += sum(len(i.vector) for i in items if isinstance(i.vector, bytes))
         gone = await self._fetch.all(self._holding.missing(contents), lambda size: None)
         self.leftovers = self.leftovers or bool(gone)
+        if gone or self._withheld:
+            for page in pages:
+                self._account(start.key, page, gone)
         ready = [
             Page(
                 [item for item in page.items if not any(part.digest in gone for part in item.contents)],
@@ -250,6 +278,17 @@ class _Session:
         found.written += change.written
         found.removed += change.removed
         self._progress(Progress(f"sync {start.gallery}", found.written + found.removed, None, "records"))
+
+    def _account(self, key: bytes, page: Items, gone: set[bytes]) -> None:
+        """Remember of which records a content is gone: of those that no later page brings, or removes."""
+        for item in page.items:
+            lacks = [part.digest for part in item.contents if part.digest in gone]
+            if lacks:
+                self._withheld[key_hash(key, item.key)] = lacks[0]
+            else:
+                self._withheld.pop(key_hash(key, item.key), None)
+        for place in _hashes(page.removed):
+            self._withheld.pop(place, None)
 
     # --- messages -----------------------------------------------------------------------------------------------
 

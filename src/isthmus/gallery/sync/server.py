@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from isthmus.core.errors import InputError
 from isthmus.gallery.ports import Set
+from isthmus.gallery.sync.damage import Damages
 from isthmus.gallery.sync.epochs import Epochs
 from isthmus.gallery.sync.index import Index, SameHash
 from isthmus.gallery.sync.mode import Mode
@@ -33,12 +34,13 @@ class ServerSettings:
 
 @dataclass(slots=True)
 class Told:
-    """What one gallery cost in one session."""
+    """What one gallery cost in one session. `withheld`: how often an image was asked for that is damaged here."""
 
     tiers: list[str] = field(default_factory=list)
     items: int = 0
     removed: int = 0
     content_bytes: int = 0
+    withheld: int = 0
     agreed: bool | None = None
 
 
@@ -66,6 +68,7 @@ class SyncServer:
     ) -> None:
         self.set, self.epochs, self.policy, self.audit = galleries, epochs, policy, audit
         self.model_of, self.settings = model_of, settings
+        self.damages = Damages(galleries)
         self._indexes: OrderedDict[tuple[str, bytes, Mode, str], Index] = OrderedDict()
 
     def modes(self, device: str) -> dict[str, Mode]:

@@ -34,6 +34,7 @@ from isthmus.gallery.sync.messages import (
     Pull,
     Ranges,
     Start,
+    Want,
     Welcome,
 )
 from isthmus.gallery.sync.mode import Mode, Tier
@@ -67,6 +68,7 @@ class Session:
         self._ended: End | None = None
         self._open: deque[set[bytes]] = deque()
         self._offered: dict[bytes, Source] = {}
+        self._whole: set[bytes] = set()
 
     async def run(self) -> None:
         """Serve until the device says goodbye. Raises ChannelClosed, TimeoutError, Refused."""
@@ -200,7 +202,7 @@ class Session:
     async def _list(self, pages: AsyncIterator[Items | End]) -> None:
         self._pages = pages
         self._open.clear()
-        self._offered.clear()
+        self._forget_offered()
         await self._fill()
 
     async def _fill(self) -> None:
@@ -234,6 +236,7 @@ class Session:
             for digest in done:
                 if not any(digest in page for page in self._open):
                     self._offered.pop(digest, None)
+                    self._whole.discard(digest)
         await self._fill()
 
     async def _pull(self, pull: Pull) -> None:
@@ -247,6 +250,9 @@ class Session:
                 continue
             if want.offset + want.length > source.size:
                 raise Refused("a stretch beyond the end of a content")
+            if not await self._is_whole(want, source):
+                await self._send(Gone(want.digest))
+                continue
             for offset in range(want.offset, want.offset + want.length, PIECE_BYTES):
                 length = min(PIECE_BYTES, want.offset + want.length - offset)
                 content = self._index.offer.read(source, offset, length)
@@ -255,6 +261,23 @@ class Session:
                     break
                 self._told.content_bytes += length
                 await self._send(Piece(want.digest, offset, content))
+
+    async def _is_whole(self, want: Want, source: Source) -> bool:
+        """Prove a content before it is sent, and where the device begins it anew: wrong bytes end its session."""
+        assert self._index is not None
+        if want.offset and want.digest in self._whole:
+            return True
+        if await self._index.offer.whole(want.digest, source):
+            self._whole.add(want.digest)
+            self._server.damages.whole(want.digest)
+            return True
+        if source.part == "image" and self._server.damages.found(want.digest, self._index.offer.gallery):
+            self._told.withheld += 1
+        return False
+
+    def _forget_offered(self) -> None:
+        self._offered.clear()
+        self._whole.clear()
 
     # --- closing a gallery --------------------------------------------------------------------------------------
 
@@ -279,7 +302,7 @@ class Session:
         self._note("received" if self._told.agreed else "received with another digest")
         await self._send(Closed(self._told.agreed))
         self._pages = None
-        self._offered.clear()
+        self._forget_offered()
         await self._next()
 
     def _note_sending(self, start: Start) -> None:
@@ -302,7 +325,8 @@ class Session:
             act,
             self._start.gallery,
             detail=f"{self._start.mode.value}, {' then '.join(told.tiers)}: {told.items} records, "
-            f"{told.removed} removals, {told.content_bytes} bytes of content",
+            f"{told.removed} removals, {told.content_bytes} bytes of content"
+            + (f", {told.withheld} damaged images withheld" if told.withheld else ""),
         )
 
     def _step(self, event: str) -> None:
