@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from isthmus.app.maintenance import tidy
 from isthmus.app.mining import MineAsk, mine_site, with_fields
 from isthmus.app.site import IMAGES, Site
 from isthmus.core.errors import InputError, UnknownName
@@ -78,3 +79,15 @@ def test_what_speaks_of_scenes_is_refused_for_another_table(site: Site) -> None:
         mine_site(site, MineAsk(where="widht > 3", table=IMAGES))
     with pytest.raises(UnknownName, match=r"did you mean 'acquire\.images'"):
         mine_site(site, MineAsk(where="width > 3", table="acquire.image"))
+
+
+def test_the_tables_beside_the_scenes_are_tidied_too(site: Site) -> None:
+    table = photos(site)
+    for number in range(3):
+        rows = [row | {"image_id": f"{row['image_id']}{number}"} for row in ROWS]
+        table.append([pa.RecordBatch.from_pylist(rows)])
+    done = {found.what: found for found in tidy(site)}
+    assert {f"data files of {name}" for name in ("scenes", "rejects", IMAGES)} <= done.keys()
+    assert (done[f"data files of {IMAGES}"].before, done[f"data files of {IMAGES}"].after) == (4, 1)
+    found = site.tables.olap.query(f"SELECT count(*) AS n FROM {IMAGES}")
+    assert found["n"][0].as_py() == 4 * len(ROWS)

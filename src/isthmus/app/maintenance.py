@@ -38,7 +38,7 @@ def tidy(site: Site, keep_days: int = KEEP_DAYS) -> list[Tidied]:
     age = datetime.timedelta(days=keep_days)
     _let_go(site)
     done: list[Tidied] = []
-    for name, table in (("scenes", site.tables.scenes), ("rejects", site.tables.rejects)):
+    for name, table in site.tables.standing():
         site.report(Progress(f"tidy {name}", 0))
         done += _tidied(site, name, table, age)
     site.tables.level(site.report)

@@ -8,7 +8,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from isthmus.app.asking import count
 from isthmus.app.site import Site
 from isthmus.core.errors import InputError
 from isthmus.core.expression import Expression
@@ -16,7 +15,7 @@ from isthmus.core.progress import Progress
 from isthmus.loop.mining.held import TABLE as SCENES
 from isthmus.loop.mining.held import columns, fields_of, quoted, table_named
 from isthmus.loop.mining.mine import mine
-from isthmus.loop.mining.similar import similar
+from isthmus.loop.mining.similar import comparable, similar
 from isthmus.loop.rules.bind import BoundRule
 from isthmus.warehouse.export import ExportManifest, export, write_export
 from isthmus.warehouse.idlist import IdList
@@ -109,7 +108,7 @@ def _found(
     """Find the rows, and say for the ID list how they were found."""
     if ask.like:
         rows = similar(view, SCENES, ask.like, min(ask.count, ask.limit or ask.count), where)
-        others = max(count(site) - 1, 0)
+        others = comparable(view, SCENES, ask.like, where)
         found = Found(rows, others, rows.num_rows, 0, f"the scenes most like {ask.like}", spoken)
         return found, {"rule": f"like {ask.like}", "parameters": {"count": ask.count}}
     mined = mine(

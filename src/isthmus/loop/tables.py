@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, TypeVar
@@ -84,10 +84,19 @@ class LoopTables:
             "rejects": (self.rejects, None),
             "scenes": (self.scenes, self.core_fields or None),
         }
+        return own | {as_name: (table, None) for as_name, table in self._beside()}
+
+    def _beside(self) -> Iterator[tuple[str, Table]]:
         there = set(self.catalog.names()) if self.beside else set()
-        return own | {
-            as_name: (self.catalog.open(name), None) for as_name, name in self.beside.items() if name in there
-        }
+        for as_name, name in self.beside.items():
+            if name in there:
+                yield as_name, self.catalog.open(name)
+
+    def standing(self) -> Iterator[tuple[str, Table]]:
+        """Yield every table that stands, by the name that the OLAP has for it."""
+        yield "scenes", self.scenes
+        yield "rejects", self.rejects
+        yield from self._beside()
 
     def table(self, as_name: str) -> Table:
         """Open the warehouse table that the OLAP calls `as_name`.

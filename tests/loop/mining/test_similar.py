@@ -5,7 +5,7 @@ import pytest
 
 from isthmus.core.errors import InputError, UnknownName
 from isthmus.loop.fields import VECTOR_SIZE
-from isthmus.loop.mining.similar import similar
+from isthmus.loop.mining.similar import comparable, similar
 from isthmus.loop.rules.catalogue import Catalogue
 from mining_scenes import MemoryOlap, scene
 
@@ -30,6 +30,8 @@ def test_the_nearest_come_first_and_the_scene_itself_is_left_out(olap: MemoryOla
 def test_a_filter_narrows_the_search(olap: MemoryOlap, catalogue: Catalogue) -> None:
     found = similar(olap, "scenes", "s007", 300, catalogue.where("source = 'even'"))
     assert sorted(found["_rowid"].to_pylist()) == list(range(0, 200, 2))
+    assert comparable(olap, "scenes", "s007", catalogue.where("source = 'even'")) == 100
+    assert comparable(olap, "scenes", "s007") == 200, "neither itself nor what has no vector"
 
 
 def test_equal_distances_come_in_the_order_of_their_ids() -> None:

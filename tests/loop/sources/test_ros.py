@@ -214,6 +214,27 @@ def test_a_long_bag_is_cut_into_records_of_one_leak_group(tmp_path: Path) -> Non
     assert {record.leak_group for record in records} == {"bags-d_bag"}
 
 
+@pytest.mark.parametrize(
+    ("head", "groups"),
+    [
+        ("", {"bags-drive", "bags-y_0_mcap", "bags-y_1_mcap", "bags-d_bag"}),
+        (
+            'leak_group = "file"',
+            {f"bags-{name}" for name in ("x_0_mcap", "x_1_mcap", "y_0_mcap", "y_1_mcap", "d_bag")},
+        ),
+    ],
+)
+def test_a_ros_2_bag_in_several_files_is_one_leak_group(tmp_path: Path, head: str, groups: set[str]) -> None:
+    (tmp_path / "drive").mkdir()
+    (tmp_path / "drive" / "metadata.yaml").write_text("rosbag2_bagfile_information: {}\n")
+    for name in ("drive/x_0.mcap", "drive/x_1.mcap", "y_0.mcap", "y_1.mcap"):
+        write_mcap(tmp_path / name, drive(seconds=5))
+    write_bag(tmp_path / "d.bag", drive(seconds=5))
+    records, _ = ingest(odom(tmp_path, head))
+    assert {record.leak_group for record in records} == groups
+    assert {r.leak_group for r in records if r.record_id.startswith("x_")} <= groups
+
+
 def test_nan_in_a_message_costs_its_record_only(tmp_path: Path) -> None:
     written = drive(seconds=16)
     written[300] = ("/odom", written[300][1], odometry(float("nan"), 0.0, 10.0, written[300][1]))

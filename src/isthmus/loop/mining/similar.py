@@ -35,6 +35,16 @@ def similar(olap: Asked, table: str, scene_id: str, count: int, where: Expressio
     return found.cast(pa.schema([("id", pa.string()), (ROW_ID, pa.uint64()), ("distance", pa.float32())]))
 
 
+def comparable(olap: Asked, table: str, scene_id: str, where: Expression | None = None) -> int:
+    """Count the scenes among which `similar` searches: those with a vector that the filter lets through."""
+    made = Compiled("TRUE", ()) if where is None else compiled(where)
+    found = olap.query(
+        f"SELECT count(*) AS n FROM {quoted(table)} WHERE vector IS NOT NULL AND {KEY} <> ? AND {made.sql}",
+        [scene_id, *made.parameters],
+    )
+    return int(found["n"][0].as_py())
+
+
 def _vector(olap: Asked, table: str, scene_id: str) -> list[float]:
     found = olap.query(f"SELECT vector FROM {quoted(table)} WHERE {KEY} = ?", [scene_id])
     if not found.num_rows:

@@ -72,7 +72,9 @@ class PipelineSettings:
     )
     split: SplitSettings = setting("how scenes are parted", factory=SplitSettings)
     train: TrainSettings = setting("how the model is trained", factory=TrainSettings)
-    cluster: ClusterSettings = setting("where it is trained", factory=ClusterSettings)
+    cluster: ClusterSettings = setting(
+        "where it is trained, and each trial of its tuning", factory=ClusterSettings
+    )
     policy: PolicySettings = setting("parameters of the driving policy", factory=PolicySettings)
     evaluation: EvaluationSettings = setting("what a candidate is judged on", factory=EvaluationSettings)
     simulation: SimulationSettings = setting("closed-loop evaluation", factory=SimulationSettings)

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.core.errors import RunFailed
+from isthmus.loop.forecasting.cluster import train_on
 from isthmus.loop.forecasting.job import Trained, cost
 from isthmus.loop.forecasting.release import load_forecaster
 from isthmus.loop.forecasting.settings import TrainSettings
 from isthmus.loop.forecasting.shape import CONFIG, WEIGHTS
 from isthmus.loop.forecasting.shards import COLUMNS, scenes_in
-from isthmus.loop.forecasting.train import train
 from isthmus.loop.forecasting.tune import TRAINING_SPACE, Parameters, Range, Tuned, tune, tuned_training
 from isthmus.loop.runs.folder import write_json
 from isthmus.loop.runs.judging import drivable, drive
@@ -85,11 +85,10 @@ def _search_training(parts: Parts, run: Run, folder: Path, base: TrainSettings) 
 
 
 def _trained(parts: Parts, run: Run, folder: Path, settings: TrainSettings) -> Trained:
-    """Train with these settings, once: a trial that is done already is read."""
+    """Train with these settings where the pipeline trains, once: a trial that is done already is read."""
     text = json.dumps(dataclasses.asdict(settings), sort_keys=True)
     place = folder / "trials" / hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-    job = job_of(parts, run, MODE, place, settings)
-    return train(job)
+    return train_on(parts.settings.cluster, job_of(parts, run, MODE, place, settings))
 
 
 def _search_policy(parts: Parts, run: Run, folder: Path, base: PolicySettings) -> Tuned | None:

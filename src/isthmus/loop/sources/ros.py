@@ -19,6 +19,8 @@ from isthmus.loop.sources.dated import fixed_part, for_day, record_names
 from isthmus.loop.sources.ros_settings import RosSettings
 
 SUFFIXES = (".bag", ".mcap", ".db3")
+METADATA = "metadata.yaml"
+"""What rosbag2 writes beside the files of one bag."""
 
 
 class RosJob:
@@ -46,12 +48,14 @@ class RosJob:
         found = []
         for path in paths:
             state = Path(path).stat()
-            group = {"file": names[path], "folder": str(Path(path).parent.name), "day": day.isoformat()}
             found.append(
                 Unit(
                     key=path,
                     fingerprint=f"{state.st_size}-{state.st_mtime_ns}-{chosen}",
-                    args={"name": names[path], "leak_group": f"{self.name}-{group[wanted.leak_group]}"},
+                    args={
+                        "name": names[path],
+                        "leak_group": f"{self.name}-{self._group(Path(path), names[path], day)}",
+                    },
                 )
             )
         return found
@@ -61,6 +65,13 @@ class RosJob:
         from isthmus.loop.sources.bag import records_of_bag
 
         yield from records_of_bag(Path(unit.key), unit.args["name"], unit.args["leak_group"], self.settings)
+
+    def _group(self, path: Path, name: str, day: datetime.date) -> str:
+        """Name what a file overlaps with: rosbag2 parts one drive over files and lays one metadata.yaml beside."""
+        wanted = self.settings.leak_group
+        if wanted == "auto":
+            wanted = "folder" if path.suffix != ".bag" and (path.parent / METADATA).is_file() else "file"
+        return {"file": name, "folder": path.parent.name, "day": day.isoformat()}[wanted]
 
     def _paths(self, pattern: str) -> list[str]:
         found: set[str] = set()

@@ -94,8 +94,10 @@ class RosSettings:
         maximum=10.0,
         unit="s",
     )
-    leak_group: Literal["file", "folder", "day"] = setting(
-        "what overlaps and must stay on one side of a split: a file, a folder's files, or the day", default="file"
+    leak_group: Literal["auto", "file", "folder", "day"] = setting(
+        "what overlaps and must stay on one side of a split: a file, a folder's files, the day; or auto: a ROS 2"
+        " bag in several files is one (its metadata.yaml lies beside them), else a file",
+        default="auto",
     )
     tags: tuple[str, ...] = setting("tags of every record", default=())
     definitions: Literal["ros1_noetic", "ros2_foxy", "ros2_galactic", "ros2_humble", "ros2_iron", "ros2_jazzy"] = (
