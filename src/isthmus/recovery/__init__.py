@@ -1,0 +1,1 @@
+"""Recovery: chosen warehouse tables stand ready on another site."""
