@@ -1,8 +1,8 @@
 """What a warehouse root says of itself to everyone who opens it: its role, its epoch, and what a standby shows.
 
 It lies at `<root>/.fence.json` and is replaced whole, by one rename: so readers of a standby go from one barrier
-to the next with all tables at once, and a writer is let in or kept out at one moment. A root without it is nobody's
-replica and takes every write.
+to the next with all tables at once, and a writer is let in or kept out at one moment. A root without it is
+nobody's replica and takes every write.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Fence:
             )
         if self.role == "fenced":
             return (
-                f"this site was the primary of epoch {self.epoch} and another has taken over: {name} is not written",
+                f"another site has taken over from this one, the primary of epoch {self.epoch}: {name} is not written",
                 "follow the new primary: isthmus recovery failback",
             )
         if self.held:
