@@ -54,7 +54,7 @@ class Fence:
             )
         if self.role == "fenced":
             return (
-                f"another site has taken over from this one, the primary of epoch {self.epoch}: {name} is not written",
+                f"another site took over from this one, primary of epoch {self.epoch}: {name} is not written",
                 "follow the new primary: isthmus recovery failback",
             )
         if self.held:
