@@ -7,8 +7,8 @@ it has heard of; whoever hears of a higher epoch writes no more, before anything
 2. Another primary of a higher epoch outranks a primary, which is fenced from then on.
 3. A site that hands over, and hears that the very round was taken over, has nothing alone: it follows at once.
 4. A standby follows whatever epoch is higher.
-5. Two primaries of one epoch cannot come about by commands; where a restored disk makes them, both are fenced and a
-   person decides.
+5. Two primaries of one epoch cannot come about by commands; where a restored disk makes them, both are fenced, and
+   a person decides.
 """
 
 from __future__ import annotations
