@@ -63,7 +63,7 @@ def synced(
 
     async def both() -> SyncReport:
         ours, theirs = memory_pair()
-        serving = asyncio.create_task(service.session(name, between(theirs)))
+        serving = asyncio.create_task(service.session(name, device.key.public, between(theirs)))
         try:
             return await device.sync(ours)
         finally:

@@ -22,7 +22,7 @@ from isthmus.faces.http import metrics, sync
 from isthmus.gallery import enrolment
 from isthmus.gallery.registry import Devices
 from isthmus.transfer.inbound import Inbound
-from isthmus.transfer.signing import SigningKey
+from isthmus.transfer.signing import PublicKey, SigningKey
 
 
 class Doors:
@@ -50,6 +50,10 @@ class Doors:
             await waiting.put({"type": "lifespan.shutdown"})
             assert (await told.get())["type"] == "lifespan.shutdown.complete"
             await life
+
+    def enrol(self) -> None:
+        devices = self.service.devices
+        devices.enrol(devices.invite("b12", (), by="anna"), SigningKey.create().public)
 
     async def ask(self, method: str, path: str, *pieces: bytes) -> tuple[int, dict[str, str], bytes]:
         messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
@@ -84,6 +88,12 @@ class Doors:
 
         await self.app(_scope("websocket", path="/v1/signal"), receive, send)
         return told
+
+
+async def let_in(receive: Any, send: Any, known: Callable[[str], PublicKey | None], *_: Any) -> tuple[str, Any]:
+    """Stand for the signalling with a device that means well."""
+    assert known("b12") is not None
+    return "b12", None
 
 
 def _scope(kind: str, **more: Any) -> dict[str, Any]:
@@ -275,13 +285,12 @@ def test_a_device_that_hangs_up_early_is_served_all_the_same(
     doors = Doors(tmp_path)
     served: list[str] = []
 
-    async def let_in(*_: object) -> tuple[str, Any]:
-        return "b12", None
-
-    async def session(device: str, channel: Any) -> None:
+    async def session(device: str, key: PublicKey, channel: Any) -> None:
         served.append(device)
+        assert doors.service.known(device) == key
 
     async def story() -> None:
+        doors.enrol()
         monkeypatch.setattr(sync, "accept", let_in)
         monkeypatch.setattr(doors.service, "session", session)
         await doors.call(refuses_close=True)
@@ -294,16 +303,14 @@ def test_the_end_of_the_server_ends_the_sessions_at_once(tmp_path: Path, monkeyp
     doors = Doors(tmp_path)
     ended: list[str] = []
 
-    async def let_in(*_: object) -> tuple[str, Any]:
-        return "b12", None
-
-    async def session(device: str, channel: Any) -> None:
+    async def session(device: str, key: PublicKey, channel: Any) -> None:
         try:
             await asyncio.Event().wait()
         finally:
             ended.append(device)
 
     async def story() -> None:
+        doors.enrol()
         monkeypatch.setattr(sync, "accept", let_in)
         monkeypatch.setattr(doors.service, "session", session)
         call = asyncio.create_task(doors.call())

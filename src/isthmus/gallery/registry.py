@@ -176,6 +176,11 @@ class Devices:
         )
         return PublicKey.of_text(rows[0]["key"]) if rows else None
 
+    def require(self, name: str, key: PublicKey) -> None:
+        """Raise Refused unless a device is enrolled with this very key: it may be another of its name by now."""
+        if self.known(name) != key:
+            raise Refused(f"the device {name} was revoked", "enrol it anew")
+
     # --- rules --------------------------------------------------------------------------------------------------
 
     def grant(self, tags: Iterable[str], galleries: Iterable[str], mode: Mode, *, by: str) -> Rule:

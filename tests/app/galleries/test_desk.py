@@ -186,8 +186,8 @@ def test_a_gallery_of_a_set_built_anew_has_another_epoch(site: Path) -> None:
 
 def test_a_server_killed_while_it_sends_has_noted_to_whom(site: Path, tmp_path: Path) -> None:
     service = filled(site)
-    service.devices.enrol(service.devices.invite("b12", [], by="ann"), SigningKey.create().public)
-    asyncio.run(service.close())
+    with enrolled(service, tmp_path / "device", service.devices.invite("b12", [], by="ann")):
+        asyncio.run(service.close())
     die("serve", site, str(tmp_path / "device"))
     last = [entry for entry in any_audit(site / "isthmus.toml").entries() if entry.who == "b12"][-1]
     assert (last.act, last.gallery) == ("sending", GALLERY)

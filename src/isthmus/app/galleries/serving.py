@@ -81,10 +81,10 @@ class SyncService:
         """Answer an enrolment. Raises Refused."""
         return self.devices.answer(body, self.key.public)
 
-    async def session(self, device: str, channel: Channel) -> None:
-        """Serve a device that was let in, to the end of its session."""
+    async def session(self, device: str, key: PublicKey, channel: Channel) -> None:
+        """Serve a device that was let in by its key, to the end of its session."""
         self.counts.sessions += 1
-        served = await serve(self.server, channel, device)
+        served = await serve(self.server, channel, device, lambda: self.devices.require(device, key))
         for told in served.galleries.values():
             self.counts.content_bytes += told.content_bytes
             self.counts.items += told.items

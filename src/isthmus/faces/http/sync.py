@@ -25,6 +25,7 @@ from isthmus.gallery.enrolment import MOST_BODY_BYTES
 from isthmus.transfer.channel import Channel
 from isthmus.transfer.ice.losses import expect_losses
 from isthmus.transfer.ice.signalling import accept, of_starlette
+from isthmus.transfer.signing import PublicKey
 
 _BODY_S = 10.0
 _AT_ONCE = 64
@@ -115,16 +116,25 @@ class _Doors:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._service.say(f"a session ended by {type(error).__name__}: {error}")
 
-    async def _known(self, websocket: WebSocket) -> tuple[str, Channel] | None:
-        """Let a device in and return its name and channel; None, and told, where it may not."""
+    async def _known(self, websocket: WebSocket) -> tuple[str, PublicKey, Channel] | None:
+        """Let a device in: its name, the key it proved, its channel; None, and told so, where it may not."""
         service = self._service
         receive, send = of_starlette(websocket)
+        proved: dict[str, PublicKey] = {}
+
+        def known(device: str) -> PublicKey | None:  # connecting takes seconds: another may have the name after it
+            if key := service.known(device):
+                proved[device] = key
+            return key
+
         try:
-            return await accept(receive, send, service.known, service.key, service.config.ice)
+            name, channel = await accept(receive, send, known, service.key, service.config.ice)
         except IsthmusError as error:
             service.counts.refused += 1
             service.say(f"a device was not connected: {error}")
             return None
+        else:
+            return name, proved[name], channel
         finally:
             with contextlib.suppress(RuntimeError, WebSocketDisconnect, OSError):  # the other side was faster
                 await websocket.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from isthmus.core.errors import IsthmusError, Refused
 from isthmus.gallery.sync import messages
@@ -12,14 +13,19 @@ from isthmus.gallery.sync.session import Session
 from isthmus.transfer.channel import Channel, ChannelClosed
 
 
-async def serve(server: SyncServer, channel: Channel, device: str) -> Served:
+async def serve(
+    server: SyncServer, channel: Channel, device: str, still: Callable[[], None] = lambda: None
+) -> Served:
     """Serve a device until it says goodbye. What a device does never raises: it ends the session.
+
+    `still` raises Refused where the device that was let in is not known any more; the policy knows names only, and
+    another device may be enrolled under this one's by now. It is asked before every answer.
 
     Many sessions may be served at once on the server's event loop. Raises OSError where this site's disk refuses;
     the channel is closed then, too.
     """
     served = Served(device)
-    session = Session(server, channel, served)
+    session = Session(server, channel, served, still)
     try:
         await session.run()
     except ChannelClosed:

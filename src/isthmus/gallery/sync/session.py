@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from isthmus.core.errors import IllegalTransition, Refused
 from isthmus.gallery.sync import listing, messages
@@ -51,10 +51,10 @@ _PAGE = 200
 
 
 class Session:
-    """Serves one device over one channel."""
+    """Serves one device over one channel. `still`: see serving.serve."""
 
-    def __init__(self, server: SyncServer, channel: Channel, served: Served) -> None:
-        self._server, self._channel, self._served = server, channel, served
+    def __init__(self, server: SyncServer, channel: Channel, served: Served, still: Callable[[], None]) -> None:
+        self._server, self._channel, self._served, self._still = server, channel, served, still
         self._state = SESSION.initial
         self._claims: dict[str, Claim] = {}
         self._acts = 0
@@ -75,7 +75,8 @@ class Session:
         while self._state != "over":
             async with asyncio.timeout(self._server.settings.idle_s):
                 content = await self._channel.receive()
-            self._server.policy.allowed(self._served.device, ())  # it may have been revoked meanwhile
+            self._still()  # it may have been revoked meanwhile
+            self._server.policy.allowed(self._served.device, ())
             message = messages.of_device(content)
             self._step(type(message).__name__)
             await self._handle(message)
@@ -122,7 +123,7 @@ class Session:
             return
         self._step("greeted")
         self._server.policy.seen(self._served.device)
-        modes = self._server.modes(self._served.device)
+        modes = self._modes()
         starts = [await self._choose(gallery, mode) for gallery, mode in sorted(modes.items())]
         dropped = sorted(self._claims.keys() - modes.keys())
         self._served.dropped = dropped
@@ -157,11 +158,15 @@ class Session:
         if not self._waiting:
             return
         start = self._waiting.popleft()
-        if start.gallery not in self._server.modes(self._served.device):
+        if start.gallery not in self._modes():
             raise Refused(f"{start.gallery} was taken from this device meanwhile", "synchronise again")
         self._again = 0
         self._told = self._served.galleries[start.gallery] = Told()
         await self._begin(start)
+
+    def _modes(self) -> Mapping[str, Mode]:
+        self._still()
+        return self._server.modes(self._served.device)
 
     async def _begin(self, start: Start) -> None:
         self._start, self._ended = start, None
