@@ -16,6 +16,8 @@ Compression = Literal["zstd", "none"]
 
 DECLARED = b"isthmus:schema"
 IDENTITY = b"isthmus:identity"
+ALTERED = b"isthmus:altered"
+"""How often columns were added, renamed, dropped or retyped; not there where they never were."""
 _PRIMARY_KEY = "lance-schema:unenforced-primary-key"
 _COMPRESSION = "lance-encoding:compression"
 

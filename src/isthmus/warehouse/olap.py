@@ -184,7 +184,7 @@ def _goal(name: str, table: Table, fields: Sequence[str] | None) -> Position:
     if fields is not None and chosen.complex is not None:
         raise InputError(f"{chosen.complex.name!r} is the complex field", "the OLAP holds simple fields only")
     chosen = schema.only(item.name for item in chosen.fields if item.type is not FieldType.COMPLEX)
-    text = declared.to_json(chosen)
+    text = declared.to_json(chosen) + table.era
     return Position(name, table.uri, table.identity, table.version, chosen.names, text, 0)
 
 

@@ -1,4 +1,8 @@
-"""One table: a Lance dataset with stable row ids, written by one writer at a time."""
+"""One table: a Lance dataset with stable row ids, written by one writer at a time.
+
+Where the root's fence says that the table is a replica (see `warehouse.fence`), its reader gets the version that
+the standby shows, never a later one, and every write is refused.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,12 @@ import lance
 import pyarrow as pa
 from lance.fragment import write_fragments
 
-from isthmus.core.errors import InputError, UnknownName
+from isthmus.core.errors import Corrupt, InputError, UnknownName
 from isthmus.state.lock import held
-from isthmus.warehouse import declared
+from isthmus.warehouse import declared, fence
 from isthmus.warehouse.abreast import abreast, readers
 from isthmus.warehouse.buffers import keep_freed_memory
+from isthmus.warehouse.fence import Fence, Shown
 from isthmus.warehouse.incoming import Incoming
 from isthmus.warehouse.place import local_path
 from isthmus.warehouse.schema import Schema
@@ -42,15 +47,18 @@ class Table:
     ) -> None:
         """Open the dataset at `uri`. Catalog.open is the usual way in.
 
-        Reads that lie less than `block_bytes` apart are joined into one; None leaves it to Lance.
+        Without a `version` it is the one that a standby shows of the table, elsewhere the latest. Reads that lie
+        less than `block_bytes` apart are joined into one; None leaves it to Lance. Raises Corrupt where the
+        version that is shown is not there.
         """
         keep_freed_memory()
         self.uri = uri
         self.rows_per_fragment = rows_per_fragment
         self._options = dict(storage_options or {})
-        self._dataset = lance.dataset(
-            uri, version=version, storage_options=self._options or None, block_size=block_bytes
-        )
+        self._block_bytes = block_bytes
+        self._home = fence.home(uri)
+        self._shown = self._to_show() if version is None else None
+        self._dataset = self._opened_shown(self._shown) if self._shown else self._opened(version)
 
     @property
     def dataset(self) -> Any:
@@ -78,10 +86,38 @@ class Table:
         """The version that is read."""
         return int(self._dataset.version)
 
+    @property
+    def era(self) -> str:
+        """What must stay equal for the pair of a row's id and version to name the row's content; often empty.
+
+        A column that was changed leaves the versions of the rows as they are, and after a failover two sites may
+        have given one version to two contents.
+        """
+        altered = (self.arrow.metadata or {}).get(declared.ALTERED, b"").decode()
+        epoch = self._fence().epoch
+        return f"#{epoch}.{altered or 0}" if altered or epoch > 1 else ""
+
     def refresh(self) -> int:
-        """Go to the latest version and return it."""
-        self._dataset.checkout_latest()
+        """Go to the version that a standby shows of the table now, elsewhere to the latest, and return it.
+
+        Raises InputError where the table is gone, Corrupt where the version that is shown is not there.
+        """
+        before, shown = self.version, self._to_show()
+        if shown is not None and shown != self._shown:
+            self._dataset = self._opened_shown(shown)  # anew: the same number may mean another content now
+        elif shown is None and self._shown is not None:
+            self._dataset = self._opened(None)
+        elif shown is None:
+            self._go_to_latest()
+        if shown != self._shown or self.version != before:
+            for cached in ("schema", "arrow"):
+                self.__dict__.pop(cached, None)
+        self._shown = shown
         return self.version
+
+    def refusal(self) -> tuple[str, str] | None:
+        """Say why the table is not to be written now, and what to do; None where it may be."""
+        return self._fence().refusal(self._home[1]) if self._home else None
 
     def at(self, version: int | str) -> Table:
         """Return the table at another version or tag. Raises InputError where it is gone."""
@@ -197,14 +233,19 @@ class Table:
             return deleted
 
     def pin(self, tag: str) -> None:
-        """Keep the present version from cleanup under a name; an existing name moves to it."""
+        """Keep the present version from cleanup under a name; an existing name moves to it.
+
+        Raises Refused for a replica, which is kept as it is elsewhere.
+        """
+        self._own()
         if tag in self._dataset.tags.list():
             self._dataset.tags.update(tag, self.version)
         else:
             self._dataset.tags.create(tag, self.version)
 
     def unpin(self, tag: str) -> None:
-        """Let go of a pinned version. Raises UnknownName."""
+        """Let go of a pinned version. Raises UnknownName, and Refused for a replica."""
+        self._own()
         tags = self._dataset.tags.list()
         if tag not in tags:
             raise UnknownName.among("tag", tag, tags)
@@ -226,17 +267,16 @@ class Table:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Be the one writer for the block, at the latest version. Raises Busy.
+        """Be the one writer for the block, at the latest version. Raises Busy, Refused where the fence forbids it.
 
         The lock covers the processes of one machine; on an object store the writers are kept apart by the
-        ledger of runs, and Lance's commit protocol refuses what would conflict.
+        ledger of runs, and Lance's commit protocol refuses what would conflict. The fence is read inside the
+        lock: who changes it and then takes the lock once has no writer of before left.
         """
         place = local_path(self.uri)
-        if place is None:
-            self.refresh()
-            yield
-            return
-        with held(place.with_name(f".{place.stem}.lock"), f"a write to the table {place.stem}"):
+        with locked(self.uri) if place is not None else contextlib.nullcontext():
+            if self._home:
+                self._fence().allow(self._home[1])
             self.refresh()
             yield
 
@@ -258,6 +298,40 @@ class Table:
                 raise UnknownName.among("column", missing[1].rstrip("."), self.schema.names) from error
             first = str(error).splitlines()[0]
             raise InputError(f"the condition {where!r} cannot be used: {first}", "write it in SQL") from error
+
+    def _fence(self) -> Fence:
+        return fence.read(self._home[0], self._options) if self._home else Fence()
+
+    def _to_show(self) -> Shown | None:
+        return self._fence().shown(self._home[1]) if self._home else None
+
+    def _own(self) -> None:
+        now = self._fence()
+        if self._home and now.replica(self._home[1]):
+            now.allow(self._home[1])
+
+    def _opened(self, version: int | str | None) -> Any:
+        return lance.dataset(
+            self.uri, version=version, storage_options=self._options or None, block_size=self._block_bytes
+        )
+
+    def _opened_shown(self, shown: Shown) -> Any:
+        try:
+            return self._opened(shown.version)
+        except (ValueError, OSError) as error:
+            raise Corrupt(
+                f"the replica {self.uri} lacks version {shown.version}, which this standby shows",
+                "find what else is missing and mend it: isthmus recovery verify",
+            ) from error
+
+    def _go_to_latest(self) -> None:
+        try:
+            self._dataset.checkout_latest()
+        except (ValueError, OSError) as error:
+            place = local_path(self.uri)
+            if place is None or (place / "_versions").is_dir():
+                raise
+            raise InputError(f"the table {self.uri} is gone", "it was dropped or renamed; open it anew") from error
 
     def _merge(self, reader: pa.RecordBatchReader, where: str) -> None:
         merge = (
@@ -306,3 +380,10 @@ class Table:
             for fragment in staged:
                 for file in fragment.files:
                     (place / "data" / file.path).unlink(missing_ok=True)
+
+
+def locked(uri: str) -> contextlib.AbstractContextManager[None]:
+    """Hold the lock of the local table at `uri`, as each of its writers does. Raises Busy."""
+    place = local_path(uri)
+    assert place is not None
+    return held(place.with_name(f".{place.stem}.lock"), f"a write to the table {place.stem}")
