@@ -116,7 +116,7 @@ class Backup:
                 return None
             for _ in range(self._settings.most_tries):
                 try:
-                    return self._taken(full, event, known or ())
+                    return self._taken(full, event, frozenset(known or ()))
                 except Overtaken:
                     continue
             raise Busy("a full round was asked for again and again while one was taken", "try again")
@@ -233,7 +233,7 @@ class Backup:
 
     def _captured(self, row: Round, last: Barrier | None) -> tuple[Round, Captured]:
         """Cut, pin and stage; where a table moves meanwhile, once more from the cut."""
-        capture, tries = self._capture, 0
+        capture, tries, why = self._capture, 0, ""
         for again in range(self._settings.most_tries):
             if again:
                 row = self._rounds.advance(row, "moved")
@@ -248,10 +248,11 @@ class Backup:
                 captured = capture.stage(
                     row.key, seen, pinned, last, everything=row.full, prove_all=self._settings.prove_all
                 )
-            except Moved:
+            except Moved as moved:
+                why = moved.what
                 continue
             return self._rounds.advance(row, "staged"), captured
-        raise Busy(f"the tables moved during each of {self._settings.most_tries} cuts", "try again later")
+        raise Busy(f"the tables moved during each of {self._settings.most_tries} cuts: {why}", "try again later")
 
 
 def _notes(captured: Captured) -> str:

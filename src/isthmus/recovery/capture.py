@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -22,14 +23,14 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from isthmus.core.errors import Busy, InputError, UnknownName
+from isthmus.core.errors import Corrupt, InputError
 from isthmus.core.ports import Clock
 from isthmus.recovery.barrier import Barrier, HeldFile, TableAt
 from isthmus.recovery.cut import Moved, Published, Seen, Sight, collect, same
-from isthmus.recovery.listing import TableFile, files_of
 from isthmus.state.files import replacing, sync_folder
 from isthmus.transfer.gate import Step, no_step
 from isthmus.warehouse.catalog import Catalog
+from isthmus.warehouse.files import TableFile, files_of
 from isthmus.warehouse.name import TableName
 from isthmus.warehouse.place import local_path
 from isthmus.warehouse.table import Table
@@ -159,9 +160,9 @@ class Capture:
         """
         for key in keys:
             for file in self._tags(self.tag(key)):
-                _unpin(file, self.tag(key), self._catalog)
+                file.unlink(missing_ok=True)  # as Lance does it; a fence, or damage to the table, is no obstacle
             self._step("backup unpinned")
-            if self.folder(key).exists():
+            with contextlib.suppress(FileNotFoundError):  # nothing lay there, or another process is at it too
                 shutil.rmtree(self.folder(key))
             self._step("backup freed")
 
@@ -178,9 +179,16 @@ class Capture:
             table.pin(self.tag(key))
             self._step("backup pinned")
             same(sight, place)  # a cleanup that had begun before the tag stood may have taken it
-            return Pinned(sight, table, place, files_of(table))
-        except (ValueError, OSError) as error:
+            return Pinned(sight, table, place, self._listed(sight, table, place))
+        except (ValueError, OSError, Corrupt) as error:
             raise _meant(error, f"version {sight.version} of {name} went before it was pinned") from error
+
+    def _listed(self, sight: Sight, table: Table, place: Path) -> tuple[TableFile, ...]:
+        try:
+            return files_of(table)
+        except InputError:
+            same(sight, place)  # else it is no refusal: the version has gone
+            raise
 
     def _put_back(self, one: Pinned, into: Path, last: Barrier | None, table: TableAt) -> bool:
         """Lay the manifest aside; tell whether the table was put back: to another manifest, an older version."""
@@ -222,9 +230,9 @@ class Capture:
         try:
             same(one.sight, one.place)
             table = Table(one.table.uri, self._catalog.storage_options, version=one.sight.version)
-            if set(files_of(table)) != set(one.files):
+            if self._listed(one.sight, table, one.place) != one.files:
                 raise Moved(f"version {one.sight.version} of {name} has other files now")
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, Corrupt) as error:
             raise _meant(error, f"{name} went while it was laid aside") from error
 
 
@@ -240,18 +248,6 @@ def _trusted(one: Pinned, last: Barrier | None, identity: str) -> dict[str, Held
     known = last.files.get(identity, {}) if last else {}
     sizes = {file.path: file.size for file in one.files}
     return {path: held for path, held in known.items() if sizes.get(path) == held.size}
-
-
-def _unpin(file: Path, tag: str, catalog: Catalog) -> None:
-    """Take a tag from the table whose folder it lies in; the table may go at any moment."""
-    table = file.parents[2]
-    try:
-        Table(table.as_uri(), catalog.storage_options).unpin(tag)
-    except UnknownName:
-        return
-    except (ValueError, OSError) as error:
-        if file.exists() and any((table / "_versions").glob("*.manifest")):
-            raise Busy(f"the tag {tag} of {table.name} cannot be taken away: {error}", "try again") from error
 
 
 def _copy(source: Path, into: Path) -> None:
