@@ -27,16 +27,18 @@ def to_arrow(schema: Schema, compression: Compression = "zstd") -> pa.Schema:
 
     It also carries an identity that is new each time, which tells a table from a later one at the same place.
     """
-    fields = []
-    for item in schema.fields:
-        metadata = {}
-        if item.name == schema.key:
-            metadata[_PRIMARY_KEY] = "true"  # without it concurrent merges of one key make duplicates
-        if item.type is FieldType.COMPLEX:
-            metadata[_COMPRESSION] = compression  # "none" is said too: without a word Lance chooses by itself
-        nullable = item.nullable and item.name != schema.key
-        fields.append(pa.field(item.name, item.arrow(), nullable, metadata=metadata or None))
+    fields = [arrow_field(item, item.name == schema.key, compression) for item in schema.fields]
     return pa.schema(fields, metadata={DECLARED: to_json(schema), IDENTITY: uuid.uuid4().hex})
+
+
+def arrow_field(item: Field, key: bool = False, compression: Compression = "zstd") -> pa.Field:
+    """Return the Arrow field of one field, with Lance's metadata."""
+    metadata = {}
+    if key:
+        metadata[_PRIMARY_KEY] = "true"  # without it concurrent merges of one key make duplicates
+    if item.type is FieldType.COMPLEX:
+        metadata[_COMPRESSION] = compression  # "none" is said too: without a word Lance chooses by itself
+    return pa.field(item.name, item.arrow(), item.nullable and not key, metadata=metadata or None)
 
 
 def from_arrow(arrow: pa.Schema, where: str) -> Schema:

@@ -61,6 +61,11 @@ class Table:
         self._dataset = self._opened_shown(self._shown) if self._shown else self._opened(version)
 
     @property
+    def storage_options(self) -> Mapping[str, str]:
+        """The options of the storage that the table lies in."""
+        return self._options
+
+    @property
     def dataset(self) -> Any:
         """The Lance dataset itself, for what this class does not cover. Write only through the Table."""
         return self._dataset
