@@ -151,6 +151,8 @@ class HttpCarrier:
         with self._call("GET", f"{self._base}/") as answer:
             self._expect(answer, "", 200)
             text = answer.read(_MOST_LISTING)
+            if answer.length:
+                raise ConnectionResetError(errno.ECONNRESET, f"{self._where} broke off its listing")
         try:
             names = [one["name"] for one in json.loads(text)["files"]]
             return sorted(name for name in names if proper(name))
@@ -245,8 +247,11 @@ class HttpCarrier:
                     self._raise(line, error)
         kept = False
         try:
-            yield answer
-            answer.read(_MOST_PROBLEM)
+            if not line.late:  # a head that was cut looks like a whole one
+                yield answer
+                answer.read(_MOST_PROBLEM)
+            if line.late:
+                raise TimeoutError
             kept = self._kept(line, answer)
         except (OSError, HTTPException) as error:
             self._raise(line, error)
