@@ -28,8 +28,8 @@ demo: $(READY) ## Tell the data loop, the galleries and acquiring on real sample
 test: $(READY) ## Run all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-soak: $(READY) ## Run the long tests: kills at random moments, again and again
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m soak --soak
+soak: $(READY) ## Run the long tests: kills at random moments, again and again, and eight times the examples
+	ISTHMUS_EXAMPLES=8 $(BIN)/python -m pytest -n 2 --dist worksteal -m "soak or hypothesis" --soak
 
 check: $(READY) ## Prove format, lint, types and the import floors
 	$(BIN)/ruff format --check .

@@ -168,7 +168,7 @@ ACQUIRING = (["acquire"], ["acquire", "keys"], ["acquire", "environment"], ["acq
 
 
 def test_no_line_of_the_help_is_cut_short(capfd: pytest.CaptureFixture[str]) -> None:
-    for words in ([], ["scenes"], ["rules"], ["loop"], ["olap"], ["warehouse"], *GALLERIES, *ACQUIRING):
+    for words in ([], ["scenes"], ["rules"], ["loop"], ["olap"], ["warehouse"], ["table"], *GALLERIES, *ACQUIRING):
         assert run([*words, "--help"]) == 0
         assert [line for line in capfd.readouterr().out.splitlines() if line[:2] == "  " and "..." in line] == []
 

@@ -14,6 +14,7 @@ from bson.timestamp import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from gallery_making import STREAM, SteppingClock, carried, content, jpeg, sqlite_set, text_of
 from isthmus.core.position import Position
 from isthmus.gallery.feed import Fed, Feed
@@ -274,7 +275,7 @@ OPS = st.one_of(
 )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(
     st.lists(st.tuples(OPS, st.sampled_from(["", "", "follow", "snapshot"])), max_size=20), st.integers(1, 4000)
 )

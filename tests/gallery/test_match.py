@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from examples import examples
 from isthmus.core.errors import Corrupt, InputError
 from isthmus.gallery import kernels
 from isthmus.gallery.match import Candidate, Matrix
@@ -92,7 +93,7 @@ def test_distances_of_extreme_vectors_are_exact() -> None:
 
 
 @pytest.mark.usefixtures("kernel")
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.integers(0, 1000),
     st.floats(0.001, 1.0),
@@ -176,7 +177,7 @@ _changes = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(_changes)
 def test_a_matrix_holds_what_a_dictionary_holds_after_any_changes(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[list[tuple[int, int]], list[int], bool]]

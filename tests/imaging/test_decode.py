@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from examples import examples
 from isthmus.imaging import decode
 from isthmus.imaging.decode import ImageLimits, ImageRefused, check, pixels
 from samples import SAMPLES, needs_samples
@@ -273,7 +274,7 @@ def test_grey_16_bit_and_cmyk_pictures_become_rgb(decoder: str) -> None:
         assert np.abs(pixels(content).astype(int) - wanted).mean() < 12
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.sampled_from(WHOLE), st.lists(st.tuples(st.floats(0, 1), st.integers(1, 255)), min_size=1, max_size=6))
 def test_damaged_bytes_give_a_picture_or_a_refusal_and_never_another_error(
     content: bytes, damage: list[tuple[float, int]]
@@ -288,7 +289,7 @@ def test_damaged_bytes_give_a_picture_or_a_refusal_and_never_another_error(
             assert "\n" not in str(error)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.sampled_from([c[:40] for c in WHOLE]), st.binary(max_size=300))
 def test_any_content_behind_a_good_start_is_judged(start: bytes, rest: bytes) -> None:
     with pytest.raises(ImageRefused):

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from examples import examples
 from isthmus.imaging import exif
 from isthmus.imaging.decode import look
 from isthmus.imaging.exif import Exif, read
@@ -276,7 +277,7 @@ def test_reading_all_hostile_photos_takes_next_to_no_memory() -> None:
 
 
 @needs_samples
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(st.data())
 def test_damaged_real_blocks_never_raise(data: st.DataObject) -> None:
     block = bytearray(REAL[data.draw(st.sampled_from(sorted(REAL)))][:4000])

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from isthmus.core.errors import MissingExtra
 from isthmus.imaging import place
 from isthmus.imaging.place import FARTHEST_KM, Places, places, slug
@@ -98,7 +99,7 @@ def test_towns_on_the_other_side_of_the_date_line_are_near() -> None:
 
 
 @given(st.floats(-90, 90), st.floats(-180, 180))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_any_position_has_an_answer_within_the_bound(latitude: float, longitude: float) -> None:
     found = places().nearest(latitude, longitude)
     assert found is None or found.distance_km <= FARTHEST_KM

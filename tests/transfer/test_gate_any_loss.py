@@ -9,10 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from examples import examples
 from gate_bench import Bench, receiving, sending
 from rough_gate import RoughGate, flipped
-
-EXAMPLES = int(os.environ.get("ISTHMUS_GATE_EXAMPLES", "30"))
 
 NUMBER = st.integers(0, 10_000)
 KEYS = st.sampled_from("abcdef")
@@ -127,11 +126,11 @@ class RoughCrossing(RuleBasedStateMachine):
         assert self.bench.receiver.request() == ""
 
 
-RoughCrossing.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=25, deadline=None)
+RoughCrossing.TestCase.settings = settings(max_examples=examples(12), stateful_step_count=25, deadline=None)
 test_the_receiver_stands_only_at_a_true_past_state = RoughCrossing.TestCase
 
 
-@pytest.mark.parametrize(("form", "places"), [("tar", 1000), ("plain", 1000)])
+@pytest.mark.parametrize(("form", "places"), [("tar", examples(150)), ("plain", examples(150))])
 def test_a_flipped_bit_anywhere_is_never_applied(tmp_path: Path, form: str, places: int) -> None:
     """Over all files of a bundle, each through the whole receiver."""
     bench = Bench(tmp_path, sending(format=form), receiving(most_quarantined=10))

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as some
 
+from examples import examples
 from isthmus.core.errors import Corrupt, InputError, UnknownName
 from isthmus.warehouse.complex import MAGIC, decode, encode
 
@@ -78,7 +79,7 @@ def test_a_truncated_field_is_corrupt(fields: dict[str, Any], data: st.DataObjec
         decode(packed[: data.draw(st.integers(0, len(packed) - 1))])
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(100))
 @given(FIELDS, st.data())
 def test_flipped_bytes_are_corrupt_or_another_value_of_no_greater_size(
     fields: dict[str, Any], data: st.DataObject

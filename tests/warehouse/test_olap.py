@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from isthmus.core.errors import Busy, Corrupt, InputError, IsthmusError, QueryRefused, UnknownName
 from isthmus.state.lock import held
 from isthmus.warehouse.catalog import Catalog
@@ -102,7 +103,7 @@ CHANGE = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(CHANGE, min_size=1, max_size=9))
 def test_after_any_changes_and_follows_the_olap_equals_the_warehouse(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[str, Any, Any]]

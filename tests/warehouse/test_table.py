@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from isthmus.core.errors import Busy, InputError, IsthmusError, UnknownName
 from isthmus.state.lock import held
 from isthmus.warehouse.catalog import Catalog
@@ -110,7 +111,7 @@ SLICES = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(SLICES)
 def test_replace_equals_its_model_and_a_replay_changes_nothing(
     tmp_path_factory: pytest.TempPathFactory, slices: list[tuple[int, dict[str, int]]]

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from examples import examples
 from isthmus.acquire.agent.bench import Reach
 from isthmus.acquire.agent.holding import Holding, held_of
 from isthmus.acquire.agent.pace import Pace, wanted
@@ -129,7 +130,7 @@ class Hands(RuleBasedStateMachine):
         assert not self.holding.unsent
 
 
-Hands.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+Hands.TestCase.settings = settings(max_examples=examples(15), stateful_step_count=25, deadline=None)
 TestHands = Hands.TestCase
 
 

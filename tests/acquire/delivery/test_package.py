@@ -10,6 +10,7 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from isthmus.acquire.delivery.package import (
     INLINE_BYTES,
     MOST_ITEMS,
@@ -70,7 +71,7 @@ def test_what_is_packed_is_unpacked_the_same(parcels: list[Parcel]) -> None:
             assert (part.outcome.read(), part.outcome.told) == (one.outcome.content, one.outcome.told)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(30))
 @given(PARCELS)
 def test_a_body_in_a_file_is_unpacked_where_it_lies(parcels: list[Parcel]) -> None:
     import tempfile

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from isthmus.acquire.filing.contents import inside
 from isthmus.acquire.filing.naming import MOST_PATH, TEMPLATE, Known, Naming, plain
 from isthmus.core.errors import InputError
@@ -83,7 +84,7 @@ hostile = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     hostile, hostile, hostile, hostile, st.sampled_from([TEMPLATE, "{root}/{record-id}/{place}_{digest12}.{ext}"])
 )
@@ -102,7 +103,7 @@ def test_no_input_bends_a_path(record: str, place: str, environment: str, digest
     assert os.path.commonpath(("/root", inside("/root", path))) == "/root"
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(hostile, hostile, st.sampled_from([TEMPLATE, "{root}/{record-id}_{environment}.{digest12}.{ext}"]))
 def test_two_record_ids_never_share_a_path(one: str, other: str, template: str) -> None:
     naming = Naming(template)

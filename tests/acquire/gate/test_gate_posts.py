@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_doubles import InventingFetcher, Ledgerlet, MemoryDesk, proven
+from examples import examples
 from full_disk import Disk
 from gate_posts import SENDS, OfficeSide, OutpostSide, carry, made
 from isthmus.acquire.agent.refusal import Unacceptable
@@ -132,7 +133,7 @@ def test_a_real_agent_works_through_a_gate(tmp_path: Path) -> None:
     assert proven(ledger) and len(ledger.filed) == 100
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=examples(2), deadline=None)
 @given(st.integers(0, 2**32))
 def test_whatever_the_gate_loses_repeats_or_disorders_nothing_is_lost_or_counted_twice(seed: int) -> None:
     import tempfile

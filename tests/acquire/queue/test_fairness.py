@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acquire_making import asking, at, wishes
+from examples import examples
 from isthmus.acquire.failure import Failure, Kind
 from isthmus.acquire.ports import Missed
 from isthmus.acquire.queue.sqlite import SqliteLedger
@@ -23,7 +24,7 @@ ACTS = st.one_of(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(25))
 @given(before=st.lists(ACTS, max_size=14), count=st.integers(1, 10), after=st.lists(ACTS, max_size=8))
 def test_a_batch_waits_for_no_more_than_its_share_beside_each_live_batch(
     before: list[tuple[str, int]], count: int, after: list[tuple[str, int]]

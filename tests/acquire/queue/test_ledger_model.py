@@ -27,6 +27,7 @@ from hypothesis.stateful import (
 import acquire_servers
 from acquire_making import asking, at, filed, wish
 from acquire_model import Asked, Model
+from examples import examples
 from isthmus.acquire.failure import Failure, Kind
 from isthmus.acquire.ports import Held, Missed, Settled, Which
 from isthmus.acquire.queue.ledger import SqlLedger
@@ -340,7 +341,7 @@ class SqliteMachine(LedgerMachine):
 
 def test_the_ledger_in_sqlite_tells_what_a_plain_model_tells() -> None:
     run_state_machine_as_test(
-        SqliteMachine, settings=settings(max_examples=40, stateful_step_count=40, deadline=None)
+        SqliteMachine, settings=settings(max_examples=examples(15), stateful_step_count=40, deadline=None)
     )
 
 
@@ -352,5 +353,5 @@ def test_the_ledger_in_postgres_tells_what_a_plain_model_tells(postgres: acquire
             return PostgresLedger(postgres.dsn, f"model_{next(schemas)}")
 
     run_state_machine_as_test(
-        PostgresMachine, settings=settings(max_examples=5, stateful_step_count=30, deadline=None)
+        PostgresMachine, settings=settings(max_examples=examples(3), stateful_step_count=30, deadline=None)
     )

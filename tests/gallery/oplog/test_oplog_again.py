@@ -12,6 +12,7 @@ from bson.timestamp import Timestamp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from isthmus.gallery.oplog.engine import Outcome
 from isthmus.gallery.oplog.entry import RawEntry
 from isthmus.gallery.oplog.mongoshake import recorded, write_tunnel
@@ -149,7 +150,7 @@ def histories(draw: Any) -> Server:
     return server
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 @given(histories(), st.data())
 def test_a_history_leads_to_the_servers_content_and_again_from_any_entry_on(server: Server, data: Any) -> None:
     site = Site()
@@ -162,7 +163,7 @@ def test_a_history_leads_to_the_servers_content_and_again_from_any_entry_on(serv
     assert all(name == "renamed" for name in site.waiting.transactions())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=list(HealthCheck))
 @given(histories(), st.data())
 def test_every_beginning_of_a_history_is_the_same_when_its_end_is_applied_again(server: Server, data: Any) -> None:
     site = Site()
@@ -176,7 +177,7 @@ def test_every_beginning_of_a_history_is_the_same_when_its_end_is_applied_again(
     assert site.bytes() == server.documents()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=list(HealthCheck))
 @given(histories())
 def test_two_sites_come_to_the_same_whatever_file_brought_the_entries(server: Server) -> None:
     one, other, third = Site(), Site(), Site()
@@ -204,7 +205,7 @@ def leads(document: Any, path: list[str]) -> bool:
     return True
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.lists(st.tuples(paths, st.booleans(), values), min_size=1, max_size=10), st.data())
 def test_path_updates_lead_again_to_the_same_fields_and_values(steps: list[Any], data: Any) -> None:
     site = Site()

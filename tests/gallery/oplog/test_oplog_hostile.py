@@ -11,6 +11,7 @@ from bson.timestamp import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from isthmus.core.errors import Corrupt
 from isthmus.gallery.memory import MemoryDocuments, MemoryWaiting
 from isthmus.gallery.oplog.engine import Engine
@@ -112,7 +113,7 @@ anything = st.recursive(
 documents = st.dictionaries(names, anything, max_size=5)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries(
@@ -138,7 +139,7 @@ def test_any_fields_of_any_type_are_applied_or_set_aside(fields: list[dict[str, 
     assert unharmed(site)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(documents, documents)
 def test_any_update_of_any_document_is_applied_or_set_aside(document: dict[str, Any], o: dict[str, Any]) -> None:
     site = Site()

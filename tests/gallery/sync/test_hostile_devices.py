@@ -12,6 +12,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from gallery_doubles import PEOPLE, World, held, photo, truth
 from isthmus.core.errors import Refused
 from isthmus.gallery.sync import messages
@@ -206,7 +207,7 @@ said = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.booleans(), st.lists(said, max_size=8))
 def test_whatever_a_device_says_the_server_answers_or_refuses(world: World, greets: bool, messages_: list) -> None:
     served, answers = spoken(world, *([HELLO] if greets else []), *messages_)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from isthmus.core.errors import Refused
 from isthmus.gallery.sync import reconcile
 from isthmus.gallery.sync.comparing import Comparing
@@ -56,7 +57,7 @@ def compared(server: Records, device: Records, level: int, deeper: int) -> tuple
     return {int(comparing.view.hashes[place]) for place in answer[0]}, {int(place) for place in answer[1]}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(records, records, records, st.integers(0, 3), st.integers(0, 2))
 def test_exactly_the_records_that_differ_are_found(
     common: Records, ours: Records, theirs: Records, level: int, deeper: int
@@ -67,7 +68,7 @@ def test_exactly_the_records_that_differ_are_found(
     assert removed == device.keys() - server.keys()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(records, st.integers(0, 4))
 def test_sums_of_ranges_are_those_of_their_records(found: Records, level: int) -> None:
     places, lanes = arrays(found)

@@ -8,6 +8,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from gallery_doubles import PEOPLE, DyingChannel, World, held, key, scene, truth
 from isthmus.gallery.inner import InnerSite
 from isthmus.gallery.store.sqlite import SqliteSet
@@ -52,7 +53,7 @@ def does(world: World, device, step: tuple[str, int, int]) -> None:
             world.policy.table = {PEOPLE: list(Mode)[number]} if number < 3 else {}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(st.lists(steps, min_size=1, max_size=12))
 def test_after_any_history_a_session_makes_device_and_server_equal(history: list[tuple[str, int, int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from isthmus.loop.extract import batch_of, row_of
 from isthmus.loop.fields import SCENES, VECTOR_SIZE
 from isthmus.loop.record import Record
@@ -134,7 +135,7 @@ def same(one: object, other: object, tolerance: float) -> bool:
     return bool(np.allclose(np.asarray(one), np.asarray(other), rtol=tolerance, atol=tolerance))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(st.floats(-math.pi, math.pi), st.floats(-3000, 3000), st.floats(-3000, 3000))
 def test_where_a_record_lies_and_which_way_it_points_changes_nothing(angle: float, x: float, y: float) -> None:
     (here,), (there,) = scenes(busy_record()), scenes(moved(busy_record(), angle, x, y))
@@ -143,7 +144,7 @@ def test_where_a_record_lies_and_which_way_it_points_changes_nothing(angle: floa
     assert {name for name in FIGURES if not same(one[name], other[name], 0.02)} == set()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_the_tracks_changes_nothing(random: object) -> None:
     record = busy_record()
@@ -156,7 +157,7 @@ def test_the_order_of_the_tracks_changes_nothing(random: object) -> None:
     assert {name for name in FIGURES if not same(one[name], other[name], 0.0)} == set()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.integers(0, 10_000))
 def test_every_figure_is_finite_or_null_whatever_the_others_do(seed: int) -> None:
     chance = np.random.default_rng(seed)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from isthmus.core.errors import InputError, QueryRefused, UnknownName
 from isthmus.core.evaluation import evaluate
 from isthmus.loop.fields import VECTOR_SIZE
@@ -115,7 +116,7 @@ def test_near_duplicates_are_left_out_and_counted(catalogue: Catalogue) -> None:
     assert names(mined(olap, None, None, suppress=1.0, limit=0)) == []
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(12))
 @given(
     places=st.lists(st.none() | st.integers(0, 20), max_size=40),
     page=st.integers(1, 12),
@@ -139,7 +140,7 @@ def test_the_size_of_a_page_changes_nothing(places: list[int | None], page: int,
 VALUE = st.none() | st.integers(-8, 60).map(lambda n: n / 2)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(12))
 @given(st.lists(st.fixed_dictionaries({"cut_in_gap_m": VALUE, "accel_min": VALUE, "density": VALUE}), max_size=12))
 def test_mining_finds_exactly_what_the_reference_finds(catalogue: Catalogue, values: list[dict[str, Any]]) -> None:
     rows = [scene(number, **own) for number, own in enumerate(values)]

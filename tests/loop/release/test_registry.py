@@ -10,6 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
+from examples import examples
 from isthmus.core.errors import IllegalTransition, InputError, IsthmusError, UnknownName
 from isthmus.loop.release.registry import Registry
 from isthmus.state.store import Store
@@ -212,7 +213,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.registry.store.close()
 
 
-AnyOrder.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+AnyOrder.TestCase.settings = settings(max_examples=examples(15), stateful_step_count=25, deadline=None)
 TestAnyOrder = AnyOrder.TestCase
 
 

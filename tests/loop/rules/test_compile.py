@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from isthmus.core import expression as ex
 from isthmus.core.errors import InputError, UnknownName
 from isthmus.core.evaluation import evaluate, fold
@@ -120,7 +121,7 @@ def answered(
     return [value for (value,) in found]
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(120), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(expression=CONDITION, rows=st.lists(ROW, min_size=1, max_size=6))
 def test_duckdb_answers_as_the_reference_does(
     connection: duckdb.DuckDBPyConnection, expression: Expression, rows: list[dict[str, Any]]
@@ -128,13 +129,13 @@ def test_duckdb_answers_as_the_reference_does(
     assert answered(connection, expression, rows) == [evaluate(expression, row) for row in rows]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(expression=CONDITION)
 def test_an_expression_written_as_text_reads_back_equal(expression: Expression) -> None:
     assert parse(str(expression), resolve) == expression
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(expression=CONDITION, row=ROW)
 def test_folding_constants_changes_no_answer(expression: Expression, row: dict[str, Any]) -> None:
     assert evaluate(fold(expression), row) == evaluate(expression, row)

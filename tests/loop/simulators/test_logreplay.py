@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from isthmus.core.errors import InputError
 from isthmus.core.progress import Progress
 from isthmus.loop.scene import Scene, V, X, Y
@@ -191,7 +192,7 @@ def test_a_stand_in_a_queue_is_no_red_light() -> None:
     assert episode.ego[-1, X] > episode.recorded[-1, X] + 2.0  # the leader went on, and so does the ego
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(
     st.floats(3.0, 25.0),
     st.floats(0.0, 20.0),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from isthmus.core.errors import ConfigError, SourceError
 from isthmus.loop.record import REASONS
 from isthmus.loop.sources.ros import RosJob
@@ -111,7 +112,7 @@ def test_a_truncated_bag_is_set_aside_and_the_rest_goes_in(tmp_path: Path, sampl
     assert len(ingest(odom(tmp_path))[0]) == 1
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(10), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     where=st.floats(0, 1),
     flips=st.integers(1, 40),

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acquire_serving import IMAGE, Reply, Site, serving
+from examples import examples
 
 
 @pytest.fixture(scope="module")
@@ -266,7 +267,7 @@ def test_the_description_of_the_doors_is_whole(site: Site) -> None:
     assert "queued" in state["enum"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(
     st.binary(max_size=200),
     st.sampled_from(
