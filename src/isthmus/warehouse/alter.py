@@ -175,9 +175,14 @@ def _index_names(table: Table, column: str) -> list[str]:
     return [str(found.name) for found in table.dataset.describe_indices() if column in found.field_names]
 
 
-def _new_name(schema: Schema, name: str) -> None:
+def check_column_name(name: str) -> None:
+    """Raise InputError where a column cannot be called so."""
     if not _NAME.fullmatch(name):
         raise InputError(f"{name!r} is no column name", "use letters, digits and _, beginning with a letter")
+
+
+def _new_name(schema: Schema, name: str) -> None:
+    check_column_name(name)
     if name.lower() in (known.lower() for known in schema.names):  # conditions do not tell the case apart
         raise InputError(f"there is a column {name!r} already", "choose another name")
 

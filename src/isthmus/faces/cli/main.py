@@ -25,6 +25,7 @@ from isthmus.faces.cli import (
     scenes,
     serve,
     setup,
+    table,
     warehouse,
 )
 from isthmus.faces.cli.extras import missing_extra
@@ -37,6 +38,7 @@ COMMANDS = (
     mining,
     loop,
     warehouse,
+    table,
     acquire,
     acquirekeeping,
     acquiregate,
@@ -60,6 +62,7 @@ ORDER = (
     "mine",
     "loop",
     "warehouse",
+    "table",
     "olap",
     "acquire",
     "agent",
