@@ -1,7 +1,7 @@
 """Every key that a site's TOML takes, gathered from the settings classes themselves.
 
-The loop's and acquiring's classes are imported only when their keys are asked for: a device explains its own
-without them.
+The loop's, acquiring's and recovery's classes are imported only when their keys are asked for: a device explains
+its own without them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from isthmus.app.galleries.config import TABLES as GALLERY
-from isthmus.app.sitepart import ACQUIRE_TABLES, SitePart
+from isthmus.app.sitepart import ACQUIRE_TABLES, RECOVERY_TABLES, SitePart
 from isthmus.core.errors import UnknownName
 from isthmus.core.settings import describe
 
@@ -28,10 +28,12 @@ def explained(part: str | None = None) -> Iterator[tuple[str, str, str, str]]:
     first = part.partition(".")[0] if part is not None else ""
     if first in ACQUIRE_TABLES:
         parts = _acquire()
+    elif first in RECOVERY_TABLES:
+        parts = _recovery()
     elif part in (*_SITE, *GALLERY):
         parts = {**_SITE, **GALLERY}
     else:
-        parts = {**_SITE, **_loop(), **_acquire(), **GALLERY}
+        parts = {**_SITE, **_loop(), **_acquire(), **GALLERY, **_recovery()}
     rows = [row for name, cls in parts.items() for row in _rows(name, cls)]
     if part is not None:
         kind, *rest = part.replace(".NAME", "").split(".")
@@ -47,6 +49,12 @@ def explained(part: str | None = None) -> Iterator[tuple[str, str, str, str]]:
 
 def _acquire() -> dict[str, type]:
     from isthmus.app.acquiring.config import TABLES
+
+    return TABLES
+
+
+def _recovery() -> dict[str, type]:
+    from isthmus.app.recovery.config import TABLES
 
     return TABLES
 

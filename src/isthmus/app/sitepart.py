@@ -12,7 +12,8 @@ from isthmus.core.settings import Reader, setting
 LOOP_TABLES = ("warehouse", "extract", "rules", "source", "pipeline", "trigger")
 GALLERY_TABLES = ("gallery", "gate", "sync", "ice", "device")
 ACQUIRE_TABLES = ("acquire", "agent")
-TABLES = ("site", *LOOP_TABLES, *GALLERY_TABLES, *ACQUIRE_TABLES)
+RECOVERY_TABLES = ("recovery",)
+TABLES = ("site", *LOOP_TABLES, *GALLERY_TABLES, *ACQUIRE_TABLES, *RECOVERY_TABLES)
 
 
 @dataclass(frozen=True, slots=True)

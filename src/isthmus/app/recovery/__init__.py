@@ -1,0 +1,1 @@
+"""Recovery, wired: the two sites of a pair, their roads and their rounds."""
