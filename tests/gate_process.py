@@ -1,6 +1,6 @@
 """One side of a gate in a process of its own, which kills itself (-9) at a named step.
 
-    python tests/gate_process.py sender|receiver <folder> <format> <step> <time>
+    python tests/gate_process.py sender|receiver <folder> <format> <step> <time> [<parallel>]
 
 `<step>` is `name` or `name#n` for its n-th time; `-` kills never. All is under <folder>: key, state, outbox,
 the gate's two ends `inside` and `outside`, staging.
@@ -49,11 +49,13 @@ def scripted(changes: int) -> ListSource:
     return source
 
 
-def sender(folder: Path, form: str, step: Callable[[str], None], now: float, keep: int = 3) -> Outbound:
+def sender(
+    folder: Path, form: str, step: Callable[[str], None], now: float, keep: int = 3, parallel: int = 1
+) -> Outbound:
     """Open the sender of a folder, at a number of seconds after the beginning."""
     settings = sending(
         format=form, cut_bytes=150, heartbeat_s=10.0, snapshot_s=10.0, carousel_files=2, carousel_s=10.0,
-        keep_files=keep,
+        keep_files=keep, parallel=parallel,
     )  # fmt: skip
     clock = HandClock(BEGIN + timedelta(seconds=now))
     key = SigningKey.load(folder / "key.pem")
@@ -75,10 +77,11 @@ def receiver(folder: Path, step: Callable[[str], None], now: float) -> tuple[Inb
     return inbound, target
 
 
-def main(side: str, folder: str, form: str, at: str, now: str) -> None:
+def main(side: str, folder: str, form: str, at: str, now: str, parallel: str = "1") -> None:
     """Do one round."""
     if side == "sender":
-        sender(Path(folder), form, killer(at), float(now)).step()
+        keep = 3 if parallel == "1" else 100
+        sender(Path(folder), form, killer(at), float(now), keep, int(parallel)).step()
     else:
         receiver(Path(folder), killer(at), float(now))[0].step()
 

@@ -48,11 +48,11 @@ RECEIVER_STEPS = [
 ]
 
 
-def run(side: str, folder: Path, form: str, at: str, now: float) -> int:
+def run(side: str, folder: Path, form: str, at: str, now: float, parallel: int = 1) -> int:
     """Run one round of one side in a process of its own; return how it ended."""
     paths = os.pathsep.join([str(Path(gate_process.__file__).parent), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, gate_process.__file__, side, str(folder), form, at, str(now)],
+        [sys.executable, gate_process.__file__, side, str(folder), form, at, str(now), str(parallel)],
         env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -88,7 +88,37 @@ def test_a_sender_killed_at_any_step_goes_on_to_the_same_bytes(tmp_path: Path, f
             pass
         assert files(folder / "inside") == expected, at
         assert files(folder / "outbox") == expected, at
-        assert not [file for file in (folder / "outbox").iterdir() if file.name == ".making"], at
+        assert not [file for file in (folder / "outbox").iterdir() if file.name.startswith(".making")], at
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        *("outbound recorded#3", "outbound sealed", "outbound sealed#3", "outbound kept#2", "outbound noted#2"),
+        *("gate copied#2", "gate synced#3", "gate renamed#2", "outbound put", "outbound put#4"),
+        *("outbound sent", "outbound sent#3", "outbound retired"),
+    ],
+)
+def test_a_sender_with_three_lanes_killed_at_any_step_goes_on_to_the_same_bytes(tmp_path: Path, at: str) -> None:
+    keep = 3 if at == "outbound retired" else 100
+    undisturbed = site(tmp_path / "undisturbed")
+    gate_process.sender(undisturbed, "tar", no_step, 0, keep).step()
+    folder = site(tmp_path / "killed")
+    if keep == 3:
+        gate_process.sender(folder, "tar", no_step, 0, keep=100, parallel=3).step()
+        assert run("sender", folder, "tar", at, 0) == -signal.SIGKILL
+    else:
+        assert run("sender", folder, "tar", at, 0, parallel=3) == -signal.SIGKILL
+    while gate_process.sender(folder, "tar", no_step, 0, keep, parallel=3).step():
+        pass
+    for place in ("inside", "outbox"):
+        made, expected = files(folder / place), files(undisturbed / place)
+        assert len(expected) > 3
+        if keep == 100:
+            assert made == expected
+        else:  # which ones were sent last is another order, and so is which ones are kept
+            assert len(made) == len(expected)
+    assert not [file for file in (folder / "outbox").iterdir() if file.name.startswith(".making")]
 
 
 @pytest.mark.parametrize("at", RECEIVER_STEPS)

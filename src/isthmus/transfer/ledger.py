@@ -182,13 +182,18 @@ class Ledger:
         return self._rows(f"stream = ? AND state IN ({marks}) ORDER BY number", self._stream, *states)
 
     def before(self, row: Bundled) -> Position | None:
-        """Return where the head stood before a bundle was recorded; None at the very beginning."""
-        earlier = self._rows(
-            "stream = ? AND number < ? AND kind <> 'heartbeat' ORDER BY number DESC LIMIT 1",
+        """Return where the head stood before the last bundle was recorded; None at the very beginning."""
+        others = self._rows(
+            "stream = ? AND number <> ? AND kind <> 'heartbeat' ORDER BY number DESC LIMIT 1",
             self._stream,
             row.number,
         )
-        return earlier[0].until if earlier else None
+        return others[0].until if others else None
+
+    def followed(self, row: Bundled) -> bool:
+        """Tell whether the stream was led on after a bundle was recorded."""
+        later = "stream = ? AND number > ? AND kind <> 'heartbeat' LIMIT 1"
+        return bool(self._rows(later, self._stream, row.number))
 
     def increments(self, epoch: int, since: int, until: int) -> list[Bundled]:
         """List the increments that touch a stretch (since, until] of an epoch, in order."""

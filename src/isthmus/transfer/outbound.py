@@ -15,7 +15,7 @@ needed, or two histories would go by the same name.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,12 @@ from isthmus.state.lock import held, patiently
 from isthmus.state.store import Store
 from isthmus.transfer.alarm import Alarms
 from isthmus.transfer.alarm import Kind as AlarmKind
-from isthmus.transfer.formats import Format
 from isthmus.transfer.gate import Step, no_step
 from isthmus.transfer.ledger import Bundled, Ledger
 from isthmus.transfer.patience import due
 from isthmus.transfer.resend import Request
 from isthmus.transfer.sealing import MovedOn, Sealing, cut_again
+from isthmus.transfer.sending import OutboundSettings, Send, Sending, told
 from isthmus.transfer.signing import SigningKey
 from isthmus.transfer.standing import OutboundStatus
 
@@ -42,25 +42,6 @@ __all__ = ["Outbound", "OutboundSettings", "OutboundStatus"]
 KEPT_BEATS = 2
 _TRIES = 4
 _LOCK_PATIENCE_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class OutboundSettings:
-    """How a stream is sent. Times in seconds; a cadence of 0 means never (a snapshot: only on demand)."""
-
-    format: Format = "tar"
-    cut_bytes: int = 64 << 20
-    cut_s: float = 60.0
-    carousel_files: int = 8
-    carousel_s: float = 3600.0
-    heartbeat_s: float = 60.0
-    snapshot_s: float = 0.0
-    keep_files: int = 256
-    keep_s: float = 7 * 86_400.0
-
-    def __post_init__(self) -> None:
-        if self.cut_bytes < 1 or not 0 <= self.carousel_files <= self.keep_files or self.keep_files < 1:
-            raise ValueError(f"{self}: cut_bytes and keep_files are at least 1, carousel_files at most keep_files")
 
 
 class Outbound:
@@ -83,6 +64,7 @@ class Outbound:
         self._ledger = Ledger(store, self._stream)
         self._alarms = Alarms(store, "outbound", self._stream)
         self._sealing = Sealing(outbox, self._stream, source.key, site, key, step)
+        self._sending = Sending(self._ledger, self._sealing, carrier, outbox, settings.parallel, step)
         self._looked: tuple[Position, Position] | None = None
         self._pending = 0
 
@@ -150,17 +132,19 @@ class Outbound:
         def locked() -> list[str]:
             events: list[str] = []
             with self._held():
-                self._resume(events)
+                lost = self._resume(events)
                 if not self._parted(events):
+                    self._heal(lost, events)
                     work(events)
             return events
 
         return patiently(locked, for_s=_LOCK_PATIENCE_S)
 
     def _round(self, now: datetime, events: list[str]) -> None:
-        self._resume(events)
+        lost = self._resume(events)
         if self._parted(events):
             return
+        self._heal(lost, events)
         self._cut(now, events)
         head = self._ledger.head()
         if due(head.snapshot, now, self._settings.snapshot_s) and self._source.position().seq:
@@ -179,19 +163,33 @@ class Outbound:
         row = replace(self._row(Kind.HEARTBEAT, at, at, now), counts=told)
         self._send(row, cut_again(self._source, row), events)
 
-    def _resume(self, events: list[str]) -> None:
-        """Finish what a crash or a full disk left, oldest first."""
-        for row in self._ledger.in_state("recorded", "sealed"):
-            if row.state == "sealed" and not self._lies(row):
-                row = self._ledger.change(row, "lost")
-            try:
-                cut = cut_again(self._source, row) if row.state == "recorded" else None
-            except MovedOn as error:
-                self._ledger.abandon(row, self._ledger.before(row))
-                self._ledger.note(**({"snapshot": None} if row.kind is Kind.SNAPSHOT else {"pending": row.made}))
-                events.append(f"gave up an unfinished {row.kind.value}: {error.what}")
+    def _resume(self, events: list[str]) -> list[Bundled]:
+        """Finish what a crash or a full disk left, oldest first; return what is lost, though more followed."""
+        gone: list[Bundled] = []
+        with self._sending.lanes(events) as send:
+            for row in self._ledger.in_state("recorded", "sealed"):
+                if row.state == "sealed" and not self._lies(row):
+                    row = self._ledger.change(row, "lost")
+                try:
+                    send(row, cut_again(self._source, row) if row.state == "recorded" else None)
+                except MovedOn as error:
+                    gone.append(row)
+                    events.append(f"gave up an unfinished {row.kind.value}: {error.what}")
+        lost: list[Bundled] = []
+        for row in reversed(gone):
+            if self._ledger.followed(row):
+                lost.append(row)
                 continue
-            self._finish(row, cut, events)
+            self._ledger.abandon(row, self._ledger.before(row))
+            self._ledger.note(**({"snapshot": None} if row.kind is Kind.SNAPSHOT else {"pending": row.made}))
+        return lost
+
+    def _heal(self, lost: list[Bundled], events: list[str]) -> None:
+        """Send a snapshot where increments in between cannot be had any more; only then are they forgotten."""
+        if lost:
+            self._whole(self._clock.now(), events)
+        for row in lost:
+            self._ledger.abandon(row, self._ledger.head().head)
 
     def _parted(self, events: list[str]) -> bool:
         """Tell whether the source stands before what was sent already, and raise or clear the alarm."""
@@ -209,28 +207,33 @@ class Outbound:
 
     def _cut(self, now: datetime, events: list[str]) -> None:
         """Cut what fills files or has waited long enough."""
+        with self._sending.lanes(events) as send:
+            whole = self._cut_due(now, send)
+        if whole:
+            self._whole(now, events)
+
+    def _cut_due(self, now: datetime, send: Send) -> bool:
+        """Cut what is due; return whether only a snapshot leads on, in a new epoch or where changes are gone."""
         while True:
             head, position = self._ledger.head(), self._source.position()
             begin = head.head or Position(position.epoch, 0)
             if begin == position:
-                return
+                return False
             if begin.epoch != position.epoch or not position.seq:
-                self._whole(now, events)  # a new epoch
-                return
+                return True
             if head.pending is None:
                 self._ledger.note(pending=now)
                 head = replace(head, pending=now)
             waited = self._settings.cut_s <= 0 or due(head.pending, now, self._settings.cut_s)
             try:
                 if not waited and not self._full(begin, position):
-                    return
+                    return False
                 cut = self._source.after(begin, self._settings.cut_bytes)
             except InputError:
-                self._whole(now, events)  # changes are gone
-                return
+                return True
             if cut is None:
-                return
-            self._send(self._row(Kind.INCREMENT, cut.since, cut.until, now), cut, events)
+                return False
+            send(self._recorded(self._row(Kind.INCREMENT, cut.since, cut.until, now)), cut)
 
     def _full(self, begin: Position, position: Position) -> bool:
         """Tell whether the changes fill a file. Cutting them to see would fix where they are cut."""
@@ -253,42 +256,32 @@ class Outbound:
 
     def _cut_up(self, now: datetime, events: list[str]) -> None:
         """Cut everything up to the source's position, as far as changes are kept."""
-        while True:
-            head, position = self._ledger.head().head, self._source.position()
-            begin = head or Position(position.epoch, 0)
-            if begin.epoch != position.epoch or begin == position:
-                return
-            try:
-                cut = self._source.after(begin, self._settings.cut_bytes)
-            except InputError:
-                return
-            if cut is None:
-                return
-            self._send(self._row(Kind.INCREMENT, cut.since, cut.until, now), cut, events)
+        with self._sending.lanes(events) as send:
+            while True:
+                head, position = self._ledger.head().head, self._source.position()
+                begin = head or Position(position.epoch, 0)
+                if begin.epoch != position.epoch or begin == position:
+                    return
+                try:
+                    cut = self._source.after(begin, self._settings.cut_bytes)
+                except InputError:
+                    return
+                if cut is None:
+                    return
+                send(self._recorded(self._row(Kind.INCREMENT, cut.since, cut.until, now)), cut)
 
     def _row(self, kind: Kind, since: Position, until: Position, now: datetime) -> Bundled:
         settings = self._settings
         return Bundled(0, "recorded", kind, since, until, settings.format, now, settings.cut_bytes, None, {}, 0)
 
-    def _send(self, row: Bundled, cut: Cut, events: list[str]) -> None:
+    def _recorded(self, row: Bundled) -> Bundled:
+        """Write a bundle down before its file is made."""
         row = self._ledger.record(row)
         self._step("outbound recorded")
-        self._finish(row, cut, events)
+        return row
 
-    def _finish(self, row: Bundled, cut: Cut | None, events: list[str]) -> None:
-        """Seal a recorded row and put it; a sealed one needs no cut."""
-        if cut is not None:
-            row = self._ledger.change(row, "sealed", self._sealing.seal(row, cut))
-            self._step("outbound noted")
-        self._put(row)
-        events.append(f"sent {row.kind.value} {row.until}: {', '.join(row.files)}")
-
-    def _put(self, row: Bundled) -> None:
-        for name in row.files:
-            self._carrier.put(name, self._outbox / name)
-            self._step("outbound put")
-        self._ledger.change(row, "put")
-        self._step("outbound sent")
+    def _send(self, row: Bundled, cut: Cut, events: list[str]) -> None:
+        self._sending.finish(self._recorded(row), cut, events)
 
     def _lies(self, row: Bundled) -> bool:
         return all((self._outbox / name).is_file() for name in row.files)
@@ -306,8 +299,8 @@ class Outbound:
                 self._remove(files)
                 return False
             row = self._ledger.change(row, "made anew")
-        self._put(row)
-        events.append(f"sent again {row.kind.value} {row.until}: {', '.join(row.files)}")
+        self._sending.put(row)
+        events.append(told(row, "sent again"))
         return True
 
     def _answer(self, request: Request, head: Position, events: list[str]) -> None:
@@ -359,6 +352,7 @@ class Outbound:
             if row.kind is not Kind.HEARTBEAT:
                 events.append(f"retired {row.kind.value} {row.until}")
         known = {name for row in self._ledger.in_state("sealed", "sent") for name in row.files}
+        self._sealing.sweep()
         self._remove(  # what a crash left while a file was made again
             file.name
             for file in self._outbox.iterdir()

@@ -17,9 +17,11 @@ from isthmus.state.files import sync_folder
 from isthmus.transfer.formats import seal
 from isthmus.transfer.gate import Step
 from isthmus.transfer.ledger import Bundled
+from isthmus.transfer.naming import names_of
 from isthmus.transfer.signing import SigningKey
 
 _MAKING = ".making"
+"""What the folders begin with in which bundles are made, each in its own: several are made at a time."""
 
 
 class MovedOn(InputError):
@@ -62,8 +64,8 @@ class Sealing:
     def __init__(
         self, outbox: Path, stream: str, stream_key: bytes, site: str, key: SigningKey, step: Step
     ) -> None:
-        self._outbox, self._making = outbox, outbox / _MAKING
-        self._stream, self._stream_key, self._site, self._key, self._step = stream, stream_key, site, key, step
+        self._outbox, self._step = outbox, step
+        self._stream, self._stream_key, self._site, self._key = stream, stream_key, site, key
 
     def seal(self, row: Bundled, cut: Cut) -> dict[str, str]:
         """Make the files of a row, durable and under their names; return name to BLAKE3. Raises OSError."""
@@ -77,20 +79,28 @@ class Sealing:
             self._stream_key,
             counts=cut.counts,
         )
-        shutil.rmtree(self._making, ignore_errors=True)  # what a crash left, or a full disk
-        self._making.mkdir(parents=True)
-        made = seal(row.format, self._making, header, cut.members, self._key, beat=row.beat)
-        self._step("outbound sealed")
-        digests = {file.name: digest_of(file) for file in made}
-        self._keep(made)
+        making = self._outbox / f"{_MAKING}-{names_of(row.format, header, row.beat)[-1]}"
+        shutil.rmtree(making, ignore_errors=True)  # what a crash left
+        making.mkdir(parents=True)
+        try:
+            made = seal(row.format, making, header, cut.members, self._key, beat=row.beat)
+            self._step("outbound sealed")
+            digests = {file.name: digest_of(file) for file in made}
+            self._keep(made)
+        finally:
+            shutil.rmtree(making, ignore_errors=True)  # a full disk needs the room
         return digests
+
+    def sweep(self) -> None:
+        """Remove what a crash left of bundles that nobody makes any more. Nothing may be made meanwhile."""
+        for making in self._outbox.glob(f"{_MAKING}*"):
+            shutil.rmtree(making, ignore_errors=True)
 
     def _keep(self, made: Iterable[Path]) -> None:
         for file in made:
             file.replace(self._outbox / file.name)
             self._step("outbound kept")
         sync_folder(self._outbox)
-        self._making.rmdir()
 
 
 def digest_of(file: Path) -> str:
