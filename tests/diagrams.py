@@ -17,20 +17,24 @@ from isthmus.acquire.states import REQUESTS
 from isthmus.app.acquiring.config import AcquirePart, AgentPart, KeepPart
 from isthmus.app.galleries.config import DevicePart, GalleryPart, GatePart, SyncPart
 from isthmus.app.keys import rows_of
+from isthmus.app.recovery.config import CarryPart, DoorPart, RecoveryPart
 from isthmus.core.machine import Machine
 from isthmus.gallery.sync.states import SESSION
 from isthmus.loop.ingest.states import INGEST
 from isthmus.loop.release.lifecycle import MODEL
 from isthmus.loop.runs.states import RUN
+from isthmus.recovery.ini import docs_table
+from isthmus.recovery.states import BACKUP, RESTORE, ROLE
 from isthmus.transfer.arrival import ARRIVAL
 from isthmus.transfer.ice.settings import IceSettings
 from isthmus.transfer.ledger import OUTGOING
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 DESIGN = DOCS / "design.md"
-DRAWN_IN = (DESIGN, DOCS / "gate.md", DOCS / "devices.md", DOCS / "acquire.md")
+DRAWN_IN = (DESIGN, DOCS / "gate.md", DOCS / "devices.md", DOCS / "acquire.md", DOCS / "recovery.md")
 MACHINES: dict[str, Machine] = {
-    machine.name: machine for machine in (INGEST, RUN, MODEL, OUTGOING, ARRIVAL, SESSION, REQUESTS, BREAKER)
+    machine.name: machine
+    for machine in (INGEST, RUN, MODEL, OUTGOING, ARRIVAL, SESSION, REQUESTS, BREAKER, BACKUP, RESTORE, ROLE)
 }
 TABLES: dict[str, type] = {
     "gallery": GalleryPart,
@@ -47,10 +51,14 @@ TABLES: dict[str, type] = {
     "agent.rewrite": Rewrite,
     "agent.storage": Storage,
     "agent.work": AgentSettings,
+    "recovery": RecoveryPart,
+    "recovery.door": DoorPart,
+    "recovery.carry": CarryPart,
 }
 
 _STATES = re.compile(r"(<!-- states of ([\w ]+), drawn from its rows -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 _KEYS = re.compile(r"(<!-- keys of ([\w.]+), drawn from the settings -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+_CLASSIC = re.compile(r"(<!-- keys of the classic file, drawn from its table -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
 def drawn(machine: Machine) -> str:
@@ -69,6 +77,7 @@ def listed(settings: type) -> str:
 def redrawn(text: str) -> str:
     """Return a document with everything that is drawn in it drawn anew."""
     text = _STATES.sub(lambda found: found[1] + drawn(MACHINES[found[2]]) + found[4], text)
+    text = _CLASSIC.sub(lambda found: found[1] + docs_table() + found[3], text)
     return _KEYS.sub(lambda found: found[1] + listed(TABLES[found[2]]) + found[4], text)
 
 

@@ -17,6 +17,7 @@ from diagrams import DESIGN, DOCS, DRAWN_IN, MACHINES, TABLES, keyed, named, red
 PAGES = sorted(DESIGN.parent.rglob("*.md"))
 README = DESIGN.parent.parent / "README.md"
 ACQUIRE = (DOCS / "acquire.md").read_text(encoding="utf-8")
+RECOVERY = (DOCS / "recovery.md").read_text(encoding="utf-8")
 COMMANDS = [
     (page.name, command)
     for page in (README, *PAGES)
@@ -35,7 +36,11 @@ def test_every_machine_and_every_table_of_the_galleries_is_drawn_once() -> None:
     assert [name for text in texts for name in named(text)] == list(MACHINES)
     assert sorted(name for text in texts for name in keyed(text)) == sorted(TABLES)
     source = DOCS.parent / "src" / "isthmus"
-    machines = [file for file in source.rglob("*.py") if re.search(r"^\w+ = Machine\($", file.read_text(), re.M)]
+    machines = [
+        name
+        for file in source.rglob("*.py")
+        for name in re.findall(r"^(\w+) = Machine\($", file.read_text(), re.M)
+    ]
     assert len(machines) == len(MACHINES), machines
 
 
@@ -133,6 +138,30 @@ def test_the_sites_of_the_page_on_acquiring_are_read_as_they_stand(tmp_path: Pat
     path.write_text(texts[number])
     config = read_acquire_config(path)
     assert config.acquire is not None or config.agent is not None
+
+
+def test_the_site_of_the_page_on_recovery_is_read_as_it_stands(tmp_path: Path) -> None:
+    from isthmus.app.recovery.config import read_recovery_config
+
+    (text,) = re.findall(r"```toml\n(.*?)```", RECOVERY, re.DOTALL)
+    path = tmp_path / "isthmus.toml"
+    path.write_text(text)
+    assert read_recovery_config(path).recovery.peer == "south"
+
+
+def test_every_reason_statement_and_field_of_recovery_is_explained() -> None:
+    from isthmus.recovery import sql
+    from isthmus.recovery.eligibility import Why
+    from isthmus.recovery.progress import Action, Picture, State, to_json
+
+    for why in typing.get_args(Why):
+        assert f"\n| {why} | " in RECOVERY
+    (statements,) = re.findall(r"```sql\n(.*?)```", RECOVERY, re.DOTALL)
+    assert len(sql.parse(statements)) == statements.count(";")
+    shown = to_json(Picture(datetime.now(UTC), Action("Backup")))
+    for field in (*shown, *shown["primary cluster"], *shown["primary cluster"]["backupRate"], *shown["apply"]):
+        assert f"`{field}`" in RECOVERY, field
+    assert all(state in RECOVERY for state in typing.get_args(State))
 
 
 def test_the_lists_of_the_page_on_acquiring_are_taken_as_they_stand() -> None:
