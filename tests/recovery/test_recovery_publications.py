@@ -105,13 +105,17 @@ def test_what_is_not_eligible_is_told_and_the_rest_is_published(
     assert not (out / publist.FAILED_LIST).exists()
 
 
-def test_a_published_table_that_becomes_unfit_is_told_until_it_is_mended(store: Store, catalog: Catalog) -> None:
+def test_a_published_table_that_becomes_unfit_is_an_error_until_it_is_mended(
+    store: Store, catalog: Catalog
+) -> None:
     pubs.create(store, catalog, "p", named("main.loop.runs"))
     table = catalog.open(TableName.parse("main.loop.runs"))
     table.dataset.create_branch("aside")
     now = pubs.standing(store, catalog)
     assert now.published == ()
     assert [reason.why for reason in now.unfit] == ["branches"]
+    with pytest.raises(InputError, match="--disaster-recovery off"):
+        pubs.effective(store, catalog)  # leaving it out would let the other site drop it
     table.dataset.branches.delete("aside")
     assert names(pubs.effective(store, catalog)) == ["main.loop.runs"]
 

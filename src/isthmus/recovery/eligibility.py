@@ -37,6 +37,7 @@ STEPS = (
 )
 _KEYS = frozenset({FieldType.STRING, FieldType.INT, FieldType.BOOL, FieldType.DATE, FieldType.TIMESTAMP})
 _SUFFIX = ".lance"
+_TRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,17 +223,21 @@ def _judged(catalog: Catalog, name: TableName) -> Eligible | Ineligible | None:
             f"{text} lies on an object store, where files cannot be linked aside",
             "publish tables of a warehouse in a folder; let the object store replicate its own",
         )
-    try:
-        table = catalog.open(name)
-        schema = table.schema
-    except UnknownName:
-        return None
-    except Corrupt as error:
-        return Ineligible(text, "schema", error.what, error.hint or "ingest it anew")
-    except (OSError, ValueError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return Ineligible(text, "unreadable", f"{text} cannot be opened: {first}", "repair or drop it")
-    return _refusal(text, table) or Eligible(text, table.identity, schema)
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            table = catalog.open(name)
+            schema = table.schema
+            return _refusal(text, table) or Eligible(text, table.identity, schema)
+        except UnknownName:
+            return None
+        except Corrupt as error:
+            return Ineligible(text, "schema", error.what, error.hint or "ingest it anew")
+        except (OSError, ValueError) as error:
+            if tries_left:
+                continue  # a writer or a cleanup was at work
+            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            return Ineligible(text, "unreadable", f"{text} cannot be opened: {first}", "repair or drop it")
+    raise AssertionError("unreached")
 
 
 def _refusal(name: str, table: Table) -> Ineligible | None:

@@ -227,8 +227,17 @@ def nobody(table: str) -> Iterable[tuple[str, str]]:
 
 
 def effective(store: Store, catalog: Catalog, grants: Grants = nobody) -> list[Published]:
-    """List what is to be kept on the other site: tables that are opted in, named by a publication, and fit."""
-    return list(standing(store, catalog, grants).published)
+    """List what is to be kept on the other site: tables that are opted in and named by a publication.
+
+    Raises InputError where one of them cannot travel: without it in the list, the other site would take it for one
+    that left, and drop it perhaps.
+    """
+    now = standing(store, catalog, grants)
+    if now.unfit:
+        first = now.unfit[0]
+        more = f" (and {len(now.unfit) - 1} more)" if now.unfit[1:] else ""
+        raise InputError(f"{first.what}{more}", f"{first.hint}; or opt it out: --disaster-recovery off")
+    return list(now.published)
 
 
 def standing(store: Store, catalog: Catalog, grants: Grants = nobody) -> Standing:
