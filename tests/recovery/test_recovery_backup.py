@@ -9,6 +9,7 @@ import pytest
 
 from isthmus.core.errors import Busy, Diverged, InputError
 from isthmus.core.position import Position
+from isthmus.recovery import rounds as rows
 from isthmus.recovery.backup import BackupSettings, Published, Round
 from isthmus.transfer.memory import MemoryCarrier
 from primary_kills import (
@@ -183,8 +184,9 @@ def test_what_the_standby_confirmed_is_let_go(tmp_path: Path) -> None:
     assert all(row.ended == site.clock.now() for row in site.backup.rounds()[:2])
     with pytest.raises(Diverged):
         site.backup.confirm(Position(1, rounds[2].last_seq))
-    with pytest.raises(Diverged):
-        site.backup.confirm(Position(1, 99))
+    for order in ((1, 99), (2, 0)):
+        with pytest.raises(Diverged):
+            site.backup.confirm(Position(*order))
     assert site.staged() == [rounds[2].key]
 
 
@@ -218,6 +220,32 @@ def test_only_so_many_unconfirmed_rounds_are_kept_and_then_a_full_one_follows(tm
     assert taken(site).full
     assert [row.state for row in site.backup.rounds()] == ["FINISH", "FINISH", "FINISH", "SEND"]
     assert len(site.staged()) == 1
+
+
+@pytest.mark.parametrize("reserve", [0, 1, 3, 5])
+def test_never_more_rounds_are_kept_than_are_to_be(tmp_path: Path, reserve: int) -> None:
+    site = Primary(tmp_path, local_reserve=reserve)
+    filled(site.catalog, A)
+    for count in range(1, 6):
+        taken(site)
+        site.backup.sent(site.backup.source.position())
+        assert len(site.staged()) == (min(count, reserve) if reserve else count)
+
+
+def test_the_list_of_rounds_forgets_the_eldest_that_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "REMEMBERED", 2)
+    site = Primary(tmp_path)
+    table = filled(site.catalog, A)
+    for number in range(5):
+        table.append([batch([100 + number])])
+        last = taken(site)
+        site.backup.confirm(site.backup.source.position())
+    kept = site.backup.rounds()
+    assert [row.state for row in kept] == ["FINISH", "FINISH"]
+    assert kept[-1].key == last.key
+    with pytest.raises(InputError, match="does not know"):
+        site.backup.source.after(Position(1, 2), 1)
+    assert taken(site).prior == last.key
 
 
 def test_rounds_that_the_carrier_has_make_room_without_a_full_one(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from isthmus.core.ports import Clock
 from isthmus.core.position import Position
 from isthmus.recovery.barrier import Barrier
 from isthmus.recovery.capture import Capture, Captured, Moved, Published
-from isthmus.recovery.rounds import LIVE, Overtaken, Part, Round, Rounds, mark_after
+from isthmus.recovery.round import LIVE, Part, Round, mark_after
+from isthmus.recovery.rounds import Overtaken, Rounds
 from isthmus.recovery.sealing import parts_of
 from isthmus.recovery.source import RoundSource
 from isthmus.state.lock import held

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import asdict, fields, replace
+from datetime import datetime, timedelta
 from typing import Any
 
-from isthmus.core.digest import Digest, new_key, record_hash
+from isthmus.core.digest import Digest, new_key
 from isthmus.core.errors import Diverged, InputError
 from isthmus.core.position import Position
-from isthmus.recovery.barrier import Barrier, Change, HeldFile, TableAt, key_of
+from isthmus.recovery.barrier import Barrier, key_of
+from isthmus.recovery.held import HeldBarrier
+from isthmus.recovery.round import LIVE, Part, Round, mark_after
 from isthmus.recovery.states import BACKUP
 from isthmus.state.store import Store
 
-LIVE = ("SEND", "CONFIRM")
-"""Rounds whose parts can be cut."""
 REMEMBERED = 1000
 """So many ended rounds stay in the list."""
 
@@ -73,68 +73,8 @@ _STEPS = (
         places TEXT NOT NULL,
         change BLOB,
         PRIMARY KEY (stream, epoch, seq)
-    );
-    CREATE TABLE recovery_last_table (
-        stream TEXT NOT NULL, identity TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (stream, identity)
-    );
-    CREATE TABLE recovery_last_file (
-        stream TEXT NOT NULL,
-        identity TEXT NOT NULL,
-        path TEXT NOT NULL,
-        size INTEGER NOT NULL,
-        digest BLOB NOT NULL,
-        PRIMARY KEY (stream, identity, path)
     )""",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """A backup round. `prior` is the key of the round that it leads on from, empty for a full one.
-
-    `first_seq` and `last_seq` are the seqs of its parts, 0 until it is sealed; `bytes` is what of contents is in
-    them and `files` how many contents; `at` is the moment of its barrier. `notes` tell of tables that were put
-    back and files that are damaged at this site.
-    """
-
-    key: str
-    prior: str
-    state: str
-    full: bool
-    first_seq: int
-    last_seq: int
-    bytes: int
-    files: int
-    at: datetime | None
-    error: str
-    event: str = ""
-    epoch: int = 1
-    tables: int = 0
-    rows: int = 0
-    tries: int = 0
-    begun: datetime | None = None
-    sealed: datetime | None = None
-    ended: datetime | None = None
-    notes: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One change of the stream. A begin mark has no `round`; `passed` tells that the sender has gone beyond it;
-    `size` is how many bytes of contents are in it.
-
-    `body` is the index of a part or the member of a mark; `places` tells for each piece where its content lies in
-    the round's folder; `change` is there in a round's last part.
-    """
-
-    position: Position
-    round: str
-    passed: bool
-    size: int
-    counts: Mapping[str, int]
-    body: bytes
-    places: tuple[str, ...] = ()
-    change: bytes | None = None
 
 
 class Overtaken(InputError):
@@ -146,6 +86,7 @@ class Rounds:
 
     def __init__(self, store: Store, stream: str) -> None:
         self._store, self.stream = store, stream
+        self._held = HeldBarrier(store, stream)
         store.migrate("recovery backup", _STEPS)
         with store.transaction() as connection:
             connection.execute(
@@ -272,7 +213,7 @@ class Rounds:
             if self._position(standing["epoch"]) != base or (standing["full_due"] and not row.full):
                 raise Overtaken(f"round {row.key} was overtaken: {standing['full_due'] or 'the stream went on'}")
             self._insert(connection, parts)
-            self._remember(connection, barrier)
+            self._held.write(connection, self.last(), barrier)
             connection.execute(
                 "UPDATE recovery_stream SET full_due = '', sealed = sealed + 1, last_key = ?, last_at = ?"
                 " WHERE stream = ?",
@@ -290,25 +231,22 @@ class Rounds:
         """
         with self._store.transaction() as connection:
             live = self.rounds(*LIVE)
-            for row in live[: len(live) - most] if most else ():
+            for row in live[: max(0, len(live) - most)] if most else ():
                 self._advance(connection, row, "superseded")
                 if row.state == "SEND":
                     self._due(connection, f"round {row.key} was let go before it was sent")
 
     def sent(self, position: Position) -> None:
-        """Note that the carrier has everything up to a position."""
+        """Note that the carrier has everything of an epoch up to a position."""
         with self._store.transaction() as connection:
             for row in self.rounds("SEND"):
-                if (row.epoch, row.last_seq) <= position.order:
+                if row.epoch == position.epoch and row.last_seq <= position.seq:
                     self._advance(connection, row, "sent")
 
     def confirm(self, position: Position) -> None:
         """Note that the standby stands at a position. Raises Diverged where this stream never was there."""
         known = self.part(*position.order)
-        latest = self.position()
-        if (known is not None and known.position != position) or (
-            position.epoch == latest.epoch and position.seq > latest.seq
-        ):
+        if position.order > self.position().order or (known is not None and known.position != position):
             raise Diverged(
                 f"the standby stands at {position}, which stream {self.stream} never had", "send a full round"
             )
@@ -364,41 +302,7 @@ class Rounds:
         standing = self._standing()
         if not standing["last_key"]:
             return None
-        files: dict[str, dict[str, HeldFile]] = {}
-        tables = {}
-        for row in self._store.rows("SELECT * FROM recovery_last_table WHERE stream = ?", (self.stream,)):
-            body = json.loads(row["body"])
-            tables[row["identity"]] = TableAt(**{**body, "grants": tuple(map(tuple, body["grants"]))})
-            files[row["identity"]] = {}
-        for row in self._store.rows("SELECT * FROM recovery_last_file WHERE stream = ?", (self.stream,)):
-            files[row["identity"]][row["path"]] = HeldFile(row["path"], row["size"], row["digest"])
-        return Barrier(standing["last_key"], datetime.fromisoformat(standing["last_at"]), tables, files)
-
-    def _remember(self, connection: sqlite3.Connection, barrier: Barrier) -> None:
-        """Write a barrier in place of the last one: only what differs."""
-        last = self.last()
-        change = Change.between(last, barrier)
-        gone = last.tables.keys() - barrier.tables.keys() if last else set()
-        for table in ("recovery_last_table", "recovery_last_file"):
-            connection.executemany(
-                f"DELETE FROM {table} WHERE stream = ? AND identity = ?", ((self.stream, one) for one in gone)
-            )
-        connection.executemany(
-            "DELETE FROM recovery_last_file WHERE stream = ? AND identity = ? AND path = ?",
-            ((self.stream, identity, path) for identity, paths in change.removed.items() for path in paths),
-        )
-        connection.executemany(
-            "REPLACE INTO recovery_last_table VALUES (?, ?, ?)",
-            ((self.stream, one.identity, json.dumps(asdict(one))) for one in change.tables),
-        )
-        connection.executemany(
-            "REPLACE INTO recovery_last_file VALUES (?, ?, ?, ?, ?)",
-            (
-                (self.stream, identity, file.path, file.size, file.digest)
-                for identity, files in change.added.items()
-                for file in files
-            ),
-        )
+        return self._held.read(standing["last_key"], datetime.fromisoformat(standing["last_at"]))
 
     def _standing(self) -> sqlite3.Row:
         return self._store.rows("SELECT * FROM recovery_stream WHERE stream = ?", (self.stream,))[0]
@@ -472,14 +376,6 @@ class Rounds:
             )
             for row in rows
         ]
-
-
-def mark_after(position: Position, key: bytes, at: datetime) -> Part:
-    """Make the mark behind a position: everything follows in parts, from nothing."""
-    epoch, seq = position.epoch, position.seq + 1
-    body = json.dumps({"epoch": epoch, "seq": seq, "at": at.astimezone(UTC).isoformat()}).encode()
-    digest = Digest().plus(record_hash(key, b"begin", body))
-    return Part(Position(epoch, seq, digest), "", False, 0, {}, body)
 
 
 _TIMES = ("begun", "at", "sealed", "ended")

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from isthmus.core.position import Position
 from isthmus.recovery.barrier import Barrier, Change
 from isthmus.recovery.part import Index, parted
-from isthmus.recovery.rounds import Part
+from isthmus.recovery.round import Part
 
 
 def travelling(barrier: Barrier, held: Collection[bytes]) -> dict[bytes, tuple[int, str]]:

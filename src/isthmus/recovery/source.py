@@ -20,7 +20,8 @@ from isthmus.core.header import Kind
 from isthmus.core.ports import Clock, Cut
 from isthmus.core.position import Position
 from isthmus.recovery.part import BEGIN, CHANGE, FILES, INDEX, Index, Piece
-from isthmus.recovery.rounds import LIVE, Part, Rounds
+from isthmus.recovery.round import LIVE, Part
+from isthmus.recovery.rounds import Rounds
 
 _STRETCH = 1 << 20
 
