@@ -9,8 +9,12 @@ from pathlib import Path
 from blake3 import blake3
 
 from isthmus.recovery.barrier import Barrier, HeldFile, TableAt
+from isthmus.warehouse.catalog import Catalog
+from isthmus.warehouse.files import files_of
+from isthmus.warehouse.name import TableName
 from isthmus.warehouse.place import local_path
 from isthmus.warehouse.table import Table
+from warehouse_rows import SMALL, batches, row
 
 AT = datetime.datetime(2026, 11, 20, 2, tzinfo=datetime.UTC)
 
@@ -47,12 +51,31 @@ def barrier_of(tables: dict[str, Table], key: str = "20261120_020000") -> tuple[
     for name, table in tables.items():
         folder = local_path(table.uri)
         assert folder is not None
-        paths = {file["path"] for file in table.dataset.tracked_files().to_pylist()}
-        of_version = {str(path).removeprefix("/") for path in paths}
-        all_held = {file.path: file for file in held(folder)}
-        chosen = {path: file for path, file in all_held.items() if path in of_version}
-        manifest = next(path for path in chosen if path.startswith("_versions/"))
+        chosen = {file.path: _held(folder, folder / file.path) for file in files_of(table)}
+        manifest = next(file.path for file in files_of(table) if file.kind == "manifest")
         rows[table.identity] = TableAt(name, table.identity, table.version, manifest, table.count())
         files[table.identity] = chosen
         folders[table.identity] = folder
     return Barrier(key, AT, rows, files), folders
+
+
+def two_tables(root: Path) -> dict[str, Table]:
+    """Two tables with updated and deleted rows, by name."""
+    tables = {}
+    for number, name in enumerate(("loop.drive.first", "loop.other.second")):
+        table = Catalog(root).create(TableName.parse(name), SMALL, rows_per_fragment=20)
+        table.append(batches([row(f"r{i}", 1, i) for i in range(50 + number)], 50))
+        table.delete("id = 'r7'")
+        table.replace(batches([row("r9", 1, 90)]), "id = 'r9'")
+        tables[name] = table
+    return tables
+
+
+class Standing:
+    """A clock that stands still."""
+
+    def __init__(self, at: datetime.datetime = AT) -> None:
+        self.at = at
+
+    def now(self) -> datetime.datetime:
+        return self.at

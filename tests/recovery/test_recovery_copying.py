@@ -73,7 +73,7 @@ def test_progress_counts_bytes_up_to_the_total(tmp_path: Path) -> None:
     assert (told[-1].done, told[-1].total, len(told)) == (total, total, len(files))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_bit_flipped_bytes_cut_off_or_put_on_or_a_file_gone_is_found_and_nothing_is_named(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -182,9 +182,7 @@ def test_a_full_disk_is_told_and_its_room_is_given_back(tmp_path: Path) -> None:
         copy_files(files[:4], source, target)
 
 
-@pytest.mark.parametrize(
-    ("at", "times"), [("written", 1), ("synced", 1), ("named", 1), ("named", 4), ("named", 7)]
-)
+@pytest.mark.parametrize(("at", "times"), [("written", 1), ("named", 1), ("named", 4)])
 def test_a_killed_copy_leaves_whole_files_in_order_and_is_made_again(tmp_path: Path, at: str, times: int) -> None:
     source, target = filled(tmp_path / "source"), tmp_path / "target"
     files = held(source)
