@@ -12,10 +12,10 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from isthmus.core.errors import InputError, UnknownName, suggestion
 from isthmus.recovery import sql
+from isthmus.recovery.cut import Published as Published
 from isthmus.recovery.eligibility import (
     ROOM,
     STEPS,
@@ -46,14 +46,6 @@ CLASSIC = "disaster"
 
 Grants = Callable[[str], Iterable[tuple[str, str]]]
 """Returns the pairs of user and right on a table."""
-
-
-class Published(NamedTuple):
-    """A table to keep on the other site: `distribution` as `TableAt` has it, grants of (user, right)."""
-
-    name: str
-    distribution: str
-    grants: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
