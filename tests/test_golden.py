@@ -12,12 +12,17 @@ from pathlib import Path
 import bson
 import pyarrow.parquet as pq
 import pytest
+from blake3 import blake3
 
+from isthmus.app.clock import SystemClock
 from isthmus.core.digest import Digest, record_hash
 from isthmus.core.header import BundleName, Kind
 from isthmus.core.position import Position
 from isthmus.loop.release import folder
+from isthmus.recovery.report import ReportBox
+from isthmus.state.store import Store
 from isthmus.transfer.formats import ENDINGS, family, open_files
+from isthmus.transfer.memory import MemoryCarrier
 from isthmus.transfer.signing import PublicKey
 from isthmus.warehouse.export import read_manifest
 from isthmus.warehouse.idlist import IdList
@@ -86,6 +91,30 @@ def test_bundles_of_format_1_are_opened(name: BundleName) -> None:
 
 def test_there_is_a_golden_bundle_of_every_kind_in_every_format() -> None:
     assert sorted(name.ending for name in BUNDLES) == sorted(itertools.chain.from_iterable(ENDINGS.values()))
+
+
+def test_the_report_and_the_inventory_of_format_1_are_read(tmp_path: Path) -> None:
+    carrier = MemoryCarrier()
+    for file in sorted((GOLDEN / "report-v1").iterdir()):
+        carrier.put(file.name, file)
+    box = ReportBox(
+        Store(tmp_path / "state.db"), carrier, "recovery", tmp_path, SystemClock(),
+        allowed={PublicKey.of_text(BUNDLE_KEY)},
+    )  # fmt: skip
+    report = box.latest()
+    assert report is not None
+    assert (report.site, report.role, report.epoch, report.number) == ("north", "standby", 3, 1795140184567)
+    assert report.made == datetime.datetime(2026, 11, 20, 2, 3, 4, 567890, datetime.UTC)
+    assert (report.barrier, report.barrier_at) == (
+        "20261120_020000",
+        datetime.datetime(2026, 11, 20, 2, tzinfo=datetime.UTC),
+    )
+    assert report.standing == Position(3, 17, Digest(b"\x11" * 32))
+    assert (report.missing, report.missing_count) == (("ab" * 32,), 1)
+    assert (report.verify, report.progress["rate"]) == ({"equal": True, "tables": 2}, 1.5)
+    assert (report.switchover, report.took_over, report.free_bytes) == ("declined", "", 10**12)
+    contents = {b"one": 3, b"three": 5, b"": 0}
+    assert box.inventory() == {blake3(content).digest(): size for content, size in contents.items()}
 
 
 def test_every_golden_format_says_its_number() -> None:
