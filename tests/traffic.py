@@ -5,12 +5,23 @@ The future follows from the past (a leader's braking reaches its followers later
 
 from __future__ import annotations
 
+import datetime
+import functools
+import shutil
+import tempfile
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+if TYPE_CHECKING:
+    from isthmus.app.site import Site
+    from isthmus.loop.ingest.run import Ingested
+
+DAY = datetime.date(2026, 11, 20)
 SITE = """\
 [site]
 name = "test"
@@ -99,6 +110,31 @@ def write_site(folder: Path, gate: str = EASY) -> Path:
     """Write a small site with one day of traffic; returns its TOML."""
     folder.mkdir(parents=True, exist_ok=True)
     write_day(folder, "2026-11-20", range(14))
+    path = folder / "isthmus.toml"
+    path.write_text(SITE.format(gate=gate))
+    return path
+
+
+def bring(site: Site, day: datetime.date = DAY, source: str = "cars") -> Ingested:
+    """Ingest a day in this process: who only wants its scenes need not wait for the start of another."""
+    return replace(site.ingest(), workers=0)(site.source(source), day)
+
+
+@functools.cache
+def _brought() -> tempfile.TemporaryDirectory[str]:
+    from isthmus.app.site import Site
+
+    made = tempfile.TemporaryDirectory(prefix="isthmus-traffic-")
+    site = Site.open(write_site(Path(made.name)))
+    done = bring(site)
+    assert (done.scenes, done.rejects) == (14 * 4, 0)
+    site.store.close()
+    return made
+
+
+def site_with_a_day(folder: Path, gate: str = EASY) -> Path:
+    """Write a site whose day of traffic is in its warehouse already; returns its TOML."""
+    shutil.copytree(_brought().name, folder, dirs_exist_ok=True)
     path = folder / "isthmus.toml"
     path.write_text(SITE.format(gate=gate))
     return path

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from isthmus.loop.runs.ledger import Ask
 from isthmus.loop.runs.selecting import select
 from isthmus.warehouse.export import export
 from isthmus.warehouse.idlist import IdList
-from traffic import write_day, write_site
+from traffic import DAY, bring, write_day, write_site
 
 
 class Later:
@@ -26,15 +27,23 @@ class Later:
         return datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=self.days)
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A site with six days that were each ingested by themselves."""
-    site = Site.open(write_site(tmp_path))
+    folder = tmp_path_factory.mktemp("made")
+    site = Site.open(write_site(folder))
     for number in range(6):
-        day = datetime.date(2026, 11, 20) + datetime.timedelta(days=number)
-        write_day(tmp_path, str(day), range(number * 2, number * 2 + 2))
-        site.ingest()(site.source("cars"), day)
-    return site
+        day = DAY + datetime.timedelta(days=number)
+        write_day(folder, str(day), range(number * 2, number * 2 + 2))
+        bring(site, day)
+    site.store.close()
+    return folder
+
+
+@pytest.fixture
+def site(made: Path, tmp_path: Path) -> Site:
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    return Site.open(tmp_path / "isthmus.toml")
 
 
 def rows(site: Site) -> dict[str, int]:
@@ -62,7 +71,7 @@ def test_an_open_run_keeps_its_version_and_one_that_ended_does_not(
     open_run = site.ledger.begin("forecast", "by hand", Ask())
     select(site.pipeline("forecast").parts, open_run)
     ids = IdList.read(site.run_folder(open_run.id).ids)
-    site.ingest()(site.source("cars"), datetime.date(2026, 11, 20))
+    bring(site)
     cleanup = type(site.tables.scenes).cleanup
     monkeypatch.setattr(
         type(site.tables.scenes), "cleanup", lambda table, age: cleanup(table, datetime.timedelta(0))

@@ -19,17 +19,17 @@ from isthmus.loop.runs.states import DECIDING, EVALUATING, SELECTING, TRAINING
 from isthmus.loop.runs.training import split_of
 from isthmus.warehouse.export import export
 from isthmus.warehouse.idlist import IdList
-from loop.runs.test_pipeline import DAY, NEXT, opened
-from traffic import write_day
+from loop.runs.test_pipeline import NEXT, opened
+from traffic import DAY, bring, write_day
 
 
 class Killed(BaseException):
     """Stands for a kill: nothing in the product catches it."""
 
 
-def bring(site: Site, folder: Path, day: datetime.date, seeds: range) -> None:
+def write_and_bring(site: Site, folder: Path, day: datetime.date, seeds: range) -> None:
     write_day(folder, str(day), seeds)
-    site.ingest()(site.source("cars"), day)
+    bring(site, day)
 
 
 def test_an_ingest_during_the_selection_does_not_reach_into_it(
@@ -40,7 +40,7 @@ def test_an_ingest_during_the_selection_does_not_reach_into_it(
 
     def mine_then_ingest(*args: Any, **more: Any) -> Any:
         found = mine(*args, **more)
-        bring(site, tmp_path, NEXT, range(30, 60))
+        write_and_bring(site, tmp_path, NEXT, range(30, 60))
         return found
 
     monkeypatch.setattr(selecting, "mine", mine_then_ingest)
@@ -58,7 +58,7 @@ def test_a_run_reads_its_own_version_though_its_scenes_are_replaced_compacted_an
     evaluate = judging.evaluate_offline
 
     def replaced_meanwhile(parts: Parts, run: Run) -> Outcome:
-        bring(site, tmp_path, DAY, range(80, 83))
+        write_and_bring(site, tmp_path, DAY, range(80, 83))
         site.tables.scenes.compact()
         site.tables.scenes.cleanup(datetime.timedelta(0))
         return evaluate(parts, run)
@@ -168,7 +168,7 @@ def test_a_site_that_was_moved_goes_on_where_it_was(tmp_path: Path) -> None:
     site.store.close()
     shutil.move(tmp_path / "here", tmp_path / "there")
     moved = Site.open(tmp_path / "there" / "isthmus.toml")
-    bring(moved, tmp_path / "there", NEXT, range(20, 28))
+    write_and_bring(moved, tmp_path / "there", NEXT, range(20, 28))
     second = moved.pipeline("forecast").run("by hand", Ask())
     assert (second.notes["attempts"], second.notes["fresh"], second.notes["old"]) == (["incremental"], 32, 56)
     moved.releases.rollback("forecast")

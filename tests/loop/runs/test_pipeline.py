@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,10 +21,9 @@ from isthmus.loop.release import folder as released
 from isthmus.loop.release.registry import Model, Registry
 from isthmus.loop.runs import finishing
 from isthmus.loop.runs.folder import read_measures
-from isthmus.loop.runs.ledger import Ask
-from traffic import EASY, IMPOSSIBLE, write_day, write_site
+from isthmus.loop.runs.ledger import Ask, Run
+from traffic import EASY, IMPOSSIBLE, bring, site_with_a_day, write_day, write_site
 
-DAY = datetime.date(2026, 11, 20)
 NEXT = datetime.date(2026, 11, 21)
 TESTS = Path(__file__).resolve().parents[2]
 
@@ -55,15 +56,32 @@ STEPS = (
 
 
 def opened(path: Path, gate: str = EASY) -> Site:
-    site = Site.open(write_site(path, gate))
-    done = site.ingest()(site.source("cars"), DAY)
-    assert (done.scenes, done.rejects) == (14 * 4, 0)
-    return site
+    return Site.open(site_with_a_day(path, gate))
 
 
-def test_a_run_on_all_scenes_releases_a_champion_with_its_card_and_report(tmp_path: Path) -> None:
-    site = opened(tmp_path)
-    run = site.pipeline("forecast").run("by hand", Ask())
+@dataclass(frozen=True)
+class First:
+    """A site after its first run on all scenes, which nobody changes, and what the run told."""
+
+    site: Site
+    run: Run
+    seen: list[Progress]
+
+    def copied(self, folder: Path) -> Site:
+        """Return a copy that may be changed."""
+        shutil.copytree(self.site.config.folder, folder, dirs_exist_ok=True)
+        return Site.open(folder / "isthmus.toml")
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> First:
+    site, seen = opened(tmp_path_factory.mktemp("first")), list[Progress]()
+    site.report = seen.append
+    return First(site, site.pipeline("forecast").run("by hand", Ask()), seen)
+
+
+def test_a_run_on_all_scenes_releases_a_champion_with_its_card_and_report(first: First) -> None:
+    site, run = first.site, first.run
     assert (run.state, run.notes["attempts"], run.notes["count"]) == ("released", ["full"], 56)
     champion = site.registry.champion("forecast")
     assert champion is not None
@@ -76,17 +94,16 @@ def test_a_run_on_all_scenes_releases_a_champion_with_its_card_and_report(tmp_pa
     assert "drive-0" in page, "failure cases are named"
 
 
-def test_a_challenger_starts_from_the_champion_with_what_is_new_to_it(tmp_path: Path) -> None:
-    site = opened(tmp_path)
-    first = site.pipeline("forecast").run("by hand", Ask())
+def test_a_challenger_starts_from_the_champion_with_what_is_new_to_it(first: First, tmp_path: Path) -> None:
+    site = first.copied(tmp_path)
     write_day(tmp_path, str(NEXT), range(20, 28))
-    site.ingest()(site.source("cars"), NEXT)
+    bring(site, NEXT)
     second = site.pipeline("forecast").run("by hand", Ask())
     assert (second.notes["attempts"], second.notes["fresh"], second.notes["old"]) == (["incremental"], 32, 56)
     champion = site.registry.champion("forecast")
     assert champion is not None
-    assert champion.card.parent == first.notes["model"]
-    assert site.releases.rollback("forecast").model_id == first.notes["model"]
+    assert champion.card.parent == first.run.notes["model"]
+    assert site.releases.rollback("forecast").model_id == first.run.notes["model"]
 
 
 def test_no_training_touches_a_leak_group_that_tests(tmp_path: Path) -> None:
@@ -167,15 +184,13 @@ def test_a_rule_that_does_not_exist_makes_no_run(tmp_path: Path) -> None:
 
 
 def test_a_run_released_by_hand_waits_for_a_person(tmp_path: Path) -> None:
-    gate = EASY.replace("[[", "[[", 1)
-    path = write_site(tmp_path, gate)
+    path = site_with_a_day(tmp_path, EASY)
     path.write_text(
         path.read_text().replace(
             "[pipeline.forecast.train]", '[pipeline.forecast]\nrelease = "manual"\n[pipeline.forecast.train]'
         )
     )
     site = Site.open(path)
-    site.ingest()(site.source("cars"), DAY)
     run = site.pipeline("forecast").run("by hand", Ask())
     assert (run.state, site.registry.champion("forecast")) == ("offered", None)
     assert site.releases.promote(run.notes["model"], "looks good").state == "champion"
@@ -195,24 +210,51 @@ def test_an_open_run_is_taken_on_by_the_next_trigger_and_can_be_cancelled(tmp_pa
     assert (site.ledger.get(third.id).state, own.trigger, own.state) == ("kept", "weekly", "kept")
 
 
-def test_a_run_killed_at_every_step_ends_with_the_model_of_one_that_was_not(tmp_path: Path) -> None:
-    quiet = opened(tmp_path / "quiet")
-    quiet.pipeline("forecast").run("by hand", Ask())
-    victim = opened(tmp_path / "victim")
-    script = tmp_path / "victim.py"
+def kill(path: Path, stage: str, done: int) -> None:
+    """Let a process go on with the run of a site until a step, and kill it there."""
+    script = path.with_name("victim.py")
     script.write_text(VICTIM)
+    child = subprocess.Popen(
+        [sys.executable, str(script), str(path), stage, str(done)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "there\n", stage
+    os.kill(child.pid, signal.SIGKILL)
+    child.communicate()
+
+
+def stop(path: Path, stage: str, done: int) -> None:
+    """Go on with the run of a site in this process until a step, and end there as nothing expects it."""
+
+    class Stopped(BaseException):
+        pass
+
+    def stop_at(progress: Progress) -> None:
+        if (progress.stage, progress.done) == (stage, done):
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        Site.open(path, stop_at).pipeline("forecast").fire("by hand", Ask())
+
+
+@pytest.mark.parametrize(
+    "killed",
+    [
+        pytest.param({"select", "train", "release"}, id="some killed"),
+        pytest.param({stage for stage, _ in STEPS}, id="all killed", marks=pytest.mark.soak),
+    ],
+)
+def test_a_run_that_dies_at_every_step_ends_with_the_model_of_one_that_did_not(
+    first: First, tmp_path: Path, killed: set[str]
+) -> None:
+    """In the suite most steps die within this process, which costs no start of one; in the soak all are killed."""
+    quiet, victim = first.site, opened(tmp_path / "victim")
     for stage, done in STEPS:
-        child = subprocess.Popen(
-            [sys.executable, str(script), str(tmp_path / "victim" / "isthmus.toml"), stage, str(done)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(TESTS)},
-        )
-        assert child.stdout is not None
-        assert child.stdout.readline() == "there\n", stage
-        os.kill(child.pid, signal.SIGKILL)
-        child.communicate()
+        (kill if stage in killed else stop)(tmp_path / "victim" / "isthmus.toml", stage, done)
     (run,) = victim.ledger.runs("forecast")
     assert victim.pipeline("forecast").resume(run.id).state == "released"
     assert len(victim.registry.list("forecast")) == 1
@@ -224,12 +266,8 @@ def test_a_run_killed_at_every_step_ends_with_the_model_of_one_that_was_not(tmp_
     assert weights[0] == weights[1]
 
 
-def test_progress_tells_every_state_of_a_run(tmp_path: Path) -> None:
-    seen: list[Progress] = []
-    site = opened(tmp_path)
-    site.report = seen.append
-    site.pipeline("forecast").run("by hand", Ask())
-    stages = [progress.stage for progress in seen]
+def test_progress_tells_every_state_of_a_run(first: First) -> None:
+    stages = [progress.stage for progress in first.seen]
     assert [s for s in stages if s.startswith("run ")] == [
         "run exporting",
         "run training",
@@ -270,9 +308,8 @@ def test_what_could_not_be_judged_after_the_training_is_refused_before_it(
     assert site.ledger.runs() == []
 
 
-def test_the_card_tells_the_shape_of_the_weights_where_the_champion_set_it(tmp_path: Path) -> None:
-    path = write_site(tmp_path)
-    opened(tmp_path).pipeline("forecast").run("by hand", Ask())
+def test_the_card_tells_the_shape_of_the_weights_where_the_champion_set_it(first: First, tmp_path: Path) -> None:
+    path = first.copied(tmp_path).config.path
     path.write_text(path.read_text().replace("hidden = 48", "hidden = 32").replace("epochs = 3", "epochs = 2"))
     site = Site.open(path)
     run = site.pipeline("forecast").run("by hand", Ask())

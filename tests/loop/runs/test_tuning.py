@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 
 import pytest
@@ -11,19 +10,16 @@ from isthmus.loop.forecasting.cluster import ClusterSettings, train_on
 from isthmus.loop.forecasting.job import Trained, TrainJob
 from isthmus.loop.runs import tuning
 from isthmus.loop.runs.ledger import Ask
-from traffic import write_site
-
-DAY = datetime.date(2026, 11, 20)
+from traffic import site_with_a_day
 
 
 def test_the_trials_of_a_tuning_train_where_the_pipeline_trains(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write_site(tmp_path)
+    path = site_with_a_day(tmp_path)
     cluster = '[pipeline.forecast.cluster]\nmode = "cluster"\nprocesses_per_host = 2\n'
     path.write_text(path.read_text().replace("[trigger.nightly]", cluster + "[trigger.nightly]"))
     site = Site.open(path)
-    site.ingest()(site.source("cars"), DAY)
     asked: list[tuple[str, int]] = []
 
     def alone(settings: ClusterSettings, job: TrainJob, report: Report = silent) -> Trained:
