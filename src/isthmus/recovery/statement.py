@@ -64,7 +64,16 @@ class Report:
 
         Raises InputError for one that cannot travel.
         """
-        value = {
+        try:
+            line = _one_form(self._plain()) + b"\n"
+        except (ValueError, TypeError) as error:
+            raise InputError(f"a report of {self.site} cannot be written: {error}") from error
+        if len(line) + PROOF_BYTES > MOST_BYTES:
+            raise InputError(f"a report of {len(line):,} bytes is not read by anybody", "let it tell less")
+        return line
+
+    def _plain(self) -> dict[str, Any]:
+        return {
             "format": FORMAT,
             "stream": self.stream,
             "site": self.site,
@@ -85,13 +94,6 @@ class Report:
             "took_over": self.took_over,
             "switchover": self.switchover,
         }
-        try:
-            line = _one_form(value) + b"\n"
-        except (ValueError, TypeError) as error:
-            raise InputError(f"a report of {self.site} cannot be written: {error}") from error
-        if len(line) + PROOF_BYTES > MOST_BYTES:
-            raise InputError(f"a report of {len(line):,} bytes is not read by anybody", "let it tell less")
-        return line
 
     @classmethod
     def of_bytes(cls, where: object, line: bytes) -> Report:
