@@ -60,7 +60,7 @@ class RememberingFiling:
         return [self._one(one) for one in arrived]
 
     def _one(self, one: Arrived) -> Filed | Failure:
-        content = one.content.read_bytes() if isinstance(one.content, Path) else one.content
+        content = one.content.read_bytes() if isinstance(one.content, Path) else bytes(one.content)
         assert blake3(content).hexdigest() == one.digest
         if content.startswith(b"not"):
             return Failure(Kind.NOT_AN_IMAGE, "the bytes are no image")

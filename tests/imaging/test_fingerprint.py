@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from isthmus.imaging.fingerprint import _COSINES, Phash
+from isthmus.imaging.fingerprint import _COSINES, Phash, of_grey, of_greys
 from samples import SAMPLES, needs_samples
 
 
@@ -54,3 +54,21 @@ def test_any_shape_is_taken_and_one_colour_gives_none(shape: tuple[int, ...]) ->
     assert Phash().extract(np.full(shape, 77, np.uint8)) is None
     noise = np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8)
     assert Phash().extract(noise) == Phash().extract(noise.copy())
+
+
+def test_pictures_hashed_together_have_the_hashes_that_each_has_alone() -> None:
+    dice = np.random.default_rng(5)
+    greys = [
+        np.asarray(Image.fromarray(dice.integers(0, 256, (5, 7), dtype=np.uint8)).resize((wide, high)))
+        for wide, high in ((60, 45), (45, 60), (60, 45), (33, 300), (64, 64))
+    ]
+    greys.insert(2, np.full((40, 40), 90, np.uint8))
+    together = of_greys(greys)
+    assert together == [of_grey(grey) for grey in greys]
+    assert together[2] is None
+    for grey, found in zip(greys, together, strict=True):
+        if found is not None:
+            alone = Phash().extract(np.repeat(grey[:, :, np.newaxis], 3, axis=2))
+            assert alone is not None
+            assert _apart(int.from_bytes(found), int.from_bytes(alone)) <= 4
+    assert of_greys([]) == []

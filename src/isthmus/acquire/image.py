@@ -29,7 +29,7 @@ class Arrived(msgspec.Struct, frozen=True):
     request: int
     environment: str
     wish: Wish
-    content: bytes | Path
+    content: bytes | memoryview | Path
     digest: str
     told: Told = Told()
 

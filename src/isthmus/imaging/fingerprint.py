@@ -7,6 +7,7 @@ frequencies without the first row and column, one bit each: above their median o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -51,24 +52,37 @@ class Phash:
     def extract(self, image: NDArray[np.uint8]) -> bytes | None:
         """Return the 8 bytes of the hash; None for a picture of one colour."""
         grey = Image.fromarray(image).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
-        return _bits(_COSINES @ np.asarray(grey, np.float64) @ _COSINES.T)
+        return _bits((_COSINES @ np.asarray(grey, np.float64) @ _COSINES.T)[np.newaxis])[0]
 
 
 def of_grey(grey: NDArray[np.uint8]) -> bytes | None:
-    """Return the hash of a grey picture of shape (height, width), as `Phash` makes it but for rounding.
+    """Return the hash of a grey picture of shape (height, width), as `Phash` makes it but for rounding."""
+    return of_greys([grey])[0]
 
-    Averaging down to 32 × 32 and the transform are one product of matrices each way.
+
+def of_greys(greys: Sequence[NDArray[np.uint8]]) -> list[bytes | None]:
+    """Return the hashes of grey pictures, each as `of_grey` makes it.
+
+    Averaging down to 32 × 32 and the transform are one product of matrices each way; the rest is done for all at
+    once.
     """
-    height, width = grey.shape
-    return _bits(_averaged_cosines(height) @ grey.astype(np.float32) @ _averaged_cosines(width).T)
+    lowest = np.empty((len(greys), _KEPT, _KEPT), np.float32)
+    for place, grey in enumerate(greys):
+        height, width = grey.shape
+        left, right = _averaged_cosines(height), _averaged_cosines(width)
+        np.matmul(left @ grey.astype(np.float32), right.T, out=lowest[place])
+    return _bits(lowest)
 
 
-def _bits(lowest: NDArray[np.floating[Any]]) -> bytes | None:
-    if np.abs(lowest).max() < _FLAT:
-        return None
-    ordered = np.sort(lowest, axis=None)
-    middle = len(ordered) // 2
-    return np.packbits(lowest > (ordered[middle - 1] + ordered[middle]) / 2).tobytes()
+def _bits(lowest: NDArray[np.floating[Any]]) -> list[bytes | None]:
+    """Return a hash for each block of coefficients, of shape (pictures, 8, 8)."""
+    flat = lowest.reshape(len(lowest), _KEPT * _KEPT)
+    ordered = np.sort(flat, axis=1)
+    middle = _KEPT * _KEPT // 2
+    above = flat > (ordered[:, middle - 1 : middle] + ordered[:, middle : middle + 1]) / 2
+    something = np.maximum(-ordered[:, 0], ordered[:, -1]) >= _FLAT
+    packed, size = np.packbits(above, axis=1).tobytes(), _KEPT * _KEPT // 8
+    return [packed[size * at : size * (at + 1)] if some else None for at, some in enumerate(something.tolist())]
 
 
 @lru_cache(256)

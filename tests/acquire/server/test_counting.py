@@ -106,6 +106,32 @@ def test_calls_that_come_together_go_together_and_everybody_gets_its_own_answer(
     asyncio.run(main())
 
 
+def test_a_call_after_a_pause_goes_at_once_and_what_comes_within_it_goes_together() -> None:
+    async def main() -> None:
+        calls: list[list[int]] = []
+
+        async def work(things: list[int]) -> Sequence[int]:
+            calls.append(things)
+            return things
+
+        full: Gathering[int, int] = Gathering(work, most=4, pause_s=3600)
+        assert await full([1]) == [1]
+        waiting = [asyncio.ensure_future(full([number])) for number in (2, 3, 4)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert calls == [[1]]
+        assert await full([5]) == [5]
+        assert [await one for one in waiting] == [[2], [3], [4]]
+        assert calls == [[1], [2, 3, 4, 5]]
+        calls.clear()
+        soon: Gathering[int, int] = Gathering(work, pause_s=0.01)
+        assert await asyncio.gather(soon([1]), soon([2])) == [[1], [2]]
+        assert await asyncio.gather(soon([3]), soon([4])) == [[3], [4]]
+        assert calls == [[1, 2], [3, 4]]
+
+    asyncio.run(main())
+
+
 def test_a_caller_who_gave_up_does_not_hurt_the_others() -> None:
     async def main() -> None:
         gate = asyncio.Event()

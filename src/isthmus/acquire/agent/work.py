@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
+from isthmus.acquire import heap
 from isthmus.acquire.agent.bench import Bench, Dice, Reach, Tick
 from isthmus.acquire.agent.lines import Lines
 from isthmus.acquire.agent.pace import Pace, wanted
@@ -77,6 +78,7 @@ class Agent:
         Raises Refused where the server does not accept this agent when it first asks, and whatever is not to be
         expected; what has come by then is delivered or kept all the same.
         """
+        heap.keep()
         bench = self._bench
         threads = [
             threading.Thread(target=bench.guarded(work), name=name, daemon=True)

@@ -72,7 +72,7 @@ class Head(msgspec.Struct, frozen=True):
 class Content:
     """Content that came. `where` is the bytes, or the file that holds them from `offset` on."""
 
-    where: bytes | Path
+    where: bytes | memoryview | Path
     size: int
     digest: str
     told: Told
@@ -80,8 +80,8 @@ class Content:
 
     def read(self) -> bytes:
         """Return the content's bytes. Raises OSError."""
-        if isinstance(self.where, bytes):
-            return self.where
+        if not isinstance(self.where, Path):
+            return bytes(self.where)
         with self.where.open("rb") as file:
             file.seek(self.offset)
             return file.read(self.size)
@@ -173,14 +173,17 @@ def travels_alone(outcome: Got | Failure) -> bool:
     return isinstance(outcome, Got) and (outcome.size > INLINE_BYTES or isinstance(outcome.content, Path))
 
 
-def unpack(body: bytes | bytearray | memoryview, caps: Caps = STANDARD) -> Package:
-    """Unpack a body that was proven. Raises Corrupt for anything that `pack` does not make."""
+def unpack(body: bytes | bytearray | memoryview, caps: Caps = STANDARD, *, copied: bool = True) -> Package:
+    """Unpack a body that was proven. Raises Corrupt for anything that `pack` does not make.
+
+    Contents are copies, or, where `copied` is false, views of the body, which then must not change.
+    """
     view = memoryview(body)
     begin = LENGTH + head_length(bytes(view[:LENGTH]), caps)
     head = _read_head(bytes(view[LENGTH:begin]), len(view) - begin, caps)
     parts, at = [], begin
     for item in head.items:
-        content = bytes(view[at : at + item.size])
+        content = bytes(view[at : at + item.size]) if copied else view[at : at + item.size]
         at += item.size
         proof = blake3(content).hexdigest() if item.failure is None else ""
         parts.append(_part(item, content, proof))
@@ -287,7 +290,7 @@ def _read_head(encoded: bytes, rest: int, caps: Caps) -> Head:
     return head
 
 
-def _part(item: Item, where: bytes | Path, proof: str, offset: int = 0) -> Part:
+def _part(item: Item, where: bytes | memoryview | Path, proof: str, offset: int = 0) -> Part:
     outcome: Content | Failure
     if item.failure is not None:
         outcome = item.failure

@@ -75,10 +75,10 @@ class Receiving:
         if self._file is None and len(self._held) > INLINE_BYTES:
             begin = LENGTH + head_length(bytes(self._held[:LENGTH]), self._caps)
             if not holds_large(bytes(self._held[LENGTH:begin])):
-                return unpack(self._held, self._caps)
+                return unpack(self._held, self._caps, copied=False)
             self._into_file()
         if self._file is None:
-            return unpack(self._held, self._caps)
+            return unpack(self._held, self._caps, copied=False)
         self._file.close()
         size = self._size - LENGTH - len(self._head)
         return read_parts(self._head, self._into, size, self._content.hexdigest(), self._caps)

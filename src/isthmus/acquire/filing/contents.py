@@ -12,7 +12,7 @@ system cannot link (another device, none at all, 65,000 links on one content) th
 """
 
 # Paths are plain strings here: making a Path costs as much as the call that it is made for.
-# ruff: noqa: PTH103, PTH104, PTH105, PTH108, PTH112, PTH116, PTH120, PTH123
+# ruff: noqa: PTH103, PTH105, PTH108, PTH112, PTH116, PTH120, PTH123
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -80,7 +80,8 @@ class Entry:
     draft: Draft
     part: str = ""
     failure: Failure | None = None
-    links: list[str] = field(default_factory=list)
+    content: str = ""
+    """Where the content is to lie."""
 
     @property
     def outcome(self) -> Filed | Failure:
@@ -111,11 +112,14 @@ class Contents:
         """Write the contents that are not there yet, as parts."""
         self._step("write")
         for entry in group:
-            with _noting(entry):
-                if not self._has(entry.draft.filed):
+            entry.content = content_path(self._root, entry.draft.filed)
+            try:
+                if not _has(entry):
                     entry.part = f"{self._parts}/{self._count}.part"
                     self._count += 1
                     _write(entry.part, entry.draft.content)
+            except OSError as error:
+                _note(entry, error)
             self._step("written one")
 
     def unsynced(self, group: Sequence[Entry]) -> tuple[list[str], list[str]]:
@@ -134,13 +138,18 @@ class Contents:
         self._step("rename")
         for entry in group:
             if entry.part:
-                with _noting(entry):
+                try:
                     self._rename(entry)
+                except OSError as error:
+                    _note(entry, error)
                 self._step("renamed one")
         self._step("link")
         for entry in group:
-            with _noting(entry):
-                self._link(entry)
+            try:
+                if entry.failure is None:
+                    self._link(entry)
+            except OSError as error:
+                _note(entry, error)
             self._step("linked one")
 
     def store(self, group: Sequence[Entry]) -> list[Filed | Failure]:
@@ -162,7 +171,7 @@ class Contents:
                     os.unlink(entry.part)
                 entry.part = ""
             entry.failure = entry.failure or _failure(error)
-        self._new |= {os.path.dirname(self._content(entry.draft.filed)) for entry in group}
+        self._new |= {os.path.dirname(content_path(self._root, entry.draft.filed)) for entry in group}
         self._folders.clear()
 
     def close(self) -> None:
@@ -170,31 +179,18 @@ class Contents:
         shutil.rmtree(self._parts, ignore_errors=True)
         os.close(self._lock)
 
-    def _has(self, filed: Filed) -> bool:
-        try:
-            return os.stat(self._content(filed)).st_size == filed.size
-        except FileNotFoundError:
-            return False
-
-    def _content(self, filed: Filed) -> str:
-        return content_path(self._root, filed)
-
     def _rename(self, entry: Entry) -> None:
-        target = self._content(entry.draft.filed)
-        if self._has(entry.draft.filed):  # another request brought the same content meanwhile
+        if _has(entry):  # another request brought the same content meanwhile
             os.unlink(entry.part)
         else:
-            self._in_folder(target, lambda: os.rename(entry.part, target))
+            self._in_folder(os.rename, entry.part, entry.content)
         entry.part = ""
 
     def _link(self, entry: Entry) -> None:
-        if entry.failure is not None:
-            return
-        filed = entry.draft.filed
-        content, target = self._content(filed), inside(self._root, filed.path)
+        content, target = entry.content, inside(self._root, entry.draft.filed.path)
         for _ in range(3):
             try:
-                self._in_folder(target, lambda: os.link(content, target))
+                self._in_folder(os.link, content, target)
                 return
             except FileExistsError:
                 if os.path.samestat(os.stat(target), os.stat(content)):
@@ -228,22 +224,22 @@ class Contents:
         """Write a file of its own, durable by itself. Rare."""
         folder, name = os.path.split(target)
         part = f"{folder}/.{name}.part"
-        self._in_folder(target, lambda: _write(part, entry.draft.content, again=True))
+        self._in_folder(lambda _, to: _write(to, entry.draft.content, again=True), "", part)
         sync_each((part,), ())
         os.replace(part, target)
 
-    def _in_folder(self, target: str, action: Callable[[], None]) -> None:
+    def _in_folder(self, action: Callable[[str, str], None], source: str, target: str) -> None:
         """Do something that needs the folder of `target`, which may be new, or removed when it was empty."""
-        folder = os.path.dirname(target)
+        folder = target[: target.rindex("/")]
         if folder not in self._folders:
             self._make(folder)
         try:
-            action()
+            action(source, target)
         except FileNotFoundError:
             if os.path.isdir(folder):
                 raise
             self._make(folder)
-            action()
+            action(source, target)
         self._new.add(folder)
 
     def _make(self, folder: str) -> None:
@@ -264,7 +260,7 @@ def content_path(root: str, filed: Filed) -> str:
 
 def inside(root: str, path: str) -> str:
     """Return a path under the root. Raises InputError for one that would leave it or touch what is not shown."""
-    if "\0" in path or any(not part or part[0] == "." for part in path.split("/")):
+    if not path or path[0] in "./" or path[-1] == "/" or "//" in path or "/." in path or "\0" in path:
         raise InputError(f"{path!r} is no path of an image")
     return f"{root}/{path}"
 
@@ -301,27 +297,28 @@ def _own_folder(parts: Path) -> tuple[str, int]:
 def _write(path: str, content: bytes, again: bool = False) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if again else os.O_EXCL) | os.O_CLOEXEC, 0o644)
     try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(handle, rest) :]
+        written = os.write(handle, content)
+        while written < len(content):
+            written += os.write(handle, memoryview(content)[written:])
     finally:
         os.close(handle)
 
 
-@contextlib.contextmanager
-def _noting(entry: Entry) -> Iterator[None]:
-    """Note on the entry that the disk did not take it, and go on with the others."""
-    if entry.failure is not None:
-        yield
-        return
+def _has(entry: Entry) -> bool:
+    """Tell whether the content is there already."""
     try:
-        yield
-    except OSError as error:
-        if entry.part:
-            with contextlib.suppress(OSError):
-                os.unlink(entry.part)
-            entry.part = ""
-        entry.failure = _failure(error)
+        return os.stat(entry.content).st_size == entry.draft.filed.size
+    except FileNotFoundError:
+        return False
+
+
+def _note(entry: Entry, error: OSError) -> None:
+    """Note on the entry that the disk did not take it; the others go on."""
+    if entry.part:
+        with contextlib.suppress(OSError):
+            os.unlink(entry.part)
+        entry.part = ""
+    entry.failure = entry.failure or _failure(error)
 
 
 def _failure(error: OSError) -> Failure:

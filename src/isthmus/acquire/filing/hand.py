@@ -17,11 +17,14 @@ from typing import cast
 
 import msgspec
 
+from isthmus.acquire.filing.arena import Arena
 from isthmus.acquire.filing.settings import FilingRules
-from isthmus.acquire.filing.wire import MARK, PREFIX, Answer, Order, decode_answer, encode
+from isthmus.acquire.filing.wire import MARK, PREFIX, Answer, Batch, Drawing, Item, Order, decode_answer, encode
 from isthmus.acquire.filing.worker import Start
 
 _END_S = 10.0
+_ARENA_BYTES = 48 << 20
+"""Twice what is on its way to one worker at most, so that there is room in one piece."""
 
 
 class Hand(asyncio.Protocol):
@@ -34,13 +37,14 @@ class Hand(asyncio.Protocol):
         died: Callable[[Hand], None],
         process: subprocess.Popen[bytes],
         marker: mmap.mmap,
+        arena: Arena | None,
     ) -> None:
         self.draws = draws
         self.ready = asyncio.Event()
         self.ended = False
         self.usable = True
         self._answered, self._died = answered, died
-        self._process, self._marker = process, marker
+        self._process, self._marker, self._arena = process, marker, arena
         self._transport: asyncio.Transport | None = None
         self._came = bytearray()
         self._heard = time.monotonic()
@@ -58,26 +62,37 @@ class Hand(asyncio.Protocol):
     ) -> Hand:
         """Start a worker. Raises OSError."""
         ours, theirs = socket.socketpair()
+        arena = None if draws else Arena(_ARENA_BYTES)
         with tempfile.TemporaryFile() as marker, theirs:
             marker.truncate(MARK.size)
-            start = Start(rules, theirs.fileno(), marker.fileno(), draws)
+            memory = arena.handle if arena is not None else -1
+            start = Start(rules, theirs.fileno(), marker.fileno(), memory, draws)
+            handles = [one for one in (start.connection, start.marker, start.arena) if one >= 0]
             process = await asyncio.to_thread(
                 subprocess.Popen,
                 [sys.executable, *command, msgspec.json.encode(start).decode()],
                 stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), marker.fileno()),
+                pass_fds=handles,
                 env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             )
             shared = mmap.mmap(marker.fileno(), MARK.size)
-        hand = cls(draws, answered, died, process, shared)
+        hand = cls(draws, answered, died, process, shared, arena)
         ours.setblocking(False)
         await asyncio.get_running_loop().create_unix_connection(lambda: hand, sock=ours)
         return hand
 
-    def send(self, order: Order, bodies: Sequence[bytes]) -> None:
-        """Send an order with its contents."""
+    def file(self, number: int, items: list[Item], contents: Sequence[bytes | memoryview]) -> None:
+        """Have images filed; their contents are copied to where the worker finds them."""
+        at = self._arena.lay(number, contents) if self._arena is not None else -1
+        self._send(Batch(number, items, at), contents if at < 0 else ())
+
+    def draw(self, order: Drawing) -> None:
+        """Have a thumbnail drawn."""
+        self._send(order, ())
+
+    def _send(self, order: Order, bodies: Sequence[bytes | memoryview]) -> None:
         head = encode(order)
-        self._heard = max(self._heard, time.monotonic()) if not bodies else time.monotonic()
+        self._heard = time.monotonic()
         if self._transport is not None:
             self._transport.writelines([PREFIX.pack(len(head), sum(map(len, bodies))), head, *bodies])
 
@@ -138,12 +153,17 @@ class Hand(asyncio.Protocol):
             del self._came[:end]
             if not answer.number:
                 self.ready.set()
+            elif self._arena is not None:
+                self._arena.give_back(answer.number)
             self._answered(self, answer)
 
     def connection_lost(self, error: Exception | None) -> None:
         """The worker has gone, or is going: wait for its end, then tell."""
         self.usable = False
         self._gone.set()
+        if self._arena is not None:
+            self._arena.close()
+            self._arena = None
         task = asyncio.get_running_loop().create_task(self._buried())
         task.add_done_callback(lambda done: done.exception() if not done.cancelled() else None)
 

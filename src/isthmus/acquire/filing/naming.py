@@ -38,6 +38,7 @@ _TIMES = {
     "yyyymmddThhmmss": slice(0, 15),
 }  # fmt: skip
 """Where a field lies in the text of a whole time."""
+_NO_TIMES = dict.fromkeys(_TIMES, UNKNOWN_TIME)
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _LITERAL = re.compile(r"[A-Za-z0-9._-]*")
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -88,14 +89,13 @@ class Naming:
         fields = self._fields(known)
         named: list[str] = []
         for part in self._parts:
-            text = _harmless("".join(fields[value] if field else value for field, value in part))
+            text = _harmless("".join([fields[value] if field else value for field, value in part]))
             if not named or text != named[-1]:
                 named.append(text)
         return "/".join(named)
 
     def _fields(self, known: Known) -> dict[str, str]:
-        taken = known.taken.astimezone(UTC).strftime("%Y%m%dT%H%M%S") if known.taken else ""
-        fields = {name: taken[cut] if taken else UNKNOWN_TIME for name, cut in _TIMES.items()}
+        fields = dict(_times(known.taken.astimezone(UTC).replace(microsecond=0)) if known.taken else _NO_TIMES)
         fields["place"] = word(known.place, 60) if known.place else UNKNOWN_PLACE
         fields["country"] = known.country.lower() if _country(known.country) else UNKNOWN_PLACE
         fields["environment"] = word(known.environment, 40)
@@ -104,6 +104,13 @@ class Naming:
         fields["digest12"] = fields["digest"][:12]
         fields["ext"] = EXTENSIONS[known.format]
         return fields
+
+
+@lru_cache(1024)
+def _times(taken: datetime) -> dict[str, str]:
+    """Return the fields of a time in UTC."""
+    text = taken.strftime("%Y%m%dT%H%M%S")
+    return {name: text[cut] for name, cut in _TIMES.items()}
 
 
 def plain(record: str) -> str:
@@ -126,6 +133,7 @@ def _marked(cleaned: str, original: str) -> str:
     return f"{cleaned or 'x'}~{mark}"
 
 
+@lru_cache(4096)
 def _harmless(part: str) -> str:
     """Put a letter before a part that Windows keeps for itself or that does not begin with a letter or digit."""
     if part.partition(".")[0].lower() in _RESERVED or not part[0].isalnum():

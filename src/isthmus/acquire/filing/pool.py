@@ -20,7 +20,7 @@ from isthmus.acquire.filing import removal, thumbnails
 from isthmus.acquire.filing.contents import content_path, inside, tidy_parts
 from isthmus.acquire.filing.hand import Hand
 from isthmus.acquire.filing.settings import FilingRules
-from isthmus.acquire.filing.wire import Answer, Batch, Drawing, Item
+from isthmus.acquire.filing.wire import Answer, Drawing, Item
 from isthmus.acquire.image import Arrived, Filed
 from isthmus.acquire.ports import Line
 from isthmus.core.errors import Busy, InputError, IsthmusError
@@ -62,7 +62,7 @@ class _Job:
 
     @property
     def size(self) -> int:
-        return sum(len(came.content) for came, _, _ in self.images if isinstance(came.content, bytes))
+        return sum(len(came.content) for came, _, _ in self.images if not isinstance(came.content, Path))
 
 
 @dataclass(slots=True)
@@ -189,14 +189,14 @@ class FilingPool:
             job = self._waiting.popleft()
             number = next(self._numbers)
             self._at[hand][number] = job
-            hand.send(Batch(number, [_item(came) for came, _, _ in job.images]), _bodies(job))
+            hand.file(number, [_item(came) for came, _, _ in job.images], _contents(job))
         while self._to_draw:
             hand = self._freest(draws=True)
             if hand is None:
                 break
             drawn = self._to_draw.popleft()
             self._at[hand][drawn.order.number] = drawn
-            hand.send(drawn.order, [])
+            hand.draw(drawn.order)
 
     def _freest(self, draws: bool) -> Hand | None:
         """Return the worker with least on its way, among those that can take more."""
@@ -300,20 +300,20 @@ class FilingPool:
 
 
 def _item(came: Arrived) -> Item:
-    inline = isinstance(came.content, bytes)
+    in_file = isinstance(came.content, Path)
     return Item(
         came.request,
         came.environment,
         came.wish,
         came.digest,
         came.told,
-        len(came.content) if isinstance(came.content, bytes) else 0,
-        "" if inline else str(came.content),
+        0 if isinstance(came.content, Path) else len(came.content),
+        str(came.content) if in_file else "",
     )
 
 
-def _bodies(job: _Job) -> list[bytes]:
-    return [came.content for came, _, _ in job.images if isinstance(came.content, bytes)]
+def _contents(job: _Job) -> list[bytes | memoryview]:
+    return [came.content for came, _, _ in job.images if not isinstance(came.content, Path)]
 
 
 def _parted(job: _Job, place: int, reason: str, points: int) -> list[_Job]:

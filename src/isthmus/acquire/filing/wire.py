@@ -1,7 +1,8 @@
 """What the pool and its worker processes say to each other, over a pair of sockets.
 
 A frame is u32 length of head | u32 length of body | head (MessagePack) | body: the contents of a batch, one after
-the other, in the order of its items. Both ends are of one program, started together.
+the other, in the order of its items. As a rule they lie in shared memory (`arena`) instead, and there is no body.
+Both ends are of one program, started together.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ MARK = struct.Struct("=QI")
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):
-    """An image of a batch. Its content is `size` bytes of the body, or lies in `file`."""
+    """An image of a batch. Its content is `size` bytes of the body or the arena, or lies in `file`."""
 
     request: int
     environment: str
@@ -33,10 +34,14 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """Images to be filed; answered once all are durable."""
+    """Images to be filed; answered once all are durable. Their contents lie `at` a place of the arena; -1: in the
+
+    frame's body.
+    """
 
     number: int
     items: list[Item]
+    at: int = -1
 
 
 class Drawing(msgspec.Struct, frozen=True, array_like=True, tag=True):

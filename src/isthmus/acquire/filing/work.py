@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
@@ -37,6 +37,8 @@ class Seen:
 
     content: bytes
     looked: Looked
+    phash: str = ""
+    """Its perceptual hash, as `Filed` has it."""
 
 
 def nearest(latitude: float, longitude: float) -> Place | None:
@@ -62,19 +64,29 @@ class Examiner:
 
     def examine(self, arrived: Arrived) -> Draft | Failure:
         """Return what is to be stored, or why it cannot be."""
-        seen = self.look(arrived)
+        (seen,) = self.hashed([self.look(arrived)])
         return seen if isinstance(seen, Failure) else self.draft(arrived, seen)
 
     def look(self, arrived: Arrived) -> Seen | Failure:
-        """Check and decode an image. Of several images all are looked at first: what a decoder and what the rest
+        """Check and decode an image.
 
-        of the work need then stay in the processor's caches, which saves a seventh of the time.
+        Of several images all are looked at, then all hashed, then all drafted: what a decoder and what the rest of
+        the work need then stay in the processor's caches, which saves a seventh of the time.
         """
         try:
             content = _read(arrived.content, self._limits.most_bytes)
             return Seen(content, look(content, self._limits))
         except _TROUBLE as error:
             return _failure(error)
+
+    def hashed(self, seen: Sequence[Seen | Failure]) -> list[Seen | Failure]:
+        """Add the perceptual hashes of images that were looked at."""
+        whole = [one for one in seen if isinstance(one, Seen)]
+        hashes = iter(fingerprint.of_greys([one.looked.grey for one in whole]))
+        return [
+            one if isinstance(one, Failure) else Seen(one.content, one.looked, (next(hashes) or b"").hex())
+            for one in seen
+        ]
 
     def draft(self, arrived: Arrived, seen: Seen) -> Draft | Failure:
         """Place and name an image that was looked at."""
@@ -110,7 +122,6 @@ class Examiner:
             known.country,
             known.taken,
         )
-        hashed = fingerprint.of_grey(looked.grey)
         filed = Filed(
             digest=digest,
             source_digest=arrived.digest,
@@ -128,7 +139,7 @@ class Examiner:
             taken=known.taken,
             taken_from=known.taken_from,
             camera=read.camera,
-            phash=hashed.hex() if hashed else "",
+            phash=seen.phash,
             flaws=known.flaws,
         )
         return Draft(filed, stored)
@@ -138,9 +149,9 @@ class Examiner:
         return UTC if name == "UTC" else ZoneInfo(name)
 
 
-def _read(content: bytes | Path, most: int) -> bytes:
-    if isinstance(content, bytes):
-        return content
+def _read(content: bytes | memoryview | Path, most: int) -> bytes:
+    if not isinstance(content, Path):
+        return bytes(content)  # the same object where it is bytes already
     with content.open("rb") as file:
         return file.read(most + 1)  # one more than allowed is refused by its length
 

@@ -20,15 +20,17 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
+from isthmus.acquire import heap
 from isthmus.acquire.failure import Failure
 from isthmus.acquire.filing import thumbnails
+from isthmus.acquire.filing.arena import shared
 from isthmus.acquire.filing.contents import Contents, Entry, Sync
 from isthmus.acquire.filing.settings import FilingRules
 from isthmus.acquire.filing.wire import (
@@ -57,6 +59,10 @@ class Examines(Protocol):
         """Check and decode one."""
         ...
 
+    def hashed(self, seen: Sequence[Seen | Failure]) -> list[Seen | Failure]:
+        """Add the perceptual hashes of those that were decoded."""
+        ...
+
     def draft(self, arrived: Arrived, seen: Seen) -> Draft | Failure:
         """Place and name it."""
         ...
@@ -68,6 +74,7 @@ class Start(msgspec.Struct, frozen=True):
     rules: FilingRules
     connection: int
     marker: int
+    arena: int = -1
     draws: bool = False
 
 
@@ -197,6 +204,7 @@ class Worker:
         self._connection = socket.socket(fileno=start.connection)
         self._marker = mmap.mmap(start.marker, MARK.size)
         self._sending = threading.Lock()
+        self._arena = shared(start.arena) if start.arena >= 0 else memoryview(b"")
         self._draws = start.draws
         self._examiner = examiner
 
@@ -231,7 +239,8 @@ class Worker:
             if isinstance(order, Drawing):
                 self._answer(self._drawn(order))
             elif shelf is not None:
-                shelf.put(self._examined(order, memoryview(came[1])))
+                contents = memoryview(came[1]) if order.at < 0 else self._arena[order.at :]
+                shelf.put(self._examined(order, contents))
 
     def _prepared(self) -> Shelf:
         if self._examiner is None:
@@ -249,7 +258,7 @@ class Worker:
             content: bytes | Path = Path(item.file) if item.file else bytes(body[at : at + item.size])
             at += 0 if item.file else item.size
             arrived.append(Arrived(item.request, item.environment, item.wish, content, item.digest, item.told))
-        seen = [self._examiner.look(one) for one in self._marking(batch.number, arrived)]
+        seen = self._examiner.hashed([self._examiner.look(one) for one in self._marking(batch.number, arrived)])
         outcomes: list[Filed | Failure | None] = []
         entries: list[Entry] = []
         for one, found in zip(self._marking(batch.number, arrived), seen, strict=True):
@@ -294,6 +303,7 @@ def main(examiner: Examines | None = None) -> None:
     limit = start.rules.memory_mb << 20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    heap.keep()
     if start.draws:
         os.nice(5)
     Worker(start, examiner).run()

@@ -243,5 +243,7 @@ def _group(rows: Sequence[sqlite3.Row]) -> list[sqlite3.Row]:
 def _parcel(part: Part) -> Parcel:
     task = Task(part.request, part.fence, 1, "", "", part.trace)
     if isinstance(part.outcome, Content):
-        return Parcel(task, Got(part.outcome.where, part.outcome.size, part.outcome.digest, part.outcome.told))
+        content = part.outcome
+        where = content.where if isinstance(content.where, Path) else bytes(content.where)
+        return Parcel(task, Got(where, content.size, content.digest, content.told))
     return Parcel(task, part.outcome)

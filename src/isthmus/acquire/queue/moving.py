@@ -8,7 +8,7 @@ take turns, however long they are. What an agent gives back keeps its turn, whic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from isthmus.acquire.failure import Failure
@@ -40,12 +40,13 @@ class Standing(NamedTuple):
 
 
 _COLUMNS = ", ".join(Standing._fields)
+_STATES = tuple(State)
 
 
 def standing(work: Work, where: str, values: Sequence[Any], *, skip: bool = False) -> list[Standing]:
     """Read and lock requests, by number."""
     sql = f"SELECT {_COLUMNS} FROM request WHERE {where}{work.skip if skip else work.lock}"
-    return [Standing._make(row)._replace(state=State(row[4])) for row in work.rows(sql, values)]
+    return [Standing._make((*row[:4], _STATES[row[4]], *row[5:])) for row in work.rows(sql, values)]
 
 
 def paused(work: Work, requests: Iterable[Standing]) -> frozenset[int]:
@@ -56,9 +57,18 @@ def paused(work: Work, requests: Iterable[Standing]) -> frozenset[int]:
 
 
 def move(
-    work: Work, requests: Sequence[Standing], event: str, now: int, extra: str = "", values: Sequence[Any] = ()
+    work: Work,
+    requests: Sequence[Standing],
+    event: str,
+    now: int,
+    extra: str = "",
+    values: Sequence[Any] = (),
+    own: Mapping[int, Sequence[Any]] | None = None,
 ) -> None:
-    """Let one event happen to requests, whatever states they are in. `extra` sets further columns."""
+    """Let one event happen to requests, whatever states they are in.
+
+    `extra` sets further columns, to `values` for all of them or to each request's `own`, by its number.
+    """
     targets: dict[State, list[int]] = {}
     for request in requests:
         target = work.moves.move(request.batch, request.environment, request.state, event)
@@ -66,6 +76,12 @@ def move(
         if request.state is State.FAILED and request.kind is not None:
             work.moves.kinds[request.batch, request.kind] -= 1
     for target, numbers in targets.items():
+        if own is not None:  # a row is written once, and so are its indexes
+            work.many(
+                f"UPDATE request SET state = ?, changed = ?, agent = NULL{extra} WHERE number = ?",
+                [(int(target), now, *own[number], number) for number in numbers],
+            )
+            continue
         work.run(
             f"UPDATE request SET state = ?, changed = ?, agent = NULL{extra} WHERE number {work.among}",
             [int(target), now, *values, work.listed(numbers)],

@@ -109,10 +109,13 @@ def _done(work: Work, settled: Sequence[tuple[moving.Standing, Filed]], at: int)
         (follower, leader) for leader, follower in moving.following(work, filed) if follower.number not in filed
     ]
     users = Counter(image for _, image in whole)
-    moving.move(work, [request for request, _ in whole], "settle", at, ", due = NULL, failure = NULL, kind = NULL")
-    work.many(
-        "UPDATE request SET image = ?, place = ?, taken = ? WHERE number = ?",
-        [(image, filed[image].place, _taken(filed[image]), request.number) for request, image in whole],
+    moving.move(
+        work,
+        [request for request, _ in whole],
+        "settle",
+        at,
+        ", due = NULL, failure = NULL, kind = NULL, image = ?, place = ?, taken = ?",
+        own={request.number: (image, filed[image].place, _taken(filed[image])) for request, image in whole},
     )
     known = _known(work, [image.digest for image in filed.values()])
     work.add(

@@ -32,6 +32,9 @@ from isthmus.acquire.states import LIVE, State
 from isthmus.core.errors import Busy, IsthmusError, Refused
 from isthmus.core.ports import Clock
 
+_HELD_S, _SETTLED_S = 0.01, 0.04
+"""Reads and transactions for deliveries begin so far apart; the agent's lines bring others meanwhile."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -59,8 +62,8 @@ class Deliveries:
         self._threads, self._filing, self._settings, self._clock = threads, filing, settings, clock
         self._say, self._trust, self._callbacks, self._counts = say, trust, callbacks, counts
         self._leases = leases
-        self._holds: Gathering[Held, Hold | None] = Gathering(self._held)
-        self._outcomes: Gathering[Settled | Missed, Said] = Gathering(self._settle)
+        self._holds: Gathering[Held, Hold | None] = Gathering(self._held, pause_s=_HELD_S)
+        self._outcomes: Gathering[Settled | Missed, Said] = Gathering(self._settle, pause_s=_SETTLED_S)
         self._dice = random.Random()
         self._drawing = Drawing(filing, say)
         self.at_work = 0

@@ -1,12 +1,14 @@
 """Many small calls become few large ones: what comes while a call runs goes together into the next one.
 
-Nothing waits for more to come: a call that comes alone goes alone, at once. So batches grow with the load and
-no delay is added where there is none.
+A call that comes alone goes alone, at once. Where a pause is set, what comes within it after the last call waits
+for its end, too: a transaction costs as much as twenty images, and under load more are always about to come.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -17,9 +19,17 @@ B = TypeVar("B")
 class Gathering(Generic[A, B]):
     """Gathers concurrent calls of `work`, which answers a list in its order. For one event loop."""
 
-    def __init__(self, work: Callable[[list[A]], Awaitable[Sequence[B]]], most: int = 1024) -> None:
-        """Gather for `work`; one call of it gets about `most` things at most."""
-        self._work, self._most = work, most
+    def __init__(
+        self, work: Callable[[list[A]], Awaitable[Sequence[B]]], most: int = 1024, pause_s: float = 0.0
+    ) -> None:
+        """Gather for `work`; one call of it gets about `most` things at most.
+
+        Calls begin at least `pause_s` apart, but for one that gets `most`.
+        """
+        self._work, self._most, self._pause_s = work, most, pause_s
+        self._size = 0
+        self._begun = float("-inf")
+        self._full = asyncio.Event()
         self._waiting: list[tuple[Sequence[A], asyncio.Future[list[B]]]] = []
         self._running: asyncio.Task[None] | None = None
 
@@ -29,6 +39,9 @@ class Gathering(Generic[A, B]):
             return []
         answer: asyncio.Future[list[B]] = asyncio.get_running_loop().create_future()
         self._waiting.append((things, answer))
+        self._size += len(things)
+        if self._size >= self._most:
+            self._full.set()
         if self._running is None:
             self._running = asyncio.create_task(self._run())
         return await answer
@@ -36,14 +49,26 @@ class Gathering(Generic[A, B]):
     async def _run(self) -> None:
         try:
             while self._waiting:
+                await self._rest()
                 taken: list[tuple[Sequence[A], asyncio.Future[list[B]]]] = []
                 size = 0
                 while self._waiting and (not taken or size + len(self._waiting[0][0]) <= self._most):
                     taken.append(self._waiting.pop(0))
                     size += len(taken[-1][0])
+                self._size -= size
                 await self._answer(taken)
         finally:
             self._running = None
+
+    async def _rest(self) -> None:
+        """Wait until the last call began long enough ago, or enough is there."""
+        left = self._begun + self._pause_s - time.monotonic()
+        if left > 0 and self._size < self._most:
+            self._full.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._full.wait()
+        self._begun = time.monotonic()
 
     async def _answer(self, taken: list[tuple[Sequence[A], asyncio.Future[list[B]]]]) -> None:
         try:

@@ -11,6 +11,7 @@ from typing import Literal
 
 import uvicorn
 
+from isthmus.acquire import heap
 from isthmus.acquire.server.service import AcquireService
 from isthmus.faces.http.acquire.application import application
 
@@ -53,6 +54,7 @@ class AcquireHttpServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start; what was loaded until now is left alone by the garbage collector from here on."""
+        heap.keep()
         await super().startup(sockets)
         gc.collect()
         gc.freeze()
