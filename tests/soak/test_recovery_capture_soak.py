@@ -26,7 +26,6 @@ def test_ten_thousand_cuts_under_commits_are_all_consistent(
 ) -> None:
     print(told := cuts_under_commits(tmp_path, monkeypatch, cuts=10_000))
     assert told.inconsistent == 0
-    assert told.per_second >= 100
     assert told.once > 1000
 
 
