@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from acquire_sites import Hub, Storage, running, wish
-from gallery_sites import isthmus, until
+from gallery_sites import here as isthmus
+from gallery_sites import until
 from isthmus.acquire.client import Client
 from isthmus.core.errors import UnknownName
 
@@ -42,6 +43,7 @@ def test_filed_images_are_queried_and_mined_as_rows_and_leave_disk_ledger_and_ro
     with running(storage, hub, agent):
         batch = hub.ask([wish(storage, f"{number}.jpg", "street", place="Lund") for number in range(6)])
         assert hub.ended(batch) == {"done": 6}
+        (digest,) = {one["filed"]["digest"] for one in hub.requests(batch)[:1]}
         assert "6 rows written" in isthmus(hub.folder, "acquire", "rows").stderr
         assert "0 rows written" in isthmus(hub.folder, "acquire", "rows").stderr
         found = asked(hub.folder, "SELECT environment, width, count(*) AS n FROM acquire.images GROUP BY ALL")
@@ -58,17 +60,11 @@ def test_filed_images_are_queried_and_mined_as_rows_and_leave_disk_ledger_and_ro
 
     toml = hub.folder / "isthmus.toml"
     toml.write_text(toml.read_text() + "[acquire.keep]\ndays = 0.00000001\nevery_s = 1.0\nrows_s = 1.0\n")
-    (digest,) = {one["filed"]["digest"] for one in hub_requests(hub, batch)[:1]}
     with running(hub):
         until(lambda: not list(hub.images.rglob("street_*.jpg")), "the images are removed")
         until(lambda: gone(hub.client("operator"), digest), "the ledger knows")
         until(lambda: len(asked(hub.folder, "SELECT * FROM acquire.images")) <= 1, "their rows are deleted")
     assert list(hub.images.rglob("*.jpg")) == []
-
-
-def hub_requests(hub: Hub, batch: str) -> list[dict[str, object]]:
-    with running(hub):
-        return hub.requests(batch)
 
 
 def gone(client: Client, digest: str) -> bool:
