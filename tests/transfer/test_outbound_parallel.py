@@ -141,3 +141,22 @@ def test_what_cannot_be_made_again_between_bundles_that_were_sent_is_healed_by_a
 def test_no_lane_at_all_is_refused() -> None:
     with pytest.raises(ValueError, match="parallel"):
         OutboundSettings(parallel=0)
+
+
+def test_the_level_says_how_hard_bundles_are_packed_and_0_not_at_all(tmp_path: Path) -> None:
+    sizes = {}
+    for level in (0, 1, 3, 9):
+        made = Bench(tmp_path / str(level), sending(level=level))
+        for number in range(200):
+            made.source.change(f"k{number}", f"{number * 7919} " * 20)
+        (name,) = made.send()
+        sizes[level] = len(made.inside.files[name])
+        assert (b'"codec":"none"' in made.inside.files[name]) == (level == 0)
+        made.carry()
+        made.receive()
+        assert made.level()
+    assert sizes[0] > 3 * sizes[1]
+    assert sizes[9] <= sizes[3]
+    for wrong in (-1, 20):
+        with pytest.raises(ValueError, match="level"):
+            OutboundSettings(level=wrong)

@@ -50,7 +50,8 @@ from isthmus.transfer.refusal import Tampered, TooLarge, Truncated
 from isthmus.transfer.signing import Allowed, PublicKey, SigningKey
 
 PURPOSE = "isthmus bundle 1"
-_LEVEL = 3
+LEVEL = 3
+"""How hard zstd tries where nothing else is said."""
 
 Members = Mapping[str, Callable[[], Iterator[bytes]]]
 """The content of each member, made anew each time it is asked for."""
@@ -65,11 +66,18 @@ class Packed:
     digest: bytes
 
 
-def pack(into: Path, header: Header, members: Members, key: SigningKey, limits: Limits = STANDARD) -> Packed:
+def pack(
+    into: Path,
+    header: Header,
+    members: Members,
+    key: SigningKey,
+    limits: Limits = STANDARD,
+    level: int = LEVEL,
+) -> Packed:
     """Make the bundle `into`, whole or not at all; a file that is there is replaced.
 
-    Members are streamed and packed as `header.codec` says. Raises InputError for a header or member's name that
-    cannot travel, TooLarge for what a receiver with the same limits would refuse, OSError.
+    Members are streamed and packed as `header.codec` says, zstd with `level`. Raises InputError for a header or
+    member's name that cannot travel, TooLarge for what a receiver with the same limits would refuse, OSError.
     """
     first = write_header(header)
     paths = sorted((path_of(member, header.codec), make) for member, make in members.items())
@@ -78,7 +86,9 @@ def pack(into: Path, header: Header, members: Members, key: SigningKey, limits: 
     time_s = seconds(header)
     with replacing(into) as out:
         _put(out, HEADER, first, time_s)
-        listed = tuple(_pack_member(out, path, make(), header.codec, time_s, limits) for path, make in paths)
+        listed = tuple(
+            _pack_member(out, path, make(), header.codec, time_s, limits, level) for path, make in paths
+        )
         manifest = write_manifest(listed)
         _put(out, MANIFEST, manifest, time_s)
         _put(out, SIGNATURE, write_signature(key, PURPOSE, first, manifest), time_s)
@@ -169,12 +179,12 @@ def _put(out: BinaryIO, name: str, content: bytes, time_s: int) -> None:
 
 
 def _pack_member(
-    out: BinaryIO, path: str, content: Iterator[bytes], codec: str, time_s: int, limits: Limits
+    out: BinaryIO, path: str, content: Iterator[bytes], codec: str, time_s: int, limits: Limits, level: int
 ) -> Listed:
     """Write one member behind a block that is filled in once its size is known."""
     begin, unpacked, whole = out.tell(), 0, blake3()
     out.write(bytes(BLOCK))
-    packer = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compressobj() if codec == "zstd" else None
+    packer = zstandard.ZstdCompressor(level=level, write_checksum=True).compressobj() if codec == "zstd" else None
 
     def write(packed: bytes) -> None:
         whole.update(packed)

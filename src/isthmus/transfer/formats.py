@@ -7,7 +7,7 @@ from pathlib import Path
 
 from isthmus.core.errors import InputError
 from isthmus.core.header import BundleName, Header
-from isthmus.transfer.bundle import Members, open_bundle, pack
+from isthmus.transfer.bundle import LEVEL, Members, open_bundle, pack
 from isthmus.transfer.limits import STANDARD, Limits
 from isthmus.transfer.naming import ENDINGS, Format, complete, family, names_of
 from isthmus.transfer.opened import Opened
@@ -26,6 +26,7 @@ def seal(
     key: SigningKey,
     limits: Limits = STANDARD,
     beat: int | None = None,
+    level: int = LEVEL,
 ) -> list[Path]:
     """Make the files of a bundle in `folder`, named after its position; the one that bears the signature last.
 
@@ -35,7 +36,7 @@ def seal(
     if form == "plain":
         return list(pack_plain(folder, header, members, key, limits, beat))
     name = names_of(form, header, beat)[0]
-    return [pack(folder / str(name), header, members, key, limits).file]
+    return [pack(folder / str(name), header, members, key, limits, level).file]
 
 
 def open_files(name: BundleName, files: Mapping[str, Path], allowed: Allowed, limits: Limits = STANDARD) -> Opened:

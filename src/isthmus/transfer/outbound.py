@@ -63,7 +63,7 @@ class Outbound:
         self._settings, self._step, self._stream = settings, step, source.stream
         self._ledger = Ledger(store, self._stream)
         self._alarms = Alarms(store, "outbound", self._stream)
-        self._sealing = Sealing(outbox, self._stream, source.key, site, key, step)
+        self._sealing = Sealing(outbox, self._stream, source.key, site, key, step, settings.level)
         self._sending = Sending(self._ledger, self._sealing, carrier, outbox, settings.parallel, step)
         self._looked: tuple[Position, Position] | None = None
         self._pending = 0

@@ -14,6 +14,7 @@ from isthmus.core.header import Header, Kind
 from isthmus.core.ports import Cut, Source
 from isthmus.core.position import Position
 from isthmus.state.files import sync_folder
+from isthmus.transfer.bundle import LEVEL
 from isthmus.transfer.formats import seal
 from isthmus.transfer.gate import Step
 from isthmus.transfer.ledger import Bundled
@@ -62,9 +63,17 @@ class Sealing:
     """Seals bundles into the outbox."""
 
     def __init__(
-        self, outbox: Path, stream: str, stream_key: bytes, site: str, key: SigningKey, step: Step
+        self,
+        outbox: Path,
+        stream: str,
+        stream_key: bytes,
+        site: str,
+        key: SigningKey,
+        step: Step,
+        level: int = LEVEL,
     ) -> None:
-        self._outbox, self._step = outbox, step
+        """Prepare. `level` is that of zstd; 0 packs nothing."""
+        self._outbox, self._step, self._level = outbox, step, level
         self._stream, self._stream_key, self._site, self._key = stream, stream_key, site, key
 
     def seal(self, row: Bundled, cut: Cut) -> dict[str, str]:
@@ -77,13 +86,14 @@ class Sealing:
             self._site,
             row.made,
             self._stream_key,
-            counts=cut.counts,
+            "zstd" if self._level else "none",
+            cut.counts,
         )
         making = self._outbox / f"{_MAKING}-{names_of(row.format, header, row.beat)[-1]}"
         shutil.rmtree(making, ignore_errors=True)  # what a crash left
         making.mkdir(parents=True)
         try:
-            made = seal(row.format, making, header, cut.members, self._key, beat=row.beat)
+            made = seal(row.format, making, header, cut.members, self._key, beat=row.beat, level=self._level)
             self._step("outbound sealed")
             digests = {file.name: digest_of(file) for file in made}
             self._keep(made)

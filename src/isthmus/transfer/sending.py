@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isthmus.core.ports import Carrier, Cut
+from isthmus.transfer.bundle import LEVEL
 from isthmus.transfer.formats import Format
 from isthmus.transfer.gate import Step
 from isthmus.transfer.ledger import Bundled, Ledger
@@ -21,6 +22,9 @@ from isthmus.transfer.sealing import Sealing
 
 Send = Callable[[Bundled, Cut | None], None]
 """Takes a recorded bundle with its cut, or a sealed one without."""
+
+MOST_LEVEL = 19
+"""Higher ones need windows beyond what receivers allow."""
 
 _AHEAD = 2
 """So many bundles a lane are under way, so that no lane waits for the ledger."""
@@ -31,7 +35,8 @@ class OutboundSettings:
     """How a stream is sent. Times in seconds; a cadence of 0 means never (a snapshot: only on demand).
 
     `parallel`: so many increments are sealed and put at a time where several are due. With more than one, the
-    carrier is used by several threads, and so are the members of the source's cuts.
+    carrier is used by several threads, and so are the members of the source's cuts. `level` is how hard zstd tries
+    in bundles of the format tar; with 0 nothing is packed.
     """
 
     format: Format = "tar"
@@ -44,10 +49,13 @@ class OutboundSettings:
     keep_files: int = 256
     keep_s: float = 7 * 86_400.0
     parallel: int = 1
+    level: int = LEVEL
 
     def __post_init__(self) -> None:
         if self.parallel < 1:
             raise ValueError(f"{self}: parallel is at least 1")
+        if not 0 <= self.level <= MOST_LEVEL:
+            raise ValueError(f"{self}: level is 0 to {MOST_LEVEL}")
         if self.cut_bytes < 1 or not 0 <= self.carousel_files <= self.keep_files or self.keep_files < 1:
             raise ValueError(f"{self}: cut_bytes and keep_files are at least 1, carousel_files at most keep_files")
 
