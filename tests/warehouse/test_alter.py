@@ -426,7 +426,9 @@ def test_a_renamed_table_keeps_identity_versions_pins_and_rows(tmp_path: Path) -
     table = stirred(tmp_path)
     table.pin("kept")
     catalog = Catalog(tmp_path)
+    folder = (tmp_path / "loop/drive/small.lance").stat().st_ino
     moved = catalog.rename(NAME, OTHER)
+    assert (tmp_path / "loop/other/moved.lance").stat().st_ino == folder  # moved in one step, not copied
     assert catalog.names() == [OTHER]
     assert (moved.identity, moved.version, moved.count()) == (table.identity, table.version, 8)
     assert moved.at("kept").version == table.version
