@@ -7,7 +7,6 @@ never shows a version whose files are missing.
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -117,14 +116,15 @@ def damages_of(
     progress = _progress("prove", wanted, report)
     pieces = _Pieces()
 
-    def prove(file: HeldFile) -> Damage | None:
-        return _read(file, folder / file.path, pieces.mine(), lambda piece: None)
+    def prove(run: Sequence[HeldFile]) -> tuple[Sequence[HeldFile], list[Damage]]:
+        damages = (_read(file, folder / file.path, pieces.mine(), lambda piece: None) for file in run)
+        return run, [damage for damage in damages if damage]
 
-    found = []
+    found: list[Damage] = []
     with ThreadPoolExecutor(threads, "prove") as pool:
-        for damage in _results(pool, prove, wanted):
-            progress()
-            found += [damage] if damage else []
+        for run, damages in _results(pool, prove, _runs(wanted)):
+            progress(run)
+            found += damages
     return tuple(found)
 
 
@@ -143,11 +143,12 @@ class _Copy:
         with ThreadPoolExecutor(threads, "copy") as copiers, ThreadPoolExecutor(_SYNCING, "sync") as syncers:
             for start in range(0, len(wanted), _GROUP):
                 try:
-                    for damage in _results(copiers, self._write, wanted[start : start + _GROUP]):
-                        progress()
-                        damages += [damage] if damage else []
+                    for run, found in _results(copiers, self._write, _runs(wanted[start : start + _GROUP])):
+                        progress(run)
+                        damages += found
                     self._step("written")
-                    for _ in _results(syncers, lambda part: os.fsync(part.fileno()), tuple(self._unsynced)):
+                    shares = [self._unsynced[number::_SYNCING] for number in range(_SYNCING)]
+                    for _ in _results(syncers, _sync, shares):
                         pass
                 finally:
                     while self._unsynced:
@@ -155,7 +156,11 @@ class _Copy:
         if damages:
             raise Damaged(damages, self._source)
 
-    def _write(self, file: HeldFile) -> Damage | None:
+    def _write(self, run: Sequence[HeldFile]) -> tuple[Sequence[HeldFile], list[Damage]]:
+        damages = (self._write_one(file) for file in run)
+        return run, [damage for damage in damages if damage]
+
+    def _write_one(self, file: HeldFile) -> Damage | None:
         part = _part(self._target, file).open("wb", buffering=0)
         try:
             damage = _read(file, self._source / file.path, self._pieces.mine(), lambda piece: _whole(part, piece))
@@ -219,11 +224,34 @@ def _results(pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Se
         wait(futures)
 
 
-def _progress(stage: str, wanted: Sequence[HeldFile], report: Report) -> Callable[[], None]:
-    """Return what is to be called after each file, in their order."""
-    total = sum(file.size for file in wanted)
-    done = itertools.accumulate(file.size for file in wanted)
-    return lambda: report(Progress(stage, next(done), total, "B"))
+def _sync(parts: Sequence[BinaryIO]) -> None:
+    for part in parts:
+        os.fsync(part.fileno())
+
+
+def _runs(files: Sequence[HeldFile]) -> list[Sequence[HeldFile]]:
+    """Join neighbours while they are small: handing single ones to threads takes longer than copying them."""
+    runs: list[list[HeldFile]] = []
+    room = -1
+    for file in files:
+        if file.size > room:
+            runs.append([])
+            room = _LARGE_BYTES
+        runs[-1].append(file)
+        room -= file.size
+    return list(runs)
+
+
+def _progress(stage: str, wanted: Sequence[HeldFile], report: Report) -> Callable[[Sequence[HeldFile]], None]:
+    """Return what is to be called with the files that are done."""
+    total, done = sum(file.size for file in wanted), 0
+
+    def tell(run: Sequence[HeldFile]) -> None:
+        nonlocal done
+        done += sum(file.size for file in run)
+        report(Progress(stage, done, total, "B"))
+
+    return tell
 
 
 def _part(target: Path, file: HeldFile) -> Path:
