@@ -74,6 +74,7 @@ def seaweed() -> Iterator[S3Store]:
     (folder / "s3.json").write_text(
         json.dumps({"identities": [{**one, "actions": ["Admin", "Read", "Write", "List"]} for one in rights]})
     )
+    (folder / "master.toml").write_text("[master.volume_growth]\ncopy_1 = 1\n")  # else seven are made at once
     arguments = [
         "-ip=127.0.0.1", f"-dir={folder}", "-s3", f"-s3.port={s3}", f"-s3.config={folder / 's3.json'}",
         f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", "-volume.max=8",

@@ -92,7 +92,8 @@ class Inbox:
                 raise FileNotFoundError(errno.ENOENT, "a link, no file", name) from error
             raise
         try:
-            return os.fdopen(handle, "rb"), _arrival(name, os.fstat(handle))
+            arrival = _arrival(name, os.fstat(handle))
+            return os.fdopen(handle, "rb"), arrival
         except BaseException:
             os.close(handle)
             raise
