@@ -74,6 +74,9 @@ def inserted(number: int, image: bytes, ns: str = NS, **more: str) -> bytes:
 def test_records_are_added_replaced_listed_and_removed(capfd: Capture, inner: Path, photo: Path) -> None:
     assert told(capfd, inner, "gallery", "add", "staff", "anna", str(photo), "--set", "duty=gate")[0] == 0
     assert told(capfd, inner, "gallery", "add", "other.staff", "ben", str(photo))[0] == 0
+    assert "unknown gallery 'galleries.stuff'; did you mean" in refused(
+        capfd, inner, ["gallery", "list", "stuff"], 2
+    )
     _, rows, _ = told(capfd, inner, "gallery", "list", "staff")
     assert [row.split("\t")[0] for row in rows[1:]] == ["anna"]
     assert rows[1].endswith("duty=gate")
@@ -169,6 +172,13 @@ def test_an_outer_site_without_a_gate_takes_an_oplog_into_set_two(
     assert opened.store.rows("SELECT count(*) AS n FROM entry")[0]["n"] == 0
 
 
+def test_an_outer_site_without_a_gate_says_how_to_see_its_records_and_get_more(
+    capfd: Capture, tmp_path: Path
+) -> None:
+    said = refused(capfd, write(tmp_path / "outer", UNGATED), ["gallery", "list", "staff"], 2)
+    assert "see what is here with isthmus gallery stat; more comes by isthmus gallery feed FILE" in said
+
+
 def test_an_outer_site_behind_a_gate_takes_no_oplog(capfd: Capture, outer: Path, tmp_path: Path) -> None:
     code, _, said = told(capfd, outer, "gallery", "feed", str(oplog(tmp_path, inserted(1, jpeg(1)))))
     assert (code, len(said)) == (2, 1)
@@ -211,7 +221,7 @@ def test_a_calibrated_threshold_is_told_kept_and_forgotten(capfd: Capture, tmp_p
         (["gallery", "replace", "staff", "anna"], 2, "nothing to replace"),
         (["gallery", "replace", "staff", "anna", "{photo}"], 2, "has no record 'anna'"),
         (["gallery", "remove", "staff", "anna"], 2, "has no record 'anna'"),
-        (["gallery", "list", "stuff"], 2, "unknown gallery"),
+        (["gallery", "list", "stuff"], 2, "make one: isthmus gallery add, or import"),
         (["gallery", "feed"], 2, "name one source"),
         (["gallery", "feed", "{odd}"], 5, "no oplog entry"),
         (["gallery", "feed", "{odd}", "--from-now"], 2, "a file and a server at once"),
@@ -241,6 +251,7 @@ def test_a_wrong_command_at_the_inner_site_ends_with_one_line(
     [
         (["gallery", "add", "staff", "anna", "{photo}"], 2, "is an outer site"),
         (["gallery", "import", "staff", "."], 2, "is an outer site"),
+        (["gallery", "list", "staff"], 2, "isthmus gallery stat; more comes by isthmus gate receive"),
         (["gallery", "calibrate", "stuff"], 2, "unknown gallery"),
         (["gallery", "calibrate", "staff", "--target", "2"], 2, "is no share of strangers"),
         (["gallery", "calibrate", "staff", "--person", "x", "--by-folder"], 2, "exclude each other"),

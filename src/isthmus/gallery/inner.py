@@ -119,8 +119,11 @@ class InnerSite:
 
     def list(self, gallery: str, after: str | None = None, most: int = 100) -> Sequence[Listed]:
         """Return records in the order of their keys, from behind one of them. Raises UnknownName."""
-        if all(stat.gallery != gallery for stat in self.stat()):
-            raise UnknownName.among("gallery", gallery, [stat.gallery for stat in self.stat()])
+        known = [stat.gallery for stat in self.stat()]
+        if not known:
+            raise UnknownName("there is no gallery here yet", "make one: isthmus gallery add, or import")
+        if gallery not in known:
+            raise UnknownName.among("gallery", gallery, known)
         first = b"" if after is None else codec.key_of(after)
         return [
             _listed(document, image)

@@ -17,6 +17,7 @@ from isthmus.core.errors import Corrupt
 from isthmus.faces.http import metrics
 from isthmus.gallery.sync.mode import Mode
 from isthmus.transfer.signing import SigningKey
+from isthmus.transfer.standing import Event
 
 
 @pytest.fixture
@@ -81,3 +82,29 @@ def test_a_damaged_image_whose_record_is_removed_is_no_alarm_any_more(
             change.delete(GALLERY, 0)
         assert not alarms(service)
         assert synced(service, device, "b12").galleries[0].verified
+
+
+def test_receiving_that_watches_tells_a_damaged_image_once_and_goes_on(service: SyncService) -> None:
+    outer, waited = service.outer, []
+    path = outer.set.files.path(next(outer.set.records(GALLERY)).image.digest)
+    whole = path.read_bytes()
+
+    class Interrupted(BaseException):
+        pass
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            path.write_bytes(whole)
+        if len(waited) == 5:
+            raise Interrupted
+
+    path.write_bytes(b"")
+    with pytest.raises(Corrupt, match=path.name[:16]):
+        list(outer.receiving(watch=False))
+    told: list[Event] = []
+    with pytest.raises(Interrupted):
+        told.extend(outer.receiving(watch=True, wait=wait))
+    assert [event.kind for event in told] == ["alarm", "cleared"] and path.name[:16] in told[0].detail
+    assert outer.extractor is not None
+    assert not outer.set.without_vector(outer.extractor.model.name, 1)

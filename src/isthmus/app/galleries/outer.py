@@ -185,12 +185,27 @@ class Outer:
         )
 
     def receiving(self, watch: bool, wait: Callable[[float], None] = time.sleep) -> Iterator[Event]:
-        """Receive what is there, and make vectors; with `watch` until somebody interrupts."""
+        """Receive what is there, and make vectors; with `watch` until somebody interrupts.
+
+        Raises Corrupt for an image whose file is damaged or gone; with `watch` that is told once, and all goes on.
+        """
         gate: GatePart = self.config.need("gate")
+        damage = ""
         while True:
             yield from self.received()
-            while self.make_vectors():
-                continue
+            try:
+                while self.make_vectors():
+                    continue
+            except Corrupt as error:
+                if not watch:
+                    raise
+                if damage != str(error):
+                    yield Event("alarm", "image", str(error))
+                damage = str(error)
+            else:
+                if damage:
+                    yield Event("cleared", "image", "all are whole again")
+                damage = ""
             if not watch:
                 return
             wait(gate.poll_s)

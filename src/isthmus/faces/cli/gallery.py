@@ -113,7 +113,16 @@ def tidy(ctx: click.Context) -> None:
 @click.pass_context
 def list_(ctx: click.Context, name: str, after: str | None, limit: int) -> None:
     """List the records of gallery NAME."""
-    site = inner(ctx)
+    from isthmus.app.galleries.inner import Inner
+    from isthmus.app.galleries.outer import any_site
+
+    site = any_site(ctx.obj)
+    if not isinstance(site, Inner):
+        brought = "isthmus gate receive" if site.gated else "isthmus gallery feed FILE"
+        raise InputError(
+            f"{ctx.obj} is an outer site: records are listed at an inner one",
+            f"see what is here with isthmus gallery stat; more comes by {brought}",
+        )
     rows = site.site.list(site.name(name), after, limit)
     table(
         ("id", "image", "bytes", "attributes"),
