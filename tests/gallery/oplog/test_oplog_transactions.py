@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -9,6 +10,8 @@ from bson import json_util
 from bson.binary import Binary
 from bson.int64 import Int64
 from bson.timestamp import Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
 
 from isthmus.gallery.memory import MemoryWaiting
 from isthmus.gallery.oplog.engine import Outcome
@@ -195,3 +198,32 @@ def test_what_is_remembered_of_renames_is_no_transaction_that_waits() -> None:
     waiting.add(KEPT_UNDER, b"anything")
     assert Undecided(waiting, most_bytes=1).refused(RawEntry(insert({"_id": 9}))) == []
     assert waiting.entries(KEPT_UNDER) == [b"anything"]
+
+
+class Counted(MemoryWaiting):
+    """Counts how often all that waits is read."""
+
+    reads = 0
+
+    def held(self) -> list[tuple[str, int, bytes]]:
+        self.reads += 1
+        return super().held()
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from(["begin", "more", "commit", "abort", "plain"]))))
+def test_what_waits_is_read_once_and_counted_as_reading_it_again_would(steps: list[tuple[int, str]]) -> None:
+    waiting = Counted()
+    counting, time = Undecided(waiting, most_wait_s=20, most_bytes=1_000), 1_700_000_000
+    for number, step in steps:
+        time += 3
+        now = RawEntry(at(insert({"_id": 1}), time))
+        name = f"{number:040x}"
+        found = Undecided(copy.deepcopy(waiting), most_wait_s=20, most_bytes=1_000).refused(now)
+        assert [(one.reason, [part.raw for part in one.entries]) for one in counting.refused(now)] == [
+            (one.reason, [part.raw for part in one.entries]) for one in found
+        ]
+        if step in ("begin", "commit", "abort"):
+            counting.forget(name)
+        if step in ("begin", "more"):
+            counting.add(name, at(part([number], number, partialTxn=True), time))
+    assert waiting.reads == min(1, len(steps))

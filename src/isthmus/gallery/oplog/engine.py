@@ -38,7 +38,7 @@ from isthmus.gallery.oplog.entry import RawEntry
 from isthmus.gallery.oplog.namespaces import Namespaces
 from isthmus.gallery.oplog.operation import Reader
 from isthmus.gallery.oplog.renames import Renames
-from isthmus.gallery.oplog.transaction import Gathered, gather
+from isthmus.gallery.oplog.transaction import gather
 from isthmus.gallery.oplog.undecided import Undecided
 from isthmus.gallery.oplog.unusable import Unusable
 from isthmus.gallery.ports import Documents, Waiting
@@ -77,9 +77,8 @@ class Engine:
 
     def __init__(self, documents: Documents, waiting: Waiting, namespaces: Namespaces) -> None:
         self._documents = documents
-        self._waiting = waiting
         self._undecided = Undecided(waiting)
-        self._reader = Reader(namespaces, Renames(waiting))
+        self._reader = Reader(namespaces, Renames(self._undecided))
 
     def apply(self, entry: RawEntry) -> Outcome:
         """Apply an entry. Never raises because of what it says; raises what the store raises (OSError, Busy).
@@ -99,7 +98,7 @@ class Engine:
             return _refused(whole, entry.flaw, "")
         try:
             if entry.op == "c":
-                gathered = self._gathered(entry)
+                gathered = gather(entry, self._undecided)
                 whole = gathered.entries
                 if not whole:
                     return _WAITS
@@ -110,12 +109,6 @@ class Engine:
         except Unusable as error:
             return _refused(whole, error.reason, error.ns)
         return self._done(actions)
-
-    def _gathered(self, entry: RawEntry) -> Gathered:
-        try:
-            return gather(entry, self._waiting)
-        finally:
-            self._undecided.changed()
 
     def _done(self, actions: list[tuple[Action, RawEntry]]) -> Outcome:
         applied = 0
