@@ -22,6 +22,8 @@ from isthmus.faces.cli import (
     gate,
     loop,
     mining,
+    recovery,
+    recoverynames,
     scenes,
     serve,
     setup,
@@ -45,6 +47,8 @@ COMMANDS = (
     gallery,
     gate,
     device,
+    recovery,
+    recoverynames,
     serve,
 )
 """The modules whose import adds commands to the root."""
@@ -69,6 +73,7 @@ ORDER = (
     "gallery",
     "gate",
     "device",
+    "recovery",
     "serve",
 )
 """In which help lists them: as one comes to need them."""

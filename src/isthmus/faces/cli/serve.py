@@ -1,9 +1,11 @@
-"""Commands that serve: the sync server that devices connect to, and the interface server of acquiring."""
+"""Commands that serve: the sync server that devices connect to, acquiring's interface server, recovery's rounds."""
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
+import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,8 @@ from isthmus.faces.cli.screen import say
 
 if TYPE_CHECKING:
     import uvicorn
+
+    from isthmus.app.recovery.serving import Turns
 
 
 @isthmus.group(cls=Commands)
@@ -88,6 +92,54 @@ def _loaded(server: uvicorn.Server, certificate: str, key: str) -> None:
         raise InputError(
             f"{certificate} and {key} cannot be used: {error}", "name a PEM certificate and its key"
         ) from error
+
+
+@serve.command("recovery")
+@click.pass_context
+def serve_recovery(ctx: click.Context) -> None:
+    """Run the rounds of this site: backups at a primary, restores at a standby, and changes of role.
+
+    Where [recovery.door] is set, the other site brings and fetches its files here; GET /health,
+    /v1/recovery and /metrics tell how it is.
+    """
+    from isthmus.app.recovery.config import read_recovery_config
+    from isthmus.app.recovery.serving import Turns
+
+    config = read_recovery_config(ctx.obj)
+    turns = Turns(config, _log)
+    door = config.recovery.door
+    if door is None:
+        _serve_alone(turns)
+    else:
+        from isthmus.faces.http.recovery import recovery_server
+
+        server = recovery_server(config, turns)
+        bound = _bound(door.host, door.port, "[recovery.door]")
+        _loaded(server, door.tls_certificate, door.tls_key)
+        scheme = "https" if door.tls_certificate else "http"
+        click.echo(f"serving {scheme}://{door.host}:{bound.getsockname()[1]}")
+        sys.stdout.flush()
+        turns.start()
+        try:
+            server.run(sockets=[bound])
+        finally:
+            turns.stop()
+    say("stopped")
+
+
+def _serve_alone(turns: Turns) -> None:
+    """Take turns until a signal ends them."""
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    click.echo("serving rounds")
+    sys.stdout.flush()
+    turns.start()
+    try:
+        while not ended.wait(0.5):
+            continue
+    finally:
+        turns.stop()
 
 
 def _bound(host: str, port: int, table: str) -> socket.socket:

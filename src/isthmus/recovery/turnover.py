@@ -1,0 +1,283 @@
+"""Changes of role: taking over, handing over, following again, leaving. Each can be cut short, and goes on.
+
+The fence is written at the one moment that counts. What has to be true before anybody may write (no half round is
+left, the epoch is a new one) is made true before it, and whatever can wait (tables are published at the new
+primary, a full round becomes due) is noted first and settled by the next turn.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from blake3 import blake3
+
+from isthmus.core.errors import Corrupt, InputError, Refused
+from isthmus.core.ports import Clock
+from isthmus.core.position import Position
+from isthmus.recovery.backup import Backup, Round
+from isthmus.recovery.barrier import Barrier, HeldFile, TableAt, key_of
+from isthmus.recovery.fork import Parted, keep_aside, parted
+from isthmus.recovery.notes import Notes
+from isthmus.recovery.roles import RULING, Claim, next_epoch
+from isthmus.recovery.standby import Landing
+from isthmus.recovery.states import ROLE
+from isthmus.transfer.gate import Step, no_step
+from isthmus.transfer.inbound import Inbound
+from isthmus.warehouse import fence as fences
+from isthmus.warehouse.catalog import Catalog
+from isthmus.warehouse.fence import Fence, Role, Shown
+from isthmus.warehouse.files import files_of, manifest_of
+from isthmus.warehouse.name import TableName
+from isthmus.warehouse.place import local_path
+from isthmus.warehouse.table import Table
+
+Publish = Callable[[Sequence[TableAt]], None]
+"""Publishes tables at a site that has become the primary; again it changes nothing."""
+
+_HINT: dict[str, str] = {"primary": "publish", "standby": "follow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What a failover leaves behind, as far as this site can know.
+
+    `shown` and `shown_at` name the barrier that the site goes on from. `behind` counts the parts of the stream
+    that were sent after it, of which `unfinished` have come; `latest_at` is the time of the last barrier that the
+    primary reported. Nothing of what the primary wrote after `shown_at` is here.
+    """
+
+    shown: str
+    shown_at: datetime | None
+    behind: int
+    unfinished: int
+    latest: str
+    latest_at: datetime | None
+
+    def __str__(self) -> str:
+        if not self.shown:
+            return "no round had come: the site has nothing to go on with"
+        text = (
+            f"it goes on from {self.shown}, taken {self.shown_at:%Y-%m-%d %H:%M:%S} UTC; later writes are not here"
+        )
+        if self.behind:
+            text += f"; {self.behind} parts are known that were sent after it ({self.unfinished} had come)"
+        if self.latest > self.shown:
+            text += f"; the primary is known to have taken round {self.latest}"
+        return text
+
+
+class Turnover:
+    """Changes the role of one site of a pair."""
+
+    def __init__(
+        self,
+        root: str,
+        catalog: Catalog,
+        backup: Backup,
+        landing: Landing,
+        inbound: Inbound,
+        notes: Notes,
+        clock: Clock,
+        publish: Publish,
+        hint: Role = "independent",
+        step: Step = no_step,
+    ) -> None:
+        """`hint` is the role that a site which never had one takes."""
+        self._root, self._catalog, self._backup, self._landing = root, catalog, backup, landing
+        self._inbound, self._notes, self._clock, self._publish = inbound, notes, clock, publish
+        self._hint, self._step = hint, step
+
+    @property
+    def fence(self) -> Fence:
+        """What the warehouse says of itself now."""
+        return fences.read(self._root)
+
+    def claim(self) -> Claim:
+        """Return what this site says that it is."""
+        fence = self.fence
+        return Claim(fence.role, fence.epoch, self._notes["handed" if fence.role == "yielding" else "took over"])
+
+    def settle(self, events: list[str]) -> None:
+        """Finish what a change of role began."""
+        fence = self.fence
+        if fence.role == "independent" and self._hint in _HINT and not self._notes["left"]:
+            self._become(replace(fence, role=self._hint), _HINT[self._hint])
+            events.append(f"this site is the {self._hint} from now on")
+            fence = self.fence
+        if fence.role in RULING:
+            self._backup.begin_epoch(fence.epoch)
+            if self._notes["publishing"]:
+                barrier = self._landing.barrier()
+                self._publish(tuple(barrier.tables.values()) if barrier else ())
+                self._notes.put(publishing="")
+
+    def hand_over(self) -> None:
+        """Keep the writers out; the next turn takes the last round. Raises Refused where this is no primary."""
+        fence = self.fence
+        self._notes.put(handed="")
+        self._become(replace(fence, role="yielding", held="a switchover hands the tables over"), "hand over")
+        self._step("switchover held")
+
+    def last_round(self) -> Round:
+        """Take the round that hands over, once nobody writes any more. Raises Busy where a write does not end."""
+        self._catalog.drain()
+        self._step("switchover drained")
+        row = self._backup.round(event="switchover")
+        if row is None:
+            raise InputError("nothing is published, so nothing can be handed over", "create a publication first")
+        self._step("switchover sealed")
+        self._notes.put(handed=row.key)
+        return row
+
+    def give_up(self) -> None:
+        """Let the writers in again. Raises Refused once the last round may have been taken over."""
+        if self._notes["handed"]:
+            raise Refused(
+                f"round {self._notes['handed']} hands the tables over and may have arrived",
+                "wait for its report; where that site is lost, take over here: isthmus recovery failover",
+            )
+        self._become(replace(self.fence, role="primary", held=""), "given up")
+
+    def fence_off(self, epoch: int, site: str) -> None:
+        """Let nobody write any more: another site is the primary of a later epoch."""
+        self._become(replace(self.fence, role="fenced", primary=site, held=""), "outranked")
+        self._notes.put(outranked=str(epoch))
+
+    def catch_up(self, epoch: int, site: str) -> None:
+        """Go on as the standby of a later epoch."""
+        self._become(replace(self.fence, epoch=epoch, primary=site), "outranked")
+
+    def demote(self, epoch: int, site: str) -> None:
+        """Become the standby of the site that took the last round over: both hold the same."""
+        barrier = self._backup.barrier()
+        if barrier is None or barrier.key != self._notes["handed"]:
+            raise Corrupt("the round that was handed over is not the last one here", "isthmus recovery failback")
+        self._follow(barrier, epoch, site, "taken over")
+        self._notes.put(handed="", **{"took over": "", "whole": "", "answered": ""})
+
+    def take_over(self, how: str, heard: int = 0) -> str:
+        """Become the primary of a new epoch, with the shown barrier's tables writable; return it in words."""
+        fence, barrier = self.fence, self._landing.barrier()
+        epoch = next_epoch(fence.epoch, heard, self._notes.count("outranked"))
+        if fence.role == "standby":
+            self._landing.holding.rewind()
+        self._step("takeover rewound")
+        key = barrier.key if barrier and fence.role == "standby" else ""
+        self._notes.put(**{"took over": key, "publishing": "yes", "handed": "", "whole": "", "answered": ""})
+        self._step("takeover noted")
+        self._become(Fence("primary", epoch), "take over")
+        self._step("takeover fenced")
+        self.settle([])
+        return f"this site is the primary of epoch {epoch} ({how}, from {key or 'its own tables'})"
+
+    def loss(self, latest: str, latest_at: datetime | None) -> Loss:
+        """Say what a failover would leave behind. `latest` is the last barrier that the primary reported."""
+        barrier, status = self._landing.barrier(), self._inbound.status()
+        return Loss(
+            barrier.key if barrier else "",
+            barrier.at if barrier else None,
+            status.lag,
+            len(status.staged),
+            latest,
+            latest_at,
+        )
+
+    def fail_back(self, theirs: Collection[bytes], epoch: int, site: str) -> list[tuple[Parted, TableName]]:
+        """Follow the site that took over; what this one had alone is kept aside. Return it with its new names.
+
+        `theirs` are the contents that the other site holds. Raises Refused where this site is not fenced off.
+        """
+        fence = self.fence
+        if fence.role in RULING:
+            self.fence_off(epoch, site)
+        elif fence.role != "fenced":
+            raise Refused(
+                f"this site is {fence.role}: it has nothing to fail back from", "see: isthmus recovery status"
+            )
+        key = self._notes["failback"] or key_of(self._clock.now())
+        self._notes.put(failback=key)
+        self._catalog.drain()
+        last = self._backup.barrier()
+        names = {TableName.parse(table.name) for table in last.tables.values()} if last else set()
+        names &= set(self._catalog.names())
+        alone = list(parted(self._catalog, names, theirs))
+        found = [(one, keep_aside(self._catalog, one.name, key, self._step)) for one in alone]
+        common = {name: self._catalog.open(name).version for name in names}
+        common.update({one.name: one.common for one, _ in found})
+        for one, _ in found:
+            place = local_path(self._catalog.uri(one.name))
+            if not one.common and place is not None:
+                shutil.rmtree(place, ignore_errors=True)  # it was made here alone, and is kept aside
+        self._follow(self._barrier_at(key, common, last), epoch, site, "fail back")
+        self._notes.put(failback="", outranked="", **{"took over": "", "whole": "", "answered": ""})
+        return found
+
+    def leave(self) -> None:
+        """Become independent: all tables are writable, and nothing is sent or taken any more."""
+        if self.fence.role == "standby":
+            self._landing.holding.rewind()
+        self._notes.put(left="yes", handed="", publishing="")
+        self._become(Fence("independent", self.fence.epoch), "leave")
+
+    def _follow(self, barrier: Barrier, epoch: int, site: str, event: str) -> None:
+        """Show a barrier whose files lie here already, and stand at the beginning of another site's epoch."""
+        self._backup.begin_epoch(epoch)  # lets go of what was to be sent
+        self._landing.adopt(barrier, Position(epoch, 0))
+        self._step("follow adopted")
+        shown = {
+            table.name: Shown(table.version, barrier.files[identity][table.manifest].digest.hex())
+            for identity, table in barrier.tables.items()
+        }
+        self._become(Fence("standby", epoch, site, barrier=barrier.key, tables=shown), event)
+        self._step("follow fenced")
+
+    def _become(self, fence: Fence, event: str) -> None:
+        before = self.fence
+        if before == fence:
+            return
+        if ROLE.next(before.role, event) != fence.role:
+            raise ValueError(f"{event!r} does not make a {before.role} site {fence.role}")
+        fences.write(self._root, fence)
+
+    def _barrier_at(self, key: str, versions: dict[TableName, int], last: Barrier | None) -> Barrier:
+        """Describe tables at versions as a barrier; files that the last round knew are not read again."""
+        known = {
+            (identity, file.path, file.size): file.digest
+            for identity, files in (last.files.items() if last else ())
+            for file in files.values()
+        }
+        told = {table.name: table for table in last.tables.values()} if last else {}
+        tables, files = {}, {}
+        for name, version in versions.items():
+            if not version:
+                continue
+            table = self._catalog.open(name).at(version)
+            before = told.get(str(name))
+            tables[table.identity] = TableAt(
+                str(name),
+                table.identity,
+                version,
+                manifest_of(table),
+                table.count(),
+                *((before.distribution, before.grants) if before else ()),
+            )
+            files[table.identity] = _held(table, known)
+        return Barrier(key, self._clock.now(), tables, files)
+
+
+def _held(table: Table, known: dict[tuple[str, str, int], bytes]) -> dict[str, HeldFile]:
+    place = local_path(table.uri)
+    assert place is not None
+    found = {}
+    for file in files_of(table):
+        digest = known.get((table.identity, file.path, file.size))
+        if digest is None or file.kind == "manifest":
+            state = blake3()
+            if file.size:
+                state.update_mmap(place / file.path)
+            digest = state.digest()
+        found[file.path] = HeldFile(file.path, file.size, digest)
+    return found
