@@ -37,7 +37,7 @@ class Receiving:
         Raises Corrupt where more is announced than any delivery has.
         """
         self._into, self._caps = into, caps
-        self._held = bytearray()
+        self._pieces: list[bytes] = []  # joined once: what grows is copied again and again
         self._whole, self._content = blake3(), blake3()
         self._file: BinaryIO | None = None
         self._head = b""
@@ -56,10 +56,11 @@ class Receiving:
             self._content.update(piece)
             self._file.write(piece)
             return
-        self._held += piece
-        if len(self._held) > LENGTH + self._caps.most_head + MOST_TOGETHER:
-            self._whole.update(self._held)
-            self._into_file()
+        self._pieces.append(piece)
+        if self._size > LENGTH + self._caps.most_head + MOST_TOGETHER:
+            held = b"".join(self._pieces)
+            self._whole.update(held)
+            self._into_file(held)
 
     def finish(self, digest: str) -> Package:
         """Compare with the digest that was signed and unpack. Raises Corrupt, OSError.
@@ -68,17 +69,19 @@ class Receiving:
         """
         if self._announced is not None and self._size != self._announced:
             raise Corrupt(f"{self._size:,} bytes came of {self._announced:,}", "send the delivery again")
+        held = b"".join(self._pieces)
+        self._pieces.clear()
         if self._file is None:
-            self._whole.update(self._held)  # at one go it takes half the time
+            self._whole.update(held)  # at one go it takes half the time
         if not hmac.compare_digest(self._whole.hexdigest(), digest):
             raise Corrupt("the body is not what was signed", "send the delivery again")
-        if self._file is None and len(self._held) > INLINE_BYTES:
-            begin = LENGTH + head_length(bytes(self._held[:LENGTH]), self._caps)
-            if not holds_large(bytes(self._held[LENGTH:begin])):
-                return unpack(self._held, self._caps, copied=False)
-            self._into_file()
+        if self._file is None and len(held) > INLINE_BYTES:
+            begin = LENGTH + head_length(held[:LENGTH], self._caps)
+            if not holds_large(held[LENGTH:begin]):
+                return unpack(held, self._caps, copied=False)
+            self._into_file(held)
         if self._file is None:
-            return unpack(self._held, self._caps, copied=False)
+            return unpack(held, self._caps, copied=False)
         self._file.close()
         size = self._size - LENGTH - len(self._head)
         return read_parts(self._head, self._into, size, self._content.hexdigest(), self._caps)
@@ -98,15 +101,15 @@ class Receiving:
         if kind is not None:
             self.discard()
 
-    def _into_file(self) -> None:
+    def _into_file(self, held: bytes) -> None:
         """Go on in a file: what came is more than travels together."""
-        begin = LENGTH + head_length(bytes(self._held[:LENGTH]), self._caps)
-        self._head = bytes(self._held[LENGTH:begin])
+        self._pieces.clear()
+        begin = LENGTH + head_length(held[:LENGTH], self._caps)
+        self._head = held[LENGTH:begin]
         self._file = self._into.open("wb")
-        with memoryview(self._held) as held, held[begin:] as content:  # never twice in memory
+        with memoryview(held)[begin:] as content:
             self._content.update(content)
             self._file.write(content)
-        self._held.clear()
 
     def _too_large(self) -> Corrupt:
         most = self._caps.most_body if self._announced is None else min(self._announced, self._caps.most_body)

@@ -20,6 +20,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,8 @@ from isthmus.core.errors import IsthmusError
 
 _MOST_WAITING = 64 << 20
 """So many bytes may wait for the disk; then decoding waits."""
+_APART_S = 0.03
+"""A sync costs about as much whatever is synced: under load images wait for each other."""
 
 
 class Examines(Protocol):
@@ -132,14 +135,18 @@ class Shelf:
     """Stores examined batches in groups; each is answered when it is durable.
 
     All but syncing happens on the caller's thread: two threads that both make many short system calls take turns
-    at the interpreter, and wait for each other more than they work.
+    at the interpreter, and wait for each other more than they work. While the disk syncs nothing is written, as a
+    journalling file system would let it wait; decoding goes on. Syncs begin `_APART_S` apart, but for one that
+    somebody alone waits for.
     """
 
-    def __init__(self, contents: Contents, answer: Callable[[Answer], None]) -> None:
+    def __init__(self, contents: Contents, answer: Callable[[Sequence[Answer]], None]) -> None:
         self._contents = contents
         self._answer = answer
         self._syncing = Syncing(contents.sync)
+        self._unwritten: list[_Examined] = []
         self._written: list[_Examined] = []
+        self._begun = float("-inf")
         self._under_way: tuple[list[_Examined], list[_Examined]] | None = None
         self._published: list[_Examined] = []
         self._waiting = 0
@@ -154,13 +161,19 @@ class Shelf:
         """Tell whether so much waits for the disk that nothing more should be examined."""
         return self._waiting > _MOST_WAITING
 
+    @property
+    def rest_s(self) -> float | None:
+        """Tell after how many seconds `begin` is to be called; None: not before `advance`."""
+        if self._under_way is not None or not (self._written or self._published):
+            return None
+        return max(0.0, self._begun + _APART_S - time.monotonic())
+
     def put(self, examined: _Examined) -> None:
-        """Write a batch; it is answered later."""
-        self._contents.write(examined.entries)
+        """Take a batch; it is written, and answered, later."""
         self._waiting += sum(len(entry.draft.content) for entry in examined.entries)
-        self._written.append(examined)
+        self._unwritten.append(examined)
         if self._under_way is None:
-            self._begin()
+            self._write()
 
     def advance(self) -> None:
         """Go on after a sync: answer what is durable, name what was written, and sync again."""
@@ -170,23 +183,36 @@ class Shelf:
         entries = _entries(written)
         if error is not None:
             self._contents.fail([*entries, *_entries(published)], error)
-        for examined in published:
-            self._answer(examined.answer())
+        self._answer([examined.answer() for examined in published])
         self._contents.publish(entries)
         self._waiting -= sum(len(entry.draft.content) for entry in entries)
         self._published = written
         self._under_way = None
-        if self._written or self._published:
-            self._begin()
+        if self._published and not self._unwritten:
+            self.begin()  # nothing else goes on: whoever waits for these waits for this alone
+        else:
+            self._write()
 
     def close(self) -> None:
         """Store and answer what waits, and end."""
-        while self._under_way is not None:
+        while self._under_way is not None or self._written or self._published:
+            if self._under_way is None:
+                self.begin()
             self.advance()
         self._syncing.close()
         self._contents.close()
 
-    def _begin(self) -> None:
+    def _write(self) -> None:
+        for examined in self._unwritten:
+            self._contents.write(examined.entries)
+        self._written += self._unwritten
+        self._unwritten = []
+        if self.rest_s == 0.0:
+            self.begin()
+
+    def begin(self) -> None:
+        """Begin to sync what was written and named."""
+        self._begun = time.monotonic()
         self._under_way = self._written, self._published
         self._written, self._published = [], []
         self._syncing.begin(*self._contents.unsynced(_entries(self._under_way[0])))
@@ -213,9 +239,9 @@ class Worker:
         try:
             shelf = None if self._draws else self._prepared()
         except (IsthmusError, OSError) as error:
-            self._answer(Answer(0, error=str(error)))
+            self._answer([Answer(0, error=str(error))])
             return
-        self._answer(Answer(0))
+        self._answer([Answer(0)])
         try:
             self._serve(shelf)
         finally:
@@ -227,7 +253,9 @@ class Worker:
         while True:
             if shelf is not None:
                 wanted = [shelf.done] if shelf.full else [*handles, shelf.done]
-                readable, _, _ = select.select(wanted, (), ())
+                readable, _, _ = select.select(wanted, (), (), shelf.rest_s)
+                if shelf.rest_s == 0.0:
+                    shelf.begin()
                 if shelf.done in readable:
                     shelf.advance()
                 if handles[0] not in readable:
@@ -237,7 +265,7 @@ class Worker:
                 return
             order = decode_order(came[0])
             if isinstance(order, Drawing):
-                self._answer(self._drawn(order))
+                self._answer([self._drawn(order)])
             elif shelf is not None:
                 contents = memoryview(came[1]) if order.at < 0 else self._arena[order.at :]
                 shelf.put(self._examined(order, contents))
@@ -291,9 +319,9 @@ class Worker:
             MARK.pack_into(self._marker, 0, 0, 0)
         return Answer(order.number)
 
-    def _answer(self, answer: Answer) -> None:
+    def _answer(self, answers: Sequence[Answer]) -> None:
         with self._sending, contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._connection.sendall(frame(encode(answer)))
+            self._connection.sendall(b"".join([frame(encode(answer)) for answer in answers]))
 
 
 def main(examiner: Examines | None = None) -> None:
