@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from isthmus.core.errors import InputError, MissingExtra
-from isthmus.loop.draw import default_step, draw_scene, figure_svg, png_bytes
+from isthmus.loop.draw import _figure, default_step, draw_scene, png_bytes
 from isthmus.loop.forecast import HORIZON, Forecast
 from isthmus.loop.scene import Scene, X, Y
 from scripted_driving import LANE_M, clock, driver, from_positions, platoon, scene_of
@@ -36,6 +35,12 @@ def count(png: bytes, color: tuple[int, int, int]) -> int:
     return int((np.abs(pixels(png) * 255 - color).max(axis=2) < 3).sum())
 
 
+def words(scene: Scene, step: int | None = None, forecast: Forecast | None = None) -> set[str]:
+    from matplotlib.text import Text
+
+    return {text.get_text() for text in _figure(scene, step, forecast).findobj(Text)}
+
+
 EGO, FORECAST = (0xD1, 0x49, 0x5B), (0x2A, 0x9D, 0x8F)
 
 
@@ -50,7 +55,6 @@ def test_a_scene_is_drawn_into_a_png_file(scene: Scene, tmp_path: Path) -> None:
 
 def test_the_same_scene_gives_the_same_bytes(scene: Scene) -> None:
     assert png_bytes(scene) == png_bytes(scene)
-    assert figure_svg(scene) == figure_svg(scene)
 
 
 def test_a_forecast_is_drawn_from_the_ego_on(scene: Scene) -> None:
@@ -60,15 +64,14 @@ def test_a_forecast_is_drawn_from_the_ego_on(scene: Scene) -> None:
     modes = np.stack([straight, straight + aside, straight - aside])[None].astype(np.float32)
     forecast = Forecast(modes, np.array([[0.7, 0.2, 0.1]], np.float32))
     assert count(png_bytes(scene, forecast=forecast), FORECAST) > count(png_bytes(scene), FORECAST)
-    assert ">forecast</text>" in figure_svg(scene, forecast=forecast)
+    assert "forecast" in words(scene, forecast=forecast) and "forecast" not in words(scene)
 
 
-def test_the_svg_is_one_element_that_names_the_scene_and_the_speeds(scene: Scene) -> None:
-    text = figure_svg(scene, step=0)
-    assert ET.fromstring(text).tag.endswith("svg")
-    assert scene.scene_id in text
-    assert ">15.0</text>" in text
-    assert "2026-11-20" in text
+def test_the_picture_names_the_scene_and_the_speeds(scene: Scene) -> None:
+    told = words(scene, 0)
+    assert "15.0" in told
+    assert any(scene.scene_id in text for text in told)
+    assert any("2026-11-20" in text for text in told)
 
 
 def test_the_moment_is_that_of_the_hardest_slow_down_or_else_the_middle(scene: Scene) -> None:

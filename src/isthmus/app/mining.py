@@ -13,7 +13,7 @@ from isthmus.core.errors import InputError
 from isthmus.core.expression import Expression
 from isthmus.core.progress import Progress
 from isthmus.loop.mining.held import TABLE as SCENES
-from isthmus.loop.mining.held import columns, fields_of, quoted, table_named
+from isthmus.loop.mining.held import columns, fields_of
 from isthmus.loop.mining.mine import mine
 from isthmus.loop.mining.similar import comparable, similar
 from isthmus.loop.rules.bind import BoundRule
@@ -21,7 +21,7 @@ from isthmus.warehouse.export import ExportManifest, export, write_export
 from isthmus.warehouse.idlist import IdList
 from isthmus.warehouse.olap import positions_of
 from isthmus.warehouse.place import as_uri, file_system, local_path
-from isthmus.warehouse.query import Reading
+from isthmus.warehouse.query import Reading, quoted, table_named
 
 
 @dataclass(frozen=True, slots=True)

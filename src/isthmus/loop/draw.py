@@ -53,30 +53,16 @@ def png_bytes(scene: Scene, *, step: int | None = None, forecast: Forecast | Non
     the middle; a negative one counts from the end. `forecast` holds futures from that moment on, in the scene's
     frame; its first agent is the ego. Raises InputError where the scene has no such step.
     """
-    return _rendered(_figure(scene, step, forecast), "png", dpi=dpi)
-
-
-def figure_svg(scene: Scene, *, step: int | None = None, forecast: Forecast | None = None) -> str:
-    """Return the scene as an SVG element that can stand in a page. See `png_bytes`."""
-    text = _rendered(_figure(scene, step, forecast), "svg").decode("utf-8")
-    return text[text.index("<svg") :]
+    sink = io.BytesIO()
+    figure = _figure(scene, step, forecast)
+    figure.savefig(sink, format="png", metadata={"Software": None}, dpi=dpi)  # the same scene, the same bytes
+    return sink.getvalue()
 
 
 def default_step(scene: Scene) -> int:
     """Return the moment worth a look: where the hardest slow-down begins, or else the middle."""
     worst = int(scene.slowdown.argmax())
     return worst if scene.slowdown[worst] > 1.0 else scene.steps // 2
-
-
-def _rendered(figure: Figure, kind: str, **options: Any) -> bytes:
-    from matplotlib import rc_context
-
-    sink = io.BytesIO()
-    # A fixed salt and no date: the same scene always gives the same bytes.
-    with rc_context({"svg.hashsalt": "isthmus", "svg.fonttype": "none"}):
-        metadata = {"Date": None} if kind == "svg" else {"Software": None}
-        figure.savefig(sink, format=kind, metadata=metadata, **options)
-    return sink.getvalue()
 
 
 def _figure(scene: Scene, step: int | None, forecast: Forecast | None) -> Figure:

@@ -9,7 +9,7 @@ from forecasting_scenes import drive, drives, packed
 from isthmus.core.errors import RunFailed
 from isthmus.loop.forecast import HORIZON, ConstantVelocity, Forecast
 from isthmus.loop.forecasting.metrics import metrics
-from isthmus.loop.forecasting.offline import CANDIDATE, CHAMPION, evaluate, slices_of
+from isthmus.loop.forecasting.offline import CANDIDATE, CHAMPION, evaluate
 from isthmus.loop.measure import OVERALL, Measure
 from isthmus.loop.scene import Scene
 
@@ -41,6 +41,10 @@ class Broken:
 
 def find(measures: tuple[Measure, ...], metric: str, model: str, slice_name: str = OVERALL) -> Measure:
     return next(m for m in measures if (m.metric, m.model, m.slice) == (metric, model, slice_name))
+
+
+def slices_of(scene: Scene, rules: list[str]) -> tuple[str, ...]:
+    return f"source:{scene.source}", *(f"tag:{tag}" for tag in scene.tags), *(f"rule:{rule}" for rule in rules)
 
 
 def test_models_stand_side_by_side_overall_and_in_each_slice() -> None:

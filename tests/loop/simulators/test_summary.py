@@ -10,7 +10,6 @@ from isthmus.loop.measure import Measure
 from isthmus.loop.simulators import port
 from isthmus.loop.simulators.highway import HighwayEnv
 from isthmus.loop.simulators.logreplay import LogReplay
-from isthmus.loop.simulators.plot import trace_figure
 from isthmus.loop.simulators.policy import policy
 from isthmus.loop.simulators.port import Episode
 from isthmus.loop.simulators.summary import FIGURES, summarise, worst
@@ -57,19 +56,6 @@ def test_the_worst_are_those_at_fault_and_then_those_of_low_score(clean: Episode
     crash = replace(clean, scene_id="crash", at_fault=True, score=0.0)
     poor = replace(clean, scene_id="poor", score=0.0)
     assert [one.scene_id for one in worst([clean, poor, crash], 2)] == ["crash", "poor"]
-
-
-@pytest.mark.parametrize("at_fault", [False, True])
-def test_an_episode_is_drawn_as_png_with_or_without_its_scene(clean: Episode, at_fault: bool) -> None:
-    road = scene(Car(0.0, 10.0), Car(40.0, 10.0), scene_id="a")
-    shown = replace(clean, at_fault=at_fault, collided=True, discomfort=("jerk",))
-    for png in (trace_figure(road, shown), trace_figure(None, shown)):
-        assert png.startswith(b"\x89PNG")
-        assert len(png) > 5000
-
-
-def test_drawing_is_repeatable(clean: Episode) -> None:
-    assert trace_figure(None, clean) == trace_figure(None, clean)
 
 
 def test_simulators_are_found_by_entry_point_and_an_unknown_one_names_the_nearest(

@@ -91,15 +91,6 @@ def evaluate(
     return tally.result()
 
 
-def slices_of(scene: Scene, rules: Iterable[str] = ()) -> tuple[str, ...]:
-    """Name the slices of a scene: its source, its tags, and the rules that mined it."""
-    return (
-        f"source:{scene.source}",
-        *(f"tag:{tag}" for tag in scene.tags),
-        *(f"rule:{rule}" for rule in rules),
-    )
-
-
 @dataclass
 class _Tally:
     metrics: Mapping[str, MetricFactory]

@@ -99,7 +99,7 @@ class Ingest:
                 result.unit.fingerprint,
                 "",
                 0,
-                (Reject("", "unreadable", result.unit.key, result.error),),
+                (result.reject(),),
             )
             self.journal.add(source.name, day, replace(unit, fingerprint=marks[unit.key]))
             count += 1

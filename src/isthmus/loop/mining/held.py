@@ -11,10 +11,9 @@ import pyarrow as pa
 from isthmus.core.errors import UnknownName
 from isthmus.core.expression import Expression, Field
 from isthmus.loop.fields import SCENES
-from isthmus.loop.rules.compile import DUCKDB
 from isthmus.warehouse.olap import Olap, positions_of
 from isthmus.warehouse.position import Position
-from isthmus.warehouse.query import Reading
+from isthmus.warehouse.query import Reading, table_named
 
 KEY = SCENES.key
 ROW_ID = "_rowid"
@@ -42,16 +41,6 @@ def one_moment(olap: Asked) -> Iterator[Asked]:
 def standing(view: Asked, table: str) -> Position | None:
     """Say which warehouse table and version the OLAP's table is level with; None where that is not known."""
     return positions_of(view).get(table) if isinstance(view, Reading) else None
-
-
-def quoted(name: str) -> str:
-    """Write a name of the OLAP so that it can be nothing else."""
-    return DUCKDB.quote(name)
-
-
-def table_named(name: str) -> str:
-    """Write the name of one of the OLAP's tables, `table` or `schema.table`, so that it can be nothing else."""
-    return ".".join(quoted(part) for part in name.split("."))
 
 
 def fields_of(*expressions: Expression | None) -> frozenset[str]:

@@ -19,14 +19,13 @@ from isthmus.loop.mining.held import (
     Asked,
     fields_of,
     one_moment,
-    quoted,
     require,
     standing,
-    table_named,
 )
 from isthmus.loop.mining.near import NearDuplicates
 from isthmus.loop.rules.bind import BoundRule
 from isthmus.loop.rules.compile import Compiled, compiled
+from isthmus.warehouse.query import quoted, table_named
 
 IDS = pa.schema([("id", pa.string()), (ROW_ID, pa.uint64())])
 PAGE = 65_536

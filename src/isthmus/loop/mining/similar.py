@@ -10,8 +10,9 @@ import pyarrow as pa
 from isthmus.core.errors import InputError, UnknownName
 from isthmus.core.expression import Expression
 from isthmus.loop.fields import VECTOR_SIZE
-from isthmus.loop.mining.held import KEY, ROW_ID, Asked, fields_of, one_moment, quoted, require
+from isthmus.loop.mining.held import KEY, ROW_ID, Asked, fields_of, one_moment, require
 from isthmus.loop.rules.compile import Compiled, compiled
+from isthmus.warehouse.query import quoted
 
 
 def similar(olap: Asked, table: str, scene_id: str, count: int, where: Expression | None = None) -> pa.Table:

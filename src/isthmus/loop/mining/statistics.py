@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from isthmus.core.errors import UnknownName
 from isthmus.core.expression import Expression
-from isthmus.loop.mining.held import KEY, Asked, columns, fields_of, one_moment, quoted, require
+from isthmus.loop.mining.held import KEY, Asked, columns, fields_of, one_moment, require
 from isthmus.loop.rules.bind import BoundRule
 from isthmus.loop.rules.compile import Compiled, compiled
+from isthmus.warehouse.query import quoted
 
 By = Literal["day", "source", "tag"]
 _GROUPS = {

@@ -11,6 +11,7 @@ from typing import Any
 
 from isthmus.core.errors import Corrupt
 from isthmus.loop.measure import Measure
+from isthmus.loop.plain import plain
 
 FORMAT = 1
 
@@ -55,8 +56,8 @@ class Card:
 
     def to_json(self) -> str:
         """Write the card as JSON text; figures that are no number become null."""
-        plain = {"format": FORMAT, **_plain(dataclasses.asdict(self))}
-        return json.dumps(plain, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+        told = {"format": FORMAT, **plain(dataclasses.asdict(self))}
+        return json.dumps(told, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=str) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes, where: str) -> Card:
@@ -151,7 +152,7 @@ def _figure(value: float) -> str:
 
 
 def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(_plain(value), ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False, default=str)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -161,16 +162,3 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
-
-
-def _plain(value: Any) -> Any:
-    """Turn mappings, tuples and odd floats into what JSON knows."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if value is None or isinstance(value, (str, int, float)):
-        return value
-    return str(value)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from isthmus.core.errors import Corrupt
 from isthmus.loop.measure import Measure
+from isthmus.loop.plain import plain
 from isthmus.state.files import replacing
 
 ATTEMPT = "attempt.json"
@@ -80,7 +81,7 @@ class RunFolder:
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON; NaN becomes null."""
     with replacing(path) as file:
-        file.write(json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False).encode())
+        file.write(json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False).encode())
 
 
 def read_json(path: Path) -> Any:
@@ -100,13 +101,3 @@ def read_measures(path: Path) -> list[Measure]:
     """Read the measures of an evaluation. Raises Corrupt."""
     found = read_json(path)
     return [Measure(**{**row, "value": math.nan if row["value"] is None else row["value"]}) for row in found]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
