@@ -18,7 +18,8 @@ from isthmus.core.ports import Clock
 from isthmus.core.progress import Progress, Report, silent
 from isthmus.gallery import enrolment
 from isthmus.gallery.device.matching import Matrices
-from isthmus.gallery.device.store import DeviceStore, HeldGallery
+from isthmus.gallery.device.records import HeldGallery
+from isthmus.gallery.device.store import DeviceStore
 from isthmus.gallery.enrolment import Enrolled
 from isthmus.gallery.people import Near, Persons, nearest_people
 from isthmus.gallery.record import Document

@@ -10,29 +10,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from isthmus.core.digest import Digest
-from isthmus.core.errors import Busy, Corrupt, InputError, Refused, UnknownName
+from isthmus.core.errors import Busy, Corrupt, InputError, Refused
 from isthmus.core.ports import Clock
 from isthmus.gallery.device.acts import Acts
 from isthmus.gallery.device.content import Contents, PartFile
+from isthmus.gallery.device.records import Records
 from isthmus.gallery.device.schema import STEPS, kind_of, same_kind
 from isthmus.gallery.device.sealing import Plain, Sealed, Sealing
-from isthmus.gallery.device.vectors import Vectors, forget_gallery, forget_old, model_of
+from isthmus.gallery.device.vectors import forget_gallery, forget_old
 from isthmus.gallery.device.writing import Writing
 from isthmus.gallery.sync import messages
-from isthmus.gallery.sync.item import Item, Ref, item_hash, key_hash
-from isthmus.gallery.sync.messages import Claim, Kind, Start
+from isthmus.gallery.sync.item import Ref, item_hash, key_hash
+from isthmus.gallery.sync.messages import Claim, Start
 from isthmus.gallery.sync.mode import Mode, Tier
 from isthmus.gallery.sync.ports import Change, Page
 from isthmus.gallery.sync.reconcile import U64
-from isthmus.imaging.port import Model
 from isthmus.state.store import Store
 
 _PROOF = b"isthmus device store"
@@ -41,21 +40,7 @@ _BREATH = 500
 _CACHE_KB = 65_536  # records lie by hash: writing many at random needs more than SQLite's usual 2 MB
 
 
-@dataclass(frozen=True, slots=True)
-class HeldGallery:
-    """What the device holds of a gallery. `verified`: with the server's digest, at the last synchronisation."""
-
-    gallery: str
-    mode: Mode
-    model: Kind | None
-    records: int
-    change: int
-    digest: Digest
-    verified: bool
-    synced: str | None
-
-
-class DeviceStore:
+class DeviceStore(Records):
     """The store in a folder: `device.db` and `content/`. `key`: 32 bytes; None stores everything as it is.
 
     Raises Refused where the key does not open the store or one is needed. `step` is told where the work stands.
@@ -65,15 +50,14 @@ class DeviceStore:
         self, folder: Path, clock: Clock, key: bytes | None = None, step: Callable[[str], None] = lambda name: None
     ) -> None:
         self.folder, self._clock, self._step = folder, clock, step
-        self._sealing: Sealing = Sealed(key) if key is not None else Plain()
-        self._store = Store(folder / "device.db")
-        self._store.rows("PRAGMA secure_delete = ON")
-        self._store.rows(f"PRAGMA cache_size = -{_CACHE_KB}")
-        self._store.migrate("device", STEPS)
-        self._unlock(key is not None)
-        self.contents = Contents(folder / "content", self._sealing, step)
-        self.queue = Acts(self._store, clock, self._sealing)
-        self._vectors = Vectors(self._store, self._sealing)
+        sealing: Sealing = Sealed(key) if key is not None else Plain()
+        store = Store(folder / "device.db")
+        store.rows("PRAGMA secure_delete = ON")
+        store.rows(f"PRAGMA cache_size = -{_CACHE_KB}")
+        store.migrate("device", STEPS)
+        _unlock(store, sealing, folder)
+        super().__init__(store, sealing, Contents(folder / "content", sealing, step))
+        self.queue = Acts(store, clock, sealing)
         self._leftovers = False
         self._reap()
 
@@ -85,106 +69,6 @@ class DeviceStore:
     def close(self) -> None:
         """Close the store."""
         self._store.close()
-
-    def _unlock(self, sealed: bool) -> None:
-        rows = self._store.rows("SELECT proof, sealed FROM device_seal")
-        if not rows:
-            with self._store.transaction() as connection:
-                proof = self._sealing.seal(_PROOF, b"proof")
-                connection.execute("INSERT OR IGNORE INTO device_seal VALUES (1, ?, ?)", (proof, sealed))
-            rows = self._store.rows("SELECT proof, sealed FROM device_seal")
-        if bool(rows[0]["sealed"]) != sealed:
-            self._store.close()
-            if sealed:
-                raise InputError(f"the device store in {self.folder} is not encrypted", "open it without a key")
-            raise Refused(f"the device store in {self.folder} is encrypted", "give its key by file or environment")
-        try:
-            self._sealing.open(rows[0]["proof"], b"proof")
-        except Corrupt as error:
-            self._store.close()
-            raise Refused(
-                f"the key does not open the device store in {self.folder}", "give the key it was made with"
-            ) from error
-
-    # --- what is held -------------------------------------------------------------------------------------------
-
-    def galleries(self) -> list[HeldGallery]:
-        """List what is held, sorted by name."""
-        return [
-            HeldGallery(
-                row["name"],
-                Mode(row["mode"]),
-                kind_of(row["model"]),
-                row["count"],
-                row["change"],
-                Digest(row["digest"]),
-                bool(row["verified"]),
-                row["synced"],
-            )
-            for row in self._store.rows("SELECT * FROM device_gallery ORDER BY name")
-        ]
-
-    def items(self, gallery: str) -> Iterator[tuple[bytes, Item]]:
-        """Stream a gallery's records with their key hashes, by key hash."""
-        after = b""
-        while rows := self._store.rows(
-            "SELECT hash, body FROM device_record WHERE gallery = ? AND hash > ? ORDER BY hash LIMIT 2000",
-            (gallery, after),
-        ):
-            for row in rows:
-                yield row["hash"], self._item(gallery, row["hash"], row["body"])
-            after = rows[-1]["hash"]
-
-    def item(self, gallery: str, place: bytes) -> Item | None:
-        """Return the record with a key hash."""
-        rows = self._store.rows("SELECT body FROM device_record WHERE gallery = ? AND hash = ?", (gallery, place))
-        return self._item(gallery, place, rows[0]["body"]) if rows else None
-
-    def place(self, gallery: str, key: bytes) -> bytes:
-        """Return the key hash of a record's key. Raises UnknownName where the gallery is not held."""
-        return key_hash(self._key(self._row(gallery)), key)
-
-    def vector(self, item: Item) -> bytes | None:
-        """Return a record's vector; None where it has none."""
-        return self.contents.read(item.vector) if isinstance(item.vector, Ref) else item.vector
-
-    def models(self, gallery: str) -> list[Model]:
-        """List the models whose vectors a gallery has, the server's first."""
-        kind = kind_of(self._row(gallery)["model"])
-        own = self._vectors.models(gallery)
-        return own if kind is None else [model_of(kind), *(model for model in own if model.name != kind.name)]
-
-    def vector_of(self, gallery: str, place: bytes, item: Item, model: str) -> bytes | None:
-        """Return a record's vector by a model, the server's or the device's own; None where there is none."""
-        kind = kind_of(self._row(gallery)["model"])
-        given = self.vector(item) if kind is not None and kind.name == model else None
-        return given or self._vectors.get(gallery, place, model) or None
-
-    def without_vector(self, gallery: str, model: str) -> Iterator[tuple[bytes, Item]]:
-        """Stream the records of which there is no vector by a model and none was tried to be made."""
-        kind = kind_of(self._row(gallery)["model"])
-        for place, item in self.items(gallery):
-            if kind is not None and kind.name == model and item.vector is not None:
-                continue
-            if self._vectors.get(gallery, place, model) is None:
-                yield place, item
-
-    def put_vector(self, gallery: str, place: bytes, model: Model, vector: bytes | None) -> bool:
-        """Keep a vector that the device made; whether there is one."""
-        self._vectors.put(gallery, place, model, vector)
-        return vector is not None
-
-    def stamp(self, gallery: str) -> tuple[str, int]:
-        """Return the gallery's epoch and the newest stamp; see device.vectors."""
-        return bytes(self._row(gallery)["epoch"]).hex(), self._vectors.stamp()
-
-    def touched(self, gallery: str, after: int) -> list[bytes] | None:
-        """List the key hashes stamped since; None where that is too long ago."""
-        return self._vectors.touched(gallery, after)
-
-    def attributes(self, item: Item) -> bytes:
-        """Return a record's attributes, BSON."""
-        return self.contents.read(item.attributes) if isinstance(item.attributes, Ref) else item.attributes
 
     # --- the session's side (sync.ports.Holding) ----------------------------------------------------------------
 
@@ -379,22 +263,25 @@ class DeviceStore:
         with self._store.transaction() as connection:
             connection.executemany("DELETE FROM device_doomed WHERE name = ?", [(name,) for name in doomed])
 
-    def _row(self, gallery: str) -> sqlite3.Row:
-        rows = self._store.rows("SELECT * FROM device_gallery WHERE name = ?", (gallery,))
-        if not rows:
-            rows = self._store.rows("SELECT name FROM device_gallery")
-            raise UnknownName.among("gallery", gallery, [row["name"] for row in rows])
-        row: sqlite3.Row = rows[0]
-        return row
 
-    def _key(self, row: sqlite3.Row) -> bytes:
-        return self._sealing.open(row["key"], row["name"].encode())
-
-    def _item(self, gallery: str, place: bytes, body: bytes) -> Item:
-        try:
-            return msgspec.msgpack.decode(self._sealing.open(body, gallery.encode() + place), type=Item)
-        except msgspec.MsgspecError as error:
-            raise Corrupt(f"a record of {gallery} cannot be read", "synchronise anew") from error
-
-    def _body(self, gallery: str, place: bytes, item: Item) -> bytes:
-        return self._sealing.seal(msgspec.msgpack.encode(item), gallery.encode() + place)
+def _unlock(store: Store, sealing: Sealing, folder: Path) -> None:
+    """Prove that this sealing is the one that the store was made with; close the store where it is not."""
+    sealed = isinstance(sealing, Sealed)
+    rows = store.rows("SELECT proof, sealed FROM device_seal")
+    if not rows:
+        with store.transaction() as connection:
+            proof = sealing.seal(_PROOF, b"proof")
+            connection.execute("INSERT OR IGNORE INTO device_seal VALUES (1, ?, ?)", (proof, sealed))
+        rows = store.rows("SELECT proof, sealed FROM device_seal")
+    if bool(rows[0]["sealed"]) != sealed:
+        store.close()
+        if sealed:
+            raise InputError(f"the device store in {folder} is not encrypted", "open it without a key")
+        raise Refused(f"the device store in {folder} is encrypted", "give its key by file or environment")
+    try:
+        sealing.open(rows[0]["proof"], b"proof")
+    except Corrupt as error:
+        store.close()
+        raise Refused(
+            f"the key does not open the device store in {folder}", "give the key it was made with"
+        ) from error

@@ -21,6 +21,8 @@ from isthmus.faces.http.acquire.site import SiteDoors
 Endpoint = Callable[[Request], Awaitable[Response]]
 JSON, LINES, TABLE, FORM = "application/json", "application/x-ndjson", "text/csv", "multipart/form-data"
 BYTES = "application/octet-stream"
+BODY = (400, 408, 413, 415, 422)
+"""What a door can answer to a body that is cut off, late, too large, of another type or of another shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,20 @@ class Door:
 
 def all_doors(clients: ClientDoors, agents: AgentDoors, events: EventDoors, site: SiteDoors) -> tuple[Door, ...]:
     """List every door."""
-    return (*_of_clients(clients, events), *_of_agents(agents), *_of_the_site(site))
+    return (
+        *_of_batches(clients),
+        *_of_requests(clients),
+        *_of_images(clients),
+        *_of_events(events),
+        *_of_agents(agents),
+        *_of_sessions(site),
+        *_of_records(site),
+        *_of_keys(site),
+        *_of_the_server(site),
+    )
 
 
-def _of_clients(clients: ClientDoors, events: EventDoors) -> tuple[Door, ...]:
-    images = {"image/jpeg": None, "image/png": None, "image/webp": None, BYTES: None}
+def _of_batches(clients: ClientDoors) -> tuple[Door, ...]:
     return (
         Door(
             "POST",
@@ -60,7 +71,7 @@ def _of_clients(clients: ClientDoors, events: EventDoors) -> tuple[Door, ...]:
             shapes.Asked,
             {JSON: Wish | list[Wish], LINES: None, TABLE: None, FORM: None},
             good={202: {JSON: shapes.Taken}},
-            bad=(400, 408, 413, 415, 422),
+            bad=BODY,
             headers=("Idempotency-Key", "X-Request-ID"),
         ),
         Door(
@@ -101,6 +112,11 @@ def _of_clients(clients: ClientDoors, events: EventDoors) -> tuple[Door, ...]:
                 ("retry", "Try again only what failed or expired: all of it, or the requests named."),
             )
         ),
+    )
+
+
+def _of_requests(clients: ClientDoors) -> tuple[Door, ...]:
+    return (
         Door(
             "GET",
             "/v1/requests",
@@ -120,6 +136,12 @@ def _of_clients(clients: ClientDoors, events: EventDoors) -> tuple[Door, ...]:
             good={200: {JSON: shapes.Shown}},
             bad=(404, 422),
         ),
+    )
+
+
+def _of_images(clients: ClientDoors) -> tuple[Door, ...]:
+    images = {"image/jpeg": None, "image/png": None, "image/webp": None, BYTES: None}
+    return (
         Door(
             "GET",
             "/v1/images/{digest}",
@@ -139,6 +161,11 @@ def _of_clients(clients: ClientDoors, events: EventDoors) -> tuple[Door, ...]:
             good={200: {"image/jpeg": None}, 206: {"image/jpeg": None}, 304: {}},
             bad=(404, 416, 422),
         ),
+    )
+
+
+def _of_events(events: EventDoors) -> tuple[Door, ...]:
+    return (
         Door(
             "GET",
             "/v1/events",
@@ -154,7 +181,6 @@ def _of_clients(clients: ClientDoors, events: EventDoors) -> tuple[Door, ...]:
 
 
 def _of_agents(agents: AgentDoors) -> tuple[Door, ...]:
-    bad = (400, 408, 413, 415, 422)
     return (
         Door(
             "POST",
@@ -164,7 +190,7 @@ def _of_agents(agents: AgentDoors) -> tuple[Door, ...]:
             FETCHES,
             bodies={JSON: shapes.Claim},
             good={200: {JSON: Claimed}},
-            bad=bad,
+            bad=BODY,
         ),
         Door(
             "POST",
@@ -174,7 +200,7 @@ def _of_agents(agents: AgentDoors) -> tuple[Door, ...]:
             FETCHES,
             bodies={JSON: shapes.Mine},
             good={200: {JSON: list[Held]}},
-            bad=bad,
+            bad=BODY,
         ),
         Door(
             "POST",
@@ -184,7 +210,7 @@ def _of_agents(agents: AgentDoors) -> tuple[Door, ...]:
             FETCHES,
             bodies={JSON: shapes.Mine},
             good={200: {JSON: shapes.Released}},
-            bad=bad,
+            bad=BODY,
         ),
         Door(
             "POST",
@@ -199,9 +225,7 @@ def _of_agents(agents: AgentDoors) -> tuple[Door, ...]:
     )
 
 
-def _of_the_site(site: SiteDoors) -> tuple[Door, ...]:
-    html = {200: {"text/html": None}}
-    bad = (400, 408, 413, 415, 422)
+def _of_sessions(site: SiteDoors) -> tuple[Door, ...]:
     return (
         Door("GET", "/v1/me", site.me, "Tell who asks.", ANYBODY, good={200: {JSON: shapes.Me}}),
         Door(
@@ -211,9 +235,14 @@ def _of_the_site(site: SiteDoors) -> tuple[Door, ...]:
             "Begin a session of the page by a key.",
             bodies={JSON: shapes.LogIn},
             good={200: {JSON: shapes.Me}},
-            bad=(*bad, 401),
+            bad=(*BODY, 401),
         ),
         Door("DELETE", "/v1/session", site.log_out, "End the session.", good={204: {}}),
+    )
+
+
+def _of_records(site: SiteDoors) -> tuple[Door, ...]:
+    return (
         Door(
             "GET",
             "/v1/environments",
@@ -233,6 +262,11 @@ def _of_the_site(site: SiteDoors) -> tuple[Door, ...]:
             good={200: {JSON: list[shapes.AuditShown]}},
             bad=(422,),
         ),
+    )
+
+
+def _of_keys(site: SiteDoors) -> tuple[Door, ...]:
+    return (
         Door(
             "GET",
             "/v1/keys",
@@ -250,7 +284,7 @@ def _of_the_site(site: SiteDoors) -> tuple[Door, ...]:
             RULES,
             bodies={JSON: shapes.NewKey},
             good={201: {JSON: shapes.MadeKey}},
-            bad=(*bad, 409),
+            bad=(*BODY, 409),
         ),
         Door(
             "DELETE",
@@ -261,6 +295,12 @@ def _of_the_site(site: SiteDoors) -> tuple[Door, ...]:
             good={204: {}},
             bad=(404, 422),
         ),
+    )
+
+
+def _of_the_server(site: SiteDoors) -> tuple[Door, ...]:
+    html = {200: {"text/html": None}}
+    return (
         Door(
             "GET",
             "/health",
