@@ -28,7 +28,7 @@ class Turns:
     """The thread that takes turns."""
 
     def __init__(self, config: RecoveryConfig, say: Say) -> None:
-        self._config, self._say = config, say
+        self._config, self.say = config, say
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recovery", daemon=True)
         self.failure = ""
@@ -74,7 +74,7 @@ class Turns:
             try:
                 site = site or opened(self._config)
                 for event in site.pair.turn():
-                    self._say(event)
+                    self.say(event)
                 self.told = _told(site)
                 self.counts["well"] += 1
                 self._healed()
@@ -92,12 +92,12 @@ class Turns:
 
     def _failed(self, why: str) -> None:
         if why != self.failure:
-            self._say(f"a turn failed: {why}")
+            self.say(f"a turn failed: {why}")
         self.failure = why
 
     def _healed(self) -> None:
         if self.failure:
-            self._say("the turns go on")
+            self.say("the turns go on")
         self.failure = ""
 
 

@@ -19,7 +19,7 @@ import hashlib
 import hmac
 import re
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import uvicorn
@@ -83,9 +83,14 @@ def routes(roads: Mapping[str, Road], say: Say = lambda text: None) -> list[Rout
     ]
 
 
-def application(roads: Mapping[str, Road], say: Say = lambda text: None) -> Starlette:
-    """Build an ASGI application of the carrying doors alone. `say` is told what was refused and what failed."""
-    return Starlette(routes=routes(roads, say))
+def application(
+    roads: Mapping[str, Road], say: Say = lambda text: None, beside: Sequence[Route] = ()
+) -> Starlette:
+    """Build an ASGI application of the carrying doors, and of the routes `beside` them.
+
+    `say` is told what was refused and what failed.
+    """
+    return Starlette(routes=[*routes(roads, say), *beside])
 
 
 class CarryHttpServer(uvicorn.Server):
@@ -100,10 +105,11 @@ class CarryHttpServer(uvicorn.Server):
         key: str = "",
         clients: str = "",
         say: Say = lambda text: None,
+        beside: Sequence[Route] = (),
     ) -> None:
         """Prepare; `clients` is a PEM of those whose certificates callers need, besides the token.
 
-        Raises InputError.
+        `beside` are routes that no token guards. Raises InputError.
         """
         if not certificate and host not in (LOOPBACK, "::1", "localhost"):
             raise InputError(
@@ -112,7 +118,7 @@ class CarryHttpServer(uvicorn.Server):
             )
         super().__init__(
             uvicorn.Config(
-                application(roads, say),
+                application(roads, say, beside),
                 host=host,
                 port=port,
                 log_level="warning",
