@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import signal
-import socket
-from types import FrameType
-
 import uvicorn
 
 from isthmus.app.galleries.serving import SyncService
+from isthmus.faces.http.ending import EndingServer
 from isthmus.faces.http.sync import application
 
 _GRACE_S = 3
 """So long requests that are being answered may take at the end. Sessions are ended at once: they resume."""
 
 
-class SyncHttpServer(uvicorn.Server):
+class SyncHttpServer(EndingServer):
     """A server whose end by SIGTERM or SIGINT is an ordinary one: sessions end first, and `run` returns."""
 
     def __init__(self, service: SyncService, certificate: str = "", key: str = "") -> None:
@@ -29,16 +26,6 @@ class SyncHttpServer(uvicorn.Server):
                 timeout_graceful_shutdown=_GRACE_S,
                 ssl_certfile=certificate or None,
                 ssl_keyfile=key or None,
-            )
+            ),
+            service.end_sessions,
         )
-        self._service = service
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end; a second SIGINT waits for nobody."""
-        self.force_exit = self.should_exit and sig == signal.SIGINT
-        self.should_exit = True
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End the sessions, then the server."""
-        await self._service.end_sessions()
-        await super().shutdown(sockets)

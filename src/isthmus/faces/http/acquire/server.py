@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
-import signal
 import socket
-from types import FrameType
 from typing import Literal
 
 import uvicorn
@@ -14,6 +12,7 @@ import uvicorn
 from isthmus.acquire import heap
 from isthmus.acquire.server.service import AcquireService
 from isthmus.faces.http.acquire.application import application
+from isthmus.faces.http.ending import EndingServer
 
 _GRACE_S = 5
 """So long requests that are being answered may take at the end. Claims and streams are ended at once."""
@@ -22,7 +21,7 @@ _KEEP_S = 75
 _BACKLOG = 2048
 
 
-class AcquireHttpServer(uvicorn.Server):
+class AcquireHttpServer(EndingServer):
     """A server whose end by SIGTERM or SIGINT is an ordinary one: those who wait are let go, and `run` returns."""
 
     def __init__(self, service: AcquireService, certificate: str = "", key: str = "") -> None:
@@ -43,14 +42,9 @@ class AcquireHttpServer(uvicorn.Server):
                 backlog=_BACKLOG,
                 ssl_certfile=certificate or None,
                 ssl_keyfile=key or None,
-            )
+            ),
+            service.end_waiting,
         )
-        self._service = service
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end; a second SIGINT waits for nobody."""
-        self.force_exit = self.should_exit and sig == signal.SIGINT
-        self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start; what was loaded until now is left alone by the garbage collector from here on."""
@@ -59,11 +53,6 @@ class AcquireHttpServer(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)  # batches of 100,000 small objects come and go: look less often
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let those go who wait, then end the server."""
-        await self._service.end_waiting()
-        await super().shutdown(sockets)
 
 
 def _fastest_loop() -> Literal["uvloop", "asyncio"]:
