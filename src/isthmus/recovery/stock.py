@@ -157,7 +157,7 @@ class Holding:
         return left
 
     def rewind(self) -> None:
-        """Let every shown table's latest version be the shown one: what is half published, or rogue, goes aside."""
+        """Let every shown table's latest version be the shown one; half published or rogue ones go aside."""
         self._rogue()
         for name in fences.read(self._catalog.root).hidden:
             remove(self._laying.folder(name))

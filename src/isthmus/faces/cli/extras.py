@@ -26,6 +26,7 @@ _BROUGHT_BY = {
     "sync": ("starlette", "uvicorn"),
     "acquire": ("httptools", "reverse_geocode", "uvloop"),
     "agent": ("pycurl",),
+    "recovery": ("s3fs",),
     "postgres": ("psycopg", "psycopg_pool"),
     "nats": ("nats",),
     "train": ("onnx", "onnxruntime", "optuna", "safetensors", "torch"),
@@ -37,6 +38,10 @@ _WHOLE = {
         "simplejpeg", "starlette", "uvicorn", "uvloop", "websockets", "zstandard",
     ),
     "agent": ("blake3", "cryptography", "fsspec", "msgspec", "pycurl", "smbprotocol", "zstandard"),
+    "recovery": (
+        "blake3", "cryptography", "duckdb", "fsspec", "lance", "msgspec", "numpy", "pyarrow", "s3fs", "sqlglot",
+        "starlette", "uvicorn", "zstandard",
+    ),
 }  # fmt: skip
 """What a command of this name needs altogether: one extra brings it all."""
 

@@ -1,4 +1,4 @@
-"""Commands that serve: the sync server that devices connect to, acquiring's interface server, recovery's rounds."""
+"""Commands that serve: the sync server of devices, acquiring's interface server, recovery's rounds."""
 
 from __future__ import annotations
 
