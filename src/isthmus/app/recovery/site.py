@@ -28,7 +28,7 @@ from isthmus.recovery.turnover import Turnover
 from isthmus.recovery.windows import Rhythm
 from isthmus.state.audit import Audit
 from isthmus.state.store import Store
-from isthmus.transfer.gate import Gate
+from isthmus.transfer.gate import Gate, Step, no_step
 from isthmus.transfer.inbound import Inbound, InboundSettings
 from isthmus.transfer.limits import STANDARD, Limits
 from isthmus.transfer.outbound import Outbound, OutboundSettings
@@ -44,8 +44,10 @@ _HTTP = ("http://", "https://")
 class RecoverySite:
     """The parts of a site, made when they are first used. Belongs to the thread that made it."""
 
-    def __init__(self, config: RecoveryConfig, clock: Clock | None = None) -> None:
+    def __init__(self, config: RecoveryConfig, clock: Clock | None = None, step: Step = no_step) -> None:
+        """`step` is told the name of each step that was just taken, by any part."""
         self.config, self.part, self.clock = config, config.recovery, clock or SystemClock()
+        self.step = step
         self.describe: Callable[[Report], Report] = lambda report: report
         """Adds to a report what is gathered from all of the site: progress, sums."""
 
@@ -128,6 +130,7 @@ class RecoverySite:
                 lease_s=part.lease_hours * 3600,
                 width=part.cores or os.cpu_count() or 1,
             ),
+            self._stepped,
         )
 
     @cached_property
@@ -151,13 +154,22 @@ class RecoverySite:
                 keep_files=carry.keep_files,
                 keep_s=part.keep_days * 86_400,
                 parallel=part.parallel,
+                level=part.compression_level,
             ),
+            self._stepped,
         )
 
     @cached_property
     def landing(self) -> Landing:
         """What takes rounds in."""
-        return Landing(self.store, self.root, self.folder / "landing", self.clock, self.config.site.name)
+        return Landing(
+            self.store,
+            self.root,
+            self.folder / "landing",
+            self.clock,
+            self.config.site.name,
+            step=self._stepped,
+        )
 
     @cached_property
     def inbound(self) -> Inbound:
@@ -178,6 +190,7 @@ class RecoverySite:
                 consume=carry.consume,
                 most_staged_bytes=int(carry.most_staged_gb * 1e9),
             ),
+            step=self._stepped,
         )
 
     @cached_property
@@ -203,6 +216,7 @@ class RecoverySite:
             self.clock,
             self._publish,
             self.part.role or "independent",
+            self._stepped,
         )
 
     @cached_property
@@ -226,6 +240,9 @@ class RecoverySite:
     def close(self) -> None:
         """Close the site's state."""
         self.store.close()
+
+    def _stepped(self, name: str) -> None:
+        self.step(name)
 
     def _described(self, report: Report) -> Report:
         """Add what only the disk and the installation tell, and what `describe` does."""
@@ -262,6 +279,7 @@ class RecoverySite:
             self.clock,
             key=self.key,
             allowed=self._trusted(),
+            step=self._stepped,
         )
 
     def _carrier(self, place: str) -> Carrier:
@@ -279,7 +297,7 @@ class RecoverySite:
             return S3Carrier(place, options | ({"endpoint_url": self.part.endpoint} if self.part.endpoint else {}))
         folder = Path(place)
         folder.mkdir(parents=True, exist_ok=True)
-        return Gate(folder)
+        return Gate(folder, self._stepped)
 
     def token(self) -> str:
         """Return the token for the other site's door, or KEY:SECRET of the store. Raises InputError."""
