@@ -38,6 +38,7 @@ RESTORE = Machine(
         Row("VERIFY", "verified", "PUBLISH", "every file has its BLAKE3 and the barrier its digest"),
         Row("VERIFY", "damaged", "RECEIVED", "a content is not what it should be: it is fetched or copied again"),
         Row("PUBLISH", "published", "CONFIRM", "data files, then manifests, then the barrier are in place"),
+        Row("PUBLISH", "taken back", "DROPPED", "what it needs was damaged meanwhile, or the site takes over"),
         Row("CONFIRM", "confirmed", "FINISH", "the report of the standby tells of it"),
     ),
 )
