@@ -26,8 +26,12 @@ from isthmus.transfer.gate import no_step
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-THREADS = 4
-_PIECE_BYTES = 1 << 20
+THREADS = 8
+"""More than cores: most of them wait for the disk."""
+_PIECE_BYTES = 256 << 10
+"""Stays in a core's own cache from reading over hashing to writing."""
+_STRETCH_BYTES = 8 << 20
+"""After so many bytes the disk is told to begin writing them, so that the sync at the end has little left."""
 _LARGE_BYTES = 1 << 20
 """From this size on a file is synced by the thread that wrote it, while others write on."""
 _GROUP = 256
@@ -163,7 +167,7 @@ class _Copy:
     def _write_one(self, file: HeldFile) -> Damage | None:
         part = _part(self._target, file).open("wb", buffering=0)
         try:
-            damage = _read(file, self._source / file.path, self._pieces.mine(), lambda piece: _whole(part, piece))
+            damage = _read(file, self._source / file.path, self._pieces.mine(), _writer(part))
             if damage is None and file.size >= _LARGE_BYTES:
                 os.fsync(part.fileno())
             elif damage is None:
@@ -204,6 +208,22 @@ def _read(file: HeldFile, place: Path, piece: memoryview, write: Callable[[memor
         return Damage(file)
     found = digest.digest()
     return None if (seen, found) == (file.size, file.digest) else Damage(file, seen, found)
+
+
+def _writer(part: BinaryIO) -> Callable[[memoryview], None]:
+    """Return what appends pieces to a part, and has the disk begin with each stretch that is complete."""
+    begun = written = 0
+
+    def write(piece: memoryview) -> None:
+        nonlocal begun, written
+        _whole(part, piece)
+        written += len(piece)
+        if written - begun >= _STRETCH_BYTES and hasattr(os, "posix_fadvise"):
+            # Linux begins to write dirty pages that are not needed any more, and does not wait for them
+            os.posix_fadvise(part.fileno(), begun, written - begun, os.POSIX_FADV_DONTNEED)
+            begun = written
+
+    return write
 
 
 def _whole(part: BinaryIO, piece: memoryview) -> None:
