@@ -51,16 +51,19 @@ from isthmus.acquire.states import State
 QUICK = "poll_s = 0.2"
 
 
+@pytest.mark.parametrize("kills", [2, pytest.param(6, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("victim", ["server", "agent", "worker"])
-def test_killed_at_moments_that_nobody_chose_every_image_still_comes_once(tmp_path: Path, victim: str) -> None:
-    contents = pictures(tmp_path / "store" / "root", 240, large_every=12)
+def test_killed_at_moments_that_nobody_chose_every_image_still_comes_once(
+    tmp_path: Path, victim: str, kills: int
+) -> None:
+    contents = pictures(tmp_path / "store" / "root", 80 * kills, large_every=12)
     with nginx(tmp_path / "store") as port:
         hub = Hub(tmp_path / "hub", QUICK)
         agent = hub.environment("video", LOOPBACK.format(port=port) + slowly(80))
         with running(hub, agent):
             batch = hub.ask(asked(f"http://127.0.0.1:{port}", contents, "video"))
             watch = Watch(hub.client(), batch)
-            for moment in moments(victim, 3, len(contents)):
+            for moment in moments(victim, kills, len(contents)):
                 watch.until(moment)
                 if victim == "worker":
                     kill_worker(hub)
@@ -68,7 +71,7 @@ def test_killed_at_moments_that_nobody_chose_every_image_still_comes_once(tmp_pa
                     again(hub if victim == "server" else agent)
             watch.until(len(contents))
             assert judge(hub, batch, contents, watch) == {"done": len(contents)}
-            assert watch.reconnected >= (3 if victim == "server" else 0)
+            assert watch.reconnected >= (kills if victim == "server" else 0)
             watch.stop()
             again(agent)
             again(hub)
@@ -132,8 +135,8 @@ ENDS = {
 def test_storage_servers_that_lie_stall_and_flood_fail_alone_and_the_others_images_come_meanwhile(
     tmp_path: Path,
 ) -> None:
-    contents = pictures(tmp_path / "store" / "root", 200)
-    healthy, late = [*contents][:180], [*contents][180:]
+    contents = pictures(tmp_path / "store" / "root", 100)
+    healthy, late = [*contents][:80], [*contents][80:]
     hostile = Hostile(contents)
     with nginx(tmp_path / "store") as port, scripted(hostile) as bad:
         hub = Hub(tmp_path / "hub", f"{QUICK}\nmost_attempts = 1")

@@ -24,7 +24,7 @@ from acquire_faults import (
     slowly,
 )
 from acquire_sites import LOOPBACK, AgentSite, Hub, running
-from gallery_sites import isthmus, until
+from gallery_sites import here, isthmus, until
 from hostile_servers import nginx
 from isthmus.core.errors import Busy
 from small_disk import SmallDisk, small_disk
@@ -39,7 +39,7 @@ def spooled(agent: AgentSite) -> int:
 def test_a_server_whose_disk_is_full_takes_nothing_loses_nothing_and_goes_on_when_there_is_room(
     tmp_path: Path,
 ) -> None:
-    contents = pictures(tmp_path / "store" / "root", 250)
+    contents = pictures(tmp_path / "store" / "root", 200)
     with nginx(tmp_path / "store") as port, small_disk(tmp_path / "hub", 24) as disk:
         hub = Hub(tmp_path / "hub", QUICK)
         agent = hub.environment("video", LOOPBACK.format(port=port) + slowly(100))
@@ -78,7 +78,7 @@ def refused_by_the_command_line(hub: Hub, folder: Path) -> None:
     (folder / "list.csv").write_text("address,environment,record\nhttp://127.0.0.1/1.jpg,video,more\n")
     (folder / "client.key").write_text(hub.key("client"))
     words = ("acquire", "--server", hub.url, "--key-file", str(folder / "client.key"), str(folder / "list.csv"))
-    said = isthmus(folder, *words, code=4).stderr.strip()
+    said = here(folder, *words, code=4).stderr.strip()
     assert said.startswith("isthmus: ")
     assert "No room" in " ".join(said.split())
 
@@ -130,7 +130,7 @@ def test_an_agent_whose_disk_is_full_while_the_server_is_away_keeps_what_it_has_
 
 
 def test_a_postgres_that_restarts_under_two_servers_costs_time_and_nothing_else(tmp_path: Path) -> None:
-    contents = pictures(tmp_path / "store" / "root", 300)
+    contents = pictures(tmp_path / "store" / "root", 200)
     with nginx(tmp_path / "store") as port, acquire_servers.postgres() as postgres:
         (tmp_path / "postgres").write_text(postgres.dsn)
         shared = 'postgres_file = "../postgres"'
@@ -144,7 +144,7 @@ def test_a_postgres_that_restarts_under_two_servers_costs_time_and_nothing_else(
             wishes = [*asked(base, names[::2], "video"), *asked(base, names[1::2], "intranet")]
             batch = tells.ask(wishes)
             watches = [Watch(tells.client(), batch), Watch(files.client("viewer"), batch)]
-            for moment in sorted(random.Random(3).sample(range(20, 250), 2)):
+            for moment in sorted(random.Random(3).sample(range(20, 150), 2)):
                 watches[0].until(moment)
                 postgres.stop("immediate")
                 postgres.start()
@@ -158,8 +158,9 @@ def test_a_postgres_that_restarts_under_two_servers_costs_time_and_nothing_else(
                 watch.stop()
 
 
+@pytest.mark.parametrize("count", [600, pytest.param(3000, marks=pytest.mark.soak)])
 def test_a_batch_with_three_tenths_dead_addresses_ends_and_the_rest_is_retried_only_on_demand(
-    tmp_path: Path,
+    tmp_path: Path, count: int
 ) -> None:
     no_breaker = slowly(0, failures=1_000_000)
-    dead_addresses_end_the_batch_and_come_only_on_demand(tmp_path, 3000, no_breaker, PATIENCE_S)
+    dead_addresses_end_the_batch_and_come_only_on_demand(tmp_path, count, no_breaker, PATIENCE_S)
