@@ -47,7 +47,9 @@ class Applying:
         allowed: Allowed,
         limits: Limits,
         step: Step,
+        stale_alarm: bool = True,
     ) -> None:
+        self._stale_alarm = stale_alarm
         self._stream, self._target, self._journal = stream, target, journal
         self._staging, self._quarantine, self._step = staging, quarantine, step
         self._allowed, self._limits = allowed, limits
@@ -100,6 +102,8 @@ class Applying:
             elif found[1] is Verdict.FORK:
                 why = f"it tells of {header.until}; what was applied, up to {standing}, says otherwise"
                 self.refuse(row, AlarmKind.FORK, why, now, events)
+            elif not self._stale_alarm:
+                self._finish(row, "duplicate", events)
             else:
                 why = f"it is of epoch {header.until.epoch}, which was ended (the target stands at {standing})"
                 self.refuse(row, AlarmKind.STALE, why, now, events)

@@ -61,13 +61,16 @@ class InboundSettings:
     """How a stream is received. Times in seconds.
 
     `settle_s`: what does not verify and stays the same for so long never will. `silent_s` 0: silence is no alarm.
-    `consume`: what was dealt with is removed from the gate; otherwise the gate is only read.
+    `consume`: what was dealt with is removed from the gate; otherwise the gate is only read. `stale_alarm`: a bundle
+    of an epoch that was ended is set aside with an alarm; otherwise it counts as one that came twice, as is right
+    where two sites take turns at sending and each ends the other's epochs.
     """
 
     gap_alarm_s: float = 900.0
     settle_s: float = 120.0
     silent_s: float = 900.0
     consume: bool = True
+    stale_alarm: bool = True
     most_staged: int = 4096
     most_staged_bytes: int = 64 << 30
     most_quarantined: int = 256
@@ -112,7 +115,15 @@ class Inbound:
             step,
         )
         self._work = Applying(
-            self._stream, target, self._journal, self._staging, self._quarantine, theirs, limits, step
+            self._stream,
+            target,
+            self._journal,
+            self._staging,
+            self._quarantine,
+            theirs,
+            limits,
+            step,
+            settings.stale_alarm,
         )
 
     def step(self) -> list[Event]:

@@ -168,6 +168,8 @@ class RecoverySite:
             self.folder / "landing",
             self.clock,
             self.config.site.name,
+            self.part.stream,
+            self.part.desync,
             step=self._stepped,
         )
 
@@ -188,6 +190,7 @@ class RecoverySite:
                 settle_s=carry.settle_s,
                 silent_s=carry.silent_s,
                 consume=carry.consume,
+                stale_alarm=False,
                 most_staged_bytes=int(carry.most_staged_gb * 1e9),
             ),
             step=self._stepped,
