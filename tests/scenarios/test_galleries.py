@@ -25,7 +25,7 @@ from gallery_sites import (
     command,
     environment,
     free_port,
-    isthmus,
+    here,
     until,
     write,
 )
@@ -50,7 +50,7 @@ class Bench:
         for name in ("gate-inner", "gate-outer"):
             (folder / name).mkdir()
         self.inner = write(folder / "inner", INNER)
-        public = isthmus(self.inner, "gate", "keys").stdout.strip()
+        public = here(self.inner, "gate", "keys").stdout.strip()
         self.outer = write(
             folder / "outer", OUTER.format(extractor=extractor, trust=public) + SYNC.format(port=free_port())
         )
@@ -74,11 +74,11 @@ class Bench:
         until(level, "level with the inner site")
 
     def identified(self, photo: Path) -> str:
-        return isthmus(self.device, "device", "identify", str(photo)).stdout.splitlines()[-1]
+        return here(self.device, "device", "identify", str(photo)).stdout.splitlines()[-1]
 
     def synced(self) -> dict[str, list[str]]:
         """Synchronise; returns of each gallery tier, written, removed, verified."""
-        rows = [line.split("\t") for line in isthmus(self.device, "device", "sync").stdout.splitlines()[1:]]
+        rows = [line.split("\t") for line in here(self.device, "device", "sync").stdout.splitlines()[1:]]
         return {name: rest for name, *rest in rows}
 
 
@@ -111,16 +111,16 @@ def test_people_cross_to_a_device_and_what_is_removed_is_gone_everywhere(tmp_pat
     folder.mkdir()
     for person in (known, changed, gone):
         (folder / f"{person}.jpg").write_bytes(photos(person)[0].read_bytes())
-    isthmus(bench.inner, "gallery", "import", "staff", str(folder))
+    here(bench.inner, "gallery", "import", "staff", str(folder))
     sending = subprocess.Popen(
         command(bench.inner, "gate", "send", "--watch"), stderr=subprocess.DEVNULL, env=environment()
     )
     server = Server(bench.outer)
     try:
-        isthmus(bench.outer, "device", "grant", STAFF, "--tag", "airport")
+        here(bench.outer, "device", "grant", STAFF, "--tag", "airport")
         token = tmp_path / "token"
-        token.write_text(isthmus(bench.outer, "device", "invite", "b12", "--tag", "airport").stdout)
-        isthmus(bench.device, "device", "enrol", server.url, "--token-file", str(token))
+        token.write_text(here(bench.outer, "device", "invite", "b12", "--tag", "airport").stdout)
+        here(bench.device, "device", "enrol", server.url, "--token-file", str(token))
         bench.cross(server)
         assert bench.synced() == {STAFF: ["snapshot", "3", "0", "true"]}
         assert bench.identified(photos(known)[4]) == known
@@ -134,9 +134,9 @@ def test_people_cross_to_a_device_and_what_is_removed_is_gone_everywhere(tmp_pat
         foreign = tmp_path / "oplog.bson"
         images = {**hostile(photos(known)[0]), fed: photos(fed)[0].read_bytes()}
         foreign.write_bytes(b"".join(entry(n, id, image) for n, (id, image) in enumerate(images.items(), 1)))
-        isthmus(bench.inner, "gallery", "feed", str(foreign))
+        here(bench.inner, "gallery", "feed", str(foreign))
         bench.cross(server)
-        refused = isthmus(bench.outer, "gallery", "quarantine").stdout.splitlines()[1:]
+        refused = here(bench.outer, "gallery", "quarantine").stdout.splitlines()[1:]
         assert sorted(line.split("\t")[3] for line in refused) == ["cut.jpg", "eps.jpg"]
         assert "truncated" in next(line for line in refused if "cut.jpg" in line)
         assert bench.synced() == {STAFF: ["changes", "2", "1", "true"]}
@@ -145,8 +145,8 @@ def test_people_cross_to_a_device_and_what_is_removed_is_gone_everywhere(tmp_pat
         assert ("b12", "identified") in {(one.who, one.act) for one in acts(bench)}
 
         # what is revoked is refused, with one line that says so
-        isthmus(bench.outer, "device", "revoke", "b12")
-        said = isthmus(bench.device, "device", "sync", code=6).stderr.splitlines()
+        here(bench.outer, "device", "revoke", "b12")
+        said = here(bench.device, "device", "sync", code=6).stderr.splitlines()
         assert len(said) == 1
         assert "this device may not connect" in said[0]
     finally:
@@ -164,22 +164,22 @@ def test_a_killed_server_is_resumed_and_a_gallery_taken_away_is_deleted(tmp_path
     folder.mkdir()
     for number in range(6):
         (folder / f"{number}.jpg").write_bytes(plan(number))
-    isthmus(bench.inner, "gallery", "import", "plans", str(folder))
-    isthmus(bench.inner, "gate", "send")
-    isthmus(bench.outer, "device", "grant", PLANS, "--mode", "images")
+    here(bench.inner, "gallery", "import", "plans", str(folder))
+    here(bench.inner, "gate", "send")
+    here(bench.outer, "device", "grant", PLANS, "--mode", "images")
     token = tmp_path / "token"
-    token.write_text(isthmus(bench.outer, "device", "invite", "b12").stdout)
+    token.write_text(here(bench.outer, "device", "invite", "b12").stdout)
     server = Server(bench.outer)
     content = bench.device / "device" / "content"
     try:
-        isthmus(bench.device, "device", "enrol", server.url, "--token-file", str(token))
+        here(bench.device, "device", "enrol", server.url, "--token-file", str(token))
         bench.cross(server)
         syncing = subprocess.Popen(
             command(bench.device, "device", "sync"), stderr=subprocess.PIPE, text=True, env=environment()
         )
         until(lambda: whole(content), "the first image came")
         server.kill()
-        told = isthmus(bench.outer, "gallery", "audit").stdout.splitlines()
+        told = here(bench.outer, "gallery", "audit").stdout.splitlines()
         assert [line.split("\t")[2:5] for line in told][-1] == ["b12", "sending", PLANS], (
             "the dead have told of it"
         )
@@ -194,11 +194,11 @@ def test_a_killed_server_is_resumed_and_a_gallery_taken_away_is_deleted(tmp_path
         assert len(whole(content)) == 6
         assert {file: file.stat().st_ino for file in came} == came, "what had come whole was not fetched again"
 
-        isthmus(bench.outer, "device", "withdraw", "1")
-        said = isthmus(bench.device, "device", "sync").stderr
+        here(bench.outer, "device", "withdraw", "1")
+        said = here(bench.device, "device", "sync").stderr
         assert f"{PLANS} was taken away and deleted here" in said
         assert not [file for file in content.rglob("*") if file.is_file()]
-        assert isthmus(bench.device, "device", "list").stdout.splitlines()[1:] == []
+        assert here(bench.device, "device", "list").stdout.splitlines()[1:] == []
     finally:
         assert server.end() == 0
 
