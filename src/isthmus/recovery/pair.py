@@ -14,6 +14,7 @@ other site's last report, so a site that was killed goes on with its next turn:
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -73,8 +74,13 @@ class Pair:
         clock: Clock,
         settings: PairSettings,
         describe: Callable[[Report], Report] = lambda report: report,
+        alone: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        """`describe` adds to a report what only the site's surroundings know: free space, versions, progress."""
+        """`describe` adds to a report what only the site's surroundings know: free space, versions, progress.
+
+        `alone` keeps other processes of the site from turns and changes of role during a block, or raises Busy.
+        """
+        self._alone = alone
         self._ends, self._turnover, self._notes = ends, turnover, notes
         self._clock, self._settings, self._describe = clock, settings, describe
 
@@ -92,6 +98,10 @@ class Pair:
 
         Raises Busy where another process is at work, and what a round or a restore raises: the next turn goes on.
         """
+        with self._alone():
+            return self._turn()
+
+    def _turn(self) -> list[str]:
         events: list[str] = []
         now = self._clock.now()
         try:
@@ -116,8 +126,12 @@ class Pair:
     def back_up(self, full: bool = False) -> list[str]:
         """Take a round now, whatever the interval says, and send it.
 
-        Raises InputError at a site that is no primary.
+        Raises InputError at a site that is no primary, Busy where another process is at work.
         """
+        with self._alone():
+            return self._backed_up(full)
+
+    def _backed_up(self, full: bool) -> list[str]:
         events: list[str] = []
         now = self._clock.now()
         self._heed(events)

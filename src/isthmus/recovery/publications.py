@@ -307,7 +307,7 @@ def _publish(
             connection.execute("INSERT INTO recovery_publication VALUES (?)", (name,))
         rows = [(name, str(item), found.identities.get(str(item), "")) for item in objects]
         connection.executemany("INSERT INTO recovery_member VALUES (?, ?, ?)", rows)
-        connection.executemany("INSERT INTO recovery_opted VALUES (?, ?, ?)", opting)
+        connection.executemany("REPLACE INTO recovery_opted VALUES (?, ?, ?)", opting)
     everything = (*failed, *failures)
     _written(store, folder, everything)
     withdrawn = tuple(sorted(item for item in before if item not in objects))

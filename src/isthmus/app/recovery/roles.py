@@ -6,15 +6,18 @@ import getpass
 import shutil
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from isthmus.app.recovery.site import RecoverySite
 from isthmus.core.errors import Busy, InputError, Refused
+from isthmus.recovery.barrier import Barrier
 from isthmus.recovery.fork import Parted
 from isthmus.recovery.roles import RULING
 from isthmus.recovery.turnover import Loss
 from isthmus.state.lock import patiently
 from isthmus.warehouse.name import TableName
 
+T = TypeVar("T")
 Say = Callable[[str], None]
 _LOOK_S = 0.2
 _PATIENCE_S = 60.0
@@ -31,6 +34,32 @@ def switch_over(site: RecoverySite, wait_s: float, say: Say, pause: Callable[[fl
             "the road gate brings nothing back, so nothing can be handed over without loss",
             "stop the writers, let the last round arrive, then: isthmus recovery failover at the standby",
         )
+    alone(site, lambda: _hand_over(site, say))
+    role, until = _turned(site, say), time.monotonic() + wait_s
+    while role == "yielding":
+        if time.monotonic() >= until:
+            raise Busy(
+                f"{site.part.peer} has not taken over yet",
+                "it goes on by itself; run the same again to wait, or give up before the last round has left",
+            )
+        pause(_LOOK_S)
+        role = _turned(site, say)
+    if role != "standby":
+        raise Refused(f"the switchover ended with this site {role}", "see: isthmus recovery status")
+
+
+def alone(site: RecoverySite, work: Callable[[], T]) -> T:
+    """Do work between the turns of this site, also where a server takes them. Raises Busy where one lasts long."""
+
+    def locked() -> T:
+        with site.alone():
+            return work()
+
+    return patiently(locked)
+
+
+def _hand_over(site: RecoverySite, say: Say) -> None:
+    """Keep the writers out, where that was not done before. Raises Refused."""
     fence, other = site.pair.fence, site.pair.other()
     if fence.role == "primary":
         if other is None or other.role != "standby" or other.epoch != fence.epoch:
@@ -43,17 +72,6 @@ def switch_over(site: RecoverySite, wait_s: float, say: Say, pause: Callable[[fl
         say("the writers are kept out")
     elif fence.role != "yielding":
         raise Refused(f"this site is {fence.role}: only a primary hands over", "order it at the primary")
-    role, until = _turned(site, say), time.monotonic() + wait_s
-    while role == "yielding":
-        if time.monotonic() >= until:
-            raise Busy(
-                f"{site.part.peer} has not taken over yet",
-                "it goes on by itself; run the same again to wait, or give up before the last round has left",
-            )
-        pause(_LOOK_S)
-        role = _turned(site, say)
-    if role != "standby":
-        raise Refused(f"the switchover ended with this site {role}", "see: isthmus recovery status")
 
 
 def _turned(site: RecoverySite, say: Say) -> str:
@@ -73,6 +91,10 @@ def loss_of(site: RecoverySite) -> Loss:
 
 def fail_over(site: RecoverySite) -> str:
     """Take over from a lost primary; return it in words. Never shows, nor goes on from, a half round."""
+    return alone(site, lambda: _fail_over(site))
+
+
+def _fail_over(site: RecoverySite) -> str:
     loss, other = loss_of(site), site.pair.other()
     if not loss.shown and site.pair.fence.role == "standby":
         raise Refused("no round had come whole: there is nothing to take over", "restore the primary")
@@ -90,6 +112,20 @@ def fail_back(
 
     Raises Refused where no later primary was heard of, or its inventory has not come.
     """
+    found, before = alone(site, lambda: _fail_back(site, say))
+    until = time.monotonic() + wait_s
+    while time.monotonic() < until:
+        for event in patiently(site.pair.turn, for_s=_PATIENCE_S):
+            say(event)
+        now = site.landing.barrier()
+        if now is not None and (before is None or now.key != before.key):
+            break
+        pause(_LOOK_S)
+    return found
+
+
+def _fail_back(site: RecoverySite, say: Say) -> tuple[list[tuple[Parted, TableName]], Barrier | None]:
+    """Follow the other site; return what this one had alone, and the barrier that it shows."""
     other, fence = site.pair.other(), site.pair.fence
     if other is None or other.role != "primary" or other.epoch <= fence.epoch:
         raise Refused(
@@ -104,20 +140,15 @@ def fail_back(
         getpass.getuser(), "failback", subject=other.site, detail=", ".join(str(name) for _, name in found)
     )
     say(f"this site is the standby of {other.site} in epoch {other.epoch}")
-    before = site.landing.barrier()
-    until = time.monotonic() + wait_s
-    while time.monotonic() < until:
-        for event in patiently(site.pair.turn, for_s=_PATIENCE_S):
-            say(event)
-        now = site.landing.barrier()
-        if now is not None and (before is None or now.key != before.key):
-            break
-        pause(_LOOK_S)
-    return found
+    return found, site.landing.barrier()
 
 
 def leave(site: RecoverySite) -> None:
     """Make the site independent, and remove what waited. Raises Refused before the rounds were stopped."""
+    alone(site, lambda: _leave(site))
+
+
+def _leave(site: RecoverySite) -> None:
     fence, notes = site.pair.fence, site.notes
     if fence.role == "independent":
         raise InputError("this site is independent already", "isthmus recovery start lets it take part again")

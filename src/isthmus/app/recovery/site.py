@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
@@ -27,6 +27,7 @@ from isthmus.recovery.standby import Landing
 from isthmus.recovery.turnover import Turnover
 from isthmus.recovery.windows import Rhythm
 from isthmus.state.audit import Audit
+from isthmus.state.lock import held
 from isthmus.state.store import Store
 from isthmus.transfer.gate import Gate, Step, no_step
 from isthmus.transfer.inbound import Inbound, InboundSettings
@@ -238,7 +239,12 @@ class RecoverySite:
                 Rhythm(timedelta(seconds=self.part.restore_s)),
             ),
             self._described,
+            self.alone,
         )
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep other processes of this site from turns and changes of its role. Raises Busy where one is at it."""
+        return held(self.folder / ".turn.lock", f"a turn of the site {self.config.site.name}")
 
     def close(self) -> None:
         """Close the site's state."""

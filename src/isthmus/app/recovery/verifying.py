@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from isthmus.app.recovery.roles import alone
 from isthmus.app.recovery.site import RecoverySite
 from isthmus.core.errors import InputError, Refused
 from isthmus.recovery.barrier import Barrier
@@ -120,6 +121,10 @@ def drilled(
 
 def repaired(site: RecoverySite) -> tuple[int, int]:
     """Replace damaged files by good copies that lie here; return how many were, and how many must come again."""
+    return alone(site, lambda: _repaired(site))
+
+
+def _repaired(site: RecoverySite) -> tuple[int, int]:
     holding = site.landing.holding
     damaged = holding.check(True)
     holding.repair(lambda digest: None)

@@ -22,6 +22,7 @@ from isthmus.faces.cli.standing import (
     show_sending,
 )
 from isthmus.faces.cli.tables import table
+from isthmus.state.lock import patiently
 
 if TYPE_CHECKING:
     from isthmus.app.recovery.site import RecoverySite
@@ -57,7 +58,7 @@ def recovery() -> None:
 
 def _turns(site: RecoverySite, watch: bool, turn: Callable[[], list[str]]) -> None:
     while True:
-        for event in turn():
+        for event in patiently(turn):
             say(event, fold=True)
         if not watch:
             return
@@ -73,7 +74,7 @@ def backup(ctx: click.Context, full: bool, when_due: bool, watch: bool) -> None:
     """Take a round at the primary and send it."""
     site = opened(ctx)
     if not when_due and not watch:
-        for event in site.pair.back_up(full):
+        for event in patiently(lambda: site.pair.back_up(full)):
             say(event, fold=True)
         return
     _turns(site, watch, lambda: site.pair.turn_of("primary"))
@@ -247,11 +248,11 @@ def set_independent(ctx: click.Context) -> None:
 @click.pass_context
 def switchover(ctx: click.Context, give_up: bool, wait_s: float) -> None:
     """Hand the tables over to the standby, with nothing lost: at the primary, both sites running."""
-    from isthmus.app.recovery.roles import switch_over
+    from isthmus.app.recovery.roles import alone, switch_over
 
     site = opened(ctx)
     if give_up:
-        site.turnover.give_up()
+        alone(site, site.turnover.give_up)
         say("the writers are let in again")
         return
     switch_over(site, wait_s, lambda text: say(text, fold=True))
