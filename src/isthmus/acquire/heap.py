@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import ctypes
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _KEPT, _LARGE = 64 << 20, 16 << 20
 
 
 def keep() -> bool:
-    """Let the heap keep 64 MB that are free and hold whatever has up to 16 MB; False where this is no glibc."""
+    """Let the heap keep 64 MB that are free and hold whatever has up to 16 MB; False where this is no glibc.
+
+    Threads that are started later share the one heap: the interpreter lets them allocate one at a time anyway.
+    """
     try:
         tune = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    return bool(tune(_TRIM_THRESHOLD, _KEPT) and tune(_MMAP_THRESHOLD, _LARGE))
+    return bool(tune(_TRIM_THRESHOLD, _KEPT) and tune(_MMAP_THRESHOLD, _LARGE) and tune(_ARENA_MAX, 1))

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
-from isthmus.acquire import heap
 from isthmus.acquire.agent.bench import Bench, Dice, Reach, Tick
 from isthmus.acquire.agent.lines import Lines
 from isthmus.acquire.agent.pace import Pace, wanted
@@ -29,6 +28,10 @@ from isthmus.core.ports import Clock
 _POLL_S = 0.25
 _TOGETHER = 16
 _BREATH_S = 0.002
+_SOON_S = 0.01
+_AHEAD, _FEW = 256, 64
+"""So many results and fetches are in hand, beside those on their way to the server, before the next is begun; where
+few results wait, a few more are always begun."""
 _MOST_BEATEN = 5000
 _REFUSED_S = 5.0
 _LOOK_S = 1.0
@@ -78,7 +81,6 @@ class Agent:
         Raises Refused where the server does not accept this agent when it first asks, and whatever is not to be
         expected; what has come by then is delivered or kept all the same.
         """
-        heap.keep()
         bench = self._bench
         threads = [
             threading.Thread(target=bench.guarded(work), name=name, daemon=True)
@@ -113,10 +115,11 @@ class Agent:
     def _round(self) -> None:
         """Place what there is room for, and take what has come."""
         self._place()
-        results = self._fetcher.results(
-            _POLL_S if self._holding.fetching or not self._bench.closing else _BREATH_S
-        )
         bench, holding = self._bench, self._holding
+        wait_s = _POLL_S if holding.fetching or not bench.closing else _BREATH_S
+        if holding.waiting and holding.unsent:
+            wait_s = min(wait_s, _SOON_S)  # the lines make room without a word
+        results = self._fetcher.results(wait_s)
         now = self._tick()
         with bench.lock:
             before = holding.unsent
@@ -139,7 +142,7 @@ class Agent:
                 return
             if self._spool.full and bench.reach.since is not None:
                 return
-            begun = holding.begin(self._fetcher.room())
+            begun = holding.begin(self._room())
             if 2 * len(holding.waiting) < self._fetcher.room() or not holding.waiting:
                 bench.need.notify()
             now = self._clock.now()
@@ -152,6 +155,14 @@ class Agent:
         orders = [self._order(key, task, now) for key, task in begun if key not in passed]
         if orders:
             self._fetcher.place(orders)
+
+    def _room(self) -> int:
+        """Tell how many fetches to begin now: what is fetched long before a line takes it has left the caches."""
+        holding = self._holding
+        ahead = _AHEAD - holding.unsent - len(holding.fetching)
+        if holding.unsent < _FEW:
+            ahead = max(ahead, _FEW)  # servers that are slow must not keep the others' from being fetched
+        return max(0, min(self._fetcher.room(), ahead))
 
     def _order(self, key: int, task: Task, now: datetime) -> Order:
         until_s = self._settings.fetch_s

@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from urllib.parse import urljoin
 
+from isthmus.acquire import heap
 from isthmus.acquire.failure import Failure, Kind
 from isthmus.acquire.fetch.credentials import Secrets, secrets
 from isthmus.acquire.fetch.files import Errand, Folders
@@ -80,6 +81,7 @@ class Fetching:
         self._secrets = {-1: Secrets()} | {
             number: secrets_of(storage) for number, storage in enumerate(settings.storage)
         }
+        heap.keep()  # before there are threads with heaps of their own
         remove_left(folder)
         self._folder = folder
         self._web = Web(folder, names, max(64, settings.at_once * 2))
