@@ -258,8 +258,11 @@ class Pair:
     def _receive(self, now: datetime, events: list[str]) -> None:
         if self._notes["restore stopped"]:
             return
-        decision = due(Last(self._notes.moment("last restore")), now, self._settings.restore)
+        last = Last(self._notes.moment("last restore"))
+        decision = due(last, now, self._settings.restore)
         if not decision.begin:
+            if decision.last != last:  # the clock was set back: the interval is counted from now on
+                self._notes.put(**{"last restore": decision.last.round.isoformat() if decision.last.round else ""})
             return
         self._notes.put(**{"last restore": now.isoformat()})
         landing = self._ends.landing
