@@ -4,7 +4,7 @@
 |---|---|---|
 | GAP | changes are missing for longer than the set time | they came, or a snapshot did |
 | SILENT | nothing new was heard from the sender for the set time | something new is heard |
-| DISK | a disk or folder refused to read or write | the next round goes through |
+| DISK | a disk, a folder or the line to the other side refused to read or write | the next round goes through |
 | DIVERGED | applied changes gave another content than the sender's | the receiver stands past it |
 | TRUNCATED | a file ends early and grows no more | a whole copy came, or the receiver stands past it |
 | TAMPERED | a file is not what its signer made | an authentic copy of it came |
@@ -56,7 +56,7 @@ class Kind(enum.Enum):
         "read the reason in the quarantine; correct it, dismiss this, and have the file or a snapshot sent again"
     )
     DIVERGED = "have a snapshot sent: carry the line of `isthmus gate request` to the sender"
-    DISK = "make room or mend the folder; it goes on by itself then and nothing is lost"
+    DISK = "make room, or mend the folder or the line to the other side; it goes on by itself then and nothing is lost"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import json
 import re
+import socket
 import ssl
 import threading
 import time
@@ -315,6 +316,10 @@ class HttpCarrier:
         if isinstance(error, HTTPException):
             why = f"{self._where} broke off: {type(error).__name__}"
             raise ConnectionResetError(errno.ECONNRESET, why) from error
+        if isinstance(error, socket.gaierror):
+            raise ConnectionError(errno.EHOSTUNREACH, f"{self._host} has no address: {error.strerror}") from error
+        if isinstance(error, ConnectionError):
+            raise type(error)(error.errno, f"{self._where}: {error.strerror or error}") from error
         raise error
 
     def _length(self, answer: HTTPResponse) -> int:

@@ -82,7 +82,7 @@ class Turns:
                 self.counts["busy"] += 1  # a command of this site is at work
             except (IsthmusError, OSError) as error:
                 self.counts["failed"] += 1
-                self._failed(str(error) or type(error).__name__)
+                self._failed(_in_words(error))
             except Exception as error:  # noqa: BLE001 - a mistake in the program must not end it unheard
                 self.counts["failed"] += 1
                 self._failed(f"unexpected {type(error).__name__}: {error}")
@@ -99,6 +99,12 @@ class Turns:
         if self.failure:
             self.say("the turns go on")
         self.failure = ""
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror + (f": {error.filename}" if error.filename else "")
+    return str(error) or type(error).__name__
 
 
 def _told(site: RecoverySite) -> dict[str, Any]:
