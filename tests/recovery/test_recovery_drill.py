@@ -18,7 +18,7 @@ from isthmus.recovery import copying
 from isthmus.recovery.barrier import Barrier
 from isthmus.recovery.drill import Drill, read_report
 from isthmus.recovery.verify import sums_of
-from isthmus.transfer.signing import SigningKey
+from isthmus.transfer.signing import PublicKey, SigningKey
 from isthmus.warehouse.catalog import Catalog
 from isthmus.warehouse.checksum import RowSum, table_sum
 from isthmus.warehouse.name import TableName
@@ -220,3 +220,13 @@ def test_no_byte_of_a_report_can_be_flipped(tables: dict[str, Table], tmp_path: 
         path.write_bytes(text[:at] + bytes([text[at] ^ 1 << at % 7]) + text[at + 1 :])
         with pytest.raises((Corrupt, Refused)):
             read_report(path, [KEY.public])
+
+
+def test_the_report_of_format_1_is_read() -> None:
+    key = PublicKey.of_text("ed25519:R24x+ifBbt3x3vevjDc9Bpab7iv6NbCHhahm2b+qFGY=")
+    report = read_report(Path(__file__).parents[1] / "golden" / "drill-v1.json", [key])
+    assert (report.site, report.barrier, report.barrier_at) == ("north", "20261120_020000", AT)
+    assert (report.outcome, report.files, report.bytes, report.recovery_time_s) == ("damaged", 7, 4096, 1.75)
+    first, second = report.tables
+    assert first.sound and first.found == first.expected == RowSum(2, (1, 2))
+    assert not second.sound and second.damages == ("data/x.lance is missing",)
