@@ -56,7 +56,7 @@ class Kind(enum.Enum):
         "read the reason in the quarantine; correct it, dismiss this, and have the file or a snapshot sent again"
     )
     DIVERGED = "have a snapshot sent: carry the line of `isthmus gate request` to the sender"
-    DISK = "make room, or mend the folder or the line to the other side; it goes on by itself then and nothing is lost"
+    DISK = "make room, or mend the folder or the line; it goes on by itself then and nothing is lost"
 
 
 @dataclass(frozen=True, slots=True)

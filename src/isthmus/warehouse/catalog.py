@@ -15,7 +15,7 @@ from typing import Any
 
 import lance
 
-from isthmus.core.errors import InputError, Refused, UnknownName
+from isthmus.core.errors import Busy, Corrupt, InputError, Refused, UnknownName
 from isthmus.state.files import sync_folder
 from isthmus.state.lock import PATIENCE_S, held, patiently
 from isthmus.warehouse import declared, fence
@@ -28,6 +28,7 @@ from isthmus.warehouse.table import ROWS_PER_FRAGMENT, Table, locked
 
 STORAGE_VERSION = "2.2"
 _LOCK = ".catalog.lock"
+_OPENINGS = 100
 
 
 class Catalog:
@@ -77,6 +78,24 @@ class Catalog:
         if not self._exists(name) or str(name) in self.fence().hidden:
             raise UnknownName.among("table", str(name), (str(known) for known in self.names()))
         return Table(self.uri(name), self.storage_options, rows_per_fragment=rows_per_fragment)
+
+    def together(self, *names: TableName) -> tuple[Table, ...]:
+        """Open the tables that a query spans: at a standby all of them as one barrier has them.
+
+        Elsewhere each is at its latest version, as `open` has it. Raises what `open` does, and Busy where the
+        standby goes from barrier to barrier faster than the tables are opened.
+        """
+        for _ in range(_OPENINGS):
+            before = self.fence()
+            try:
+                tables = tuple(map(self.open, names))
+            except (UnknownName, Corrupt):
+                if _barrier(self.fence()) == _barrier(before):
+                    raise
+                continue
+            if _barrier(self.fence()) == _barrier(before):
+                return tables
+        raise Busy("the standby went to another barrier each time", "try again")
 
     def names(self) -> list[TableName]:
         """List the tables, sorted; those that no barrier shows yet are left out."""
@@ -189,3 +208,7 @@ class Catalog:
 
 def _enter(once: contextlib.ExitStack, uri: str) -> None:
     once.enter_context(locked(uri))
+
+
+def _barrier(told: Fence) -> tuple[object, ...]:
+    return told.role, told.epoch, told.barrier, told.tables
