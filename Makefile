@@ -22,7 +22,7 @@ $(READY): requirements.lock pyproject.toml
 
 setup: $(READY) ## Make the virtual environment .venv with the pinned dependencies
 
-demo: $(READY) ## Tell the data loop, the galleries and acquiring on real samples (or made ones) in ./demo-site
+demo: $(READY) ## Tell the data loop, the galleries, acquiring and recovery on real samples (or made ones) in ./demo-site
 	$(BIN)/isthmus demo demo-site
 
 test: $(READY) ## Run all tests

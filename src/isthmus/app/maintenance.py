@@ -39,6 +39,8 @@ def tidy(site: Site, keep_days: int = KEEP_DAYS) -> list[Tidied]:
     _let_go(site)
     done: list[Tidied] = []
     for name, table in site.tables.standing():
+        if table.refusal():
+            continue  # another site's: it is kept equal to that, file by file
         site.report(Progress(f"tidy {name}", 0))
         done += _tidied(site, name, table, age)
     site.tables.level(site.report)

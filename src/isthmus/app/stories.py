@@ -12,7 +12,7 @@ __all__ = ["Chapter", "Happened", "tell"]
 
 
 def tell(folder: Path, only: str | None, report: Report) -> Iterator[Chapter | Happened]:
-    """Tell the stories, or `only` the one of that name: loop, gallery or acquire."""
+    """Tell the stories, or `only` the one of that name: loop, gallery, acquire or recovery."""
     if only in (None, "loop"):
         from isthmus.app.demo import demonstrate
 
@@ -25,3 +25,7 @@ def tell(folder: Path, only: str | None, report: Report) -> Iterator[Chapter | H
         from isthmus.app.acquiring.demo import tell_acquiring
 
         yield from tell_acquiring(folder / "acquire")
+    if only in (None, "recovery"):
+        from isthmus.app.recovery.demo import tell_recovery
+
+        yield from tell_recovery(folder / "recovery")

@@ -78,13 +78,16 @@ def keys(part: str | None) -> None:
 
 @isthmus.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("demo-site"))
-@click.option("--only", type=click.Choice(["loop", "gallery", "acquire"]), help="One of the three stories.")
+@click.option(
+    "--only", type=click.Choice(["loop", "gallery", "acquire", "recovery"]), help="One of the four stories."
+)
 def demo(folder: Path, only: str | None) -> None:
-    """Tell three stories in FOLDER, as a first look.
+    """Tell four stories in FOLDER, as a first look.
 
     The data loop: ingest, mine, train, evaluate, decide, release, report, twice. Galleries that cross a one-way
     gate: add, cross, sync over ICE, identify, lose, heal, remove. Images acquired from two network environments:
-    ask, watch, refuse, retry, kill, lose nothing. FOLDER is demo-site by default; a second demo takes the loop up.
+    ask, watch, refuse, retry, kill, lose nothing. Tables kept on a standby: follow, kill, fail over, fail back.
+    FOLDER is demo-site by default; a second demo takes the loop up.
     """
     from isthmus.app.stories import Chapter, tell
 
@@ -118,5 +121,8 @@ def _next(site: str, only: str | None) -> Iterator[str]:
         yield f'  isthmus --site {site}/acquire/hub query "SELECT * FROM acquire.images LIMIT 5"'
         yield f"  isthmus --site {site}/acquire/hub serve acquire    # its page asks for the key that lies beside"
         yield f"  isthmus --site {site}/acquire/video agent --environment video"
+    if only in (None, "recovery"):
+        yield f"  isthmus --site {site}/recovery/south recovery status"
+        yield f"  isthmus --site {site}/recovery/south recovery drill"
     if only in (None, "loop"):
         yield "\nOpen the report in a browser; it needs no network."
