@@ -11,15 +11,12 @@ from pathlib import Path
 import pytest
 
 from isthmus.faces.cli.main import run
-from traffic import write_site
+from traffic import site_with_a_day, write_site
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
-    write_site(folder)
-    assert run(["--site", str(folder), "ingest", "--source", "cars", "--day", "2026-11-20"]) == 0
-    return folder
+    return site_with_a_day(tmp_path_factory.mktemp("site")).parent
 
 
 def said(capfd: pytest.CaptureFixture[str], site: Path, *words: str) -> tuple[int, list[str]]:

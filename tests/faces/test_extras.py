@@ -13,8 +13,7 @@ from packaging.requirements import Requirement
 from acquire_sites import Hub
 from gallery_sites import write
 from isthmus.faces.cli.extras import _BROUGHT_BY, _WHOLE, missing_extra
-from isthmus.faces.cli.main import run
-from traffic import write_site
+from traffic import site_with_a_day
 
 HEAVY = ("torch", "onnx", "onnxruntime", "optuna", "safetensors", "matplotlib", "rosbags", "highway_env")
 SERVICES = ("apscheduler", "jinja2", "scipy")
@@ -22,25 +21,29 @@ SERVICES = ("apscheduler", "jinja2", "scipy")
 
 def without(packages: tuple[str, ...], *words: str) -> subprocess.CompletedProcess[str]:
     """Run a command line in a process in which these packages cannot be imported."""
+    return one_by_one(packages, words)
+
+
+def one_by_one(packages: tuple[str, ...], *lines: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    """Run command lines, until one fails, in one process in which these packages cannot be imported."""
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({packages!r}));"
-        f"from isthmus.faces.cli.main import run; sys.exit(run({list(words)!r}))"
+        "from isthmus.faces.cli.main import run;"
+        f"sys.exit(next((code for code in map(run, {lines!r}) if code), 0))"
     )
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("site")
-    write_site(folder)
-    assert run(["--site", str(folder), "ingest", "--source", "cars", "--day", "2026-11-20"]) == 0
-    return str(folder)
+    return str(site_with_a_day(tmp_path_factory.mktemp("site")).parent)
 
 
 def test_asking_a_warehouse_needs_the_extra_warehouse_alone(site: str) -> None:
-    for words in (("query", "SELECT count(*) AS n FROM scenes"), ("mine", "high_speed"), ("scenes", "stats")):
-        done = without((*HEAVY, *SERVICES), "--site", site, *words)
-        assert done.returncode == 0, done.stderr
+    asked = (("query", "SELECT count(*) AS n FROM scenes"), ("mine", "high_speed"), ("scenes", "stats"))
+    done = one_by_one((*HEAVY, *SERVICES), *(("--site", site, *words) for words in asked))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("n\n56\n")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +108,9 @@ def test_every_package_that_an_extra_brings_is_one_that_it_asks_for() -> None:
 
 def test_the_base_install_shows_its_help_and_makes_a_site(tmp_path: Path) -> None:
     bare = ("numpy", "pyarrow", "lance", "duckdb", "sqlglot", "fsspec", "blake3", *HEAVY, *SERVICES)
-    assert without(bare, "--help").returncode == 0
+    said = without(bare, "--help")
+    assert said.returncode == 0, said.stderr
     bare = (*bare, "msgspec", "cryptography", "pycurl", "starlette", "uvicorn", "PIL")
-    for role in ("loop", "acquire", "agent"):
-        assert without(bare, "init", str(tmp_path / role), "--role", role).returncode == 0
+    made = [("init", str(tmp_path / role), "--role", role) for role in ("loop", "acquire", "agent")]
+    said = one_by_one(bare, *made)
+    assert said.returncode == 0, said.stderr

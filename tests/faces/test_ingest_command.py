@@ -11,12 +11,20 @@ import pytest
 from isthmus.app.site import Site
 from isthmus.core.errors import SourceError
 from isthmus.faces.cli.main import run
+from isthmus.loop.extract.pool import run_units
+from isthmus.loop.ingest import run as ingest_run
 from isthmus.loop.ingest.run import Ingest, Ingested
 from isthmus.loop.ingest.work import Source
 from isthmus.state.lock import held
 from traffic import write_site
 
 DAY = datetime.date(2026, 11, 20)
+
+
+@pytest.fixture(autouse=True)
+def _no_other_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read in this process: what several sources have to do with each other lies after that."""
+    monkeypatch.setattr(ingest_run, "run_units", lambda task, units, workers: run_units(task, units, workers=0))
 
 
 @pytest.fixture

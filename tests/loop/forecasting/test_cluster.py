@@ -55,7 +55,7 @@ def test_two_processes_train_the_model_of_one_with_the_doubled_batch(shards: Pat
 def test_a_process_that_fails_fails_the_run_with_what_it_said(shards: Path, tmp_path: Path) -> None:
     gone = dataclasses.replace(job(shards, tmp_path / "run"), start=str(tmp_path / "nowhere"))
     with pytest.raises(RunFailed) as error:
-        train_on(TWO, gone)
+        train_on(dataclasses.replace(TWO, processes_per_host=1), gone)
     assert "localhost" in str(error.value)
     assert "nowhere" in str(error.value)
     assert "\n" not in str(error.value)
