@@ -30,8 +30,8 @@ _TOGETHER = 16
 _BREATH_S = 0.002
 _SOON_S = 0.01
 _AHEAD, _FEW = 256, 64
-"""So many results and fetches are in hand, beside those on their way to the server, before the next is begun; where
-few results wait, a few more are always begun."""
+"""So many results and fetches are in hand, beside those on their way to the server, before more is begun; where
+few results wait, a few more are begun all the same."""
 _MOST_BEATEN = 5000
 _REFUSED_S = 5.0
 _LOOK_S = 1.0

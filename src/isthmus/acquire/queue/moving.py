@@ -8,12 +8,13 @@ take turns, however long they are. What an agent gives back keeps its turn, whic
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from isthmus.acquire.failure import Failure
 from isthmus.acquire.queue.rows import encode
-from isthmus.acquire.queue.work import Work
+from isthmus.acquire.queue.work import Work, after
 from isthmus.acquire.states import State
 
 
@@ -70,11 +71,14 @@ def move(
     `extra` sets further columns, to `values` for all of them or to each request's `own`, by its number.
     """
     targets: dict[State, list[int]] = {}
+    moved: Counter[tuple[int, str, State]] = Counter()
     for request in requests:
-        target = work.moves.move(request.batch, request.environment, request.state, event)
-        targets.setdefault(target, []).append(request.number)
+        moved[request.batch, request.environment, request.state] += 1
+        targets.setdefault(after(request.state, event), []).append(request.number)
         if request.state is State.FAILED and request.kind is not None:
             work.moves.kinds[request.batch, request.kind] -= 1
+    for (batch, environment, state), count in moved.items():
+        work.moves.move(batch, environment, state, event, count)
     for target, numbers in targets.items():
         if own is not None:  # a row is written once, and so are its indexes
             work.many(

@@ -98,11 +98,11 @@ class Moves:
         """Count requests into a state; out of it where `count` is below zero."""
         self.states[batch, environment, state] += count
 
-    def move(self, batch: int, environment: str, state: State, event: str) -> State:
-        """Count one request from a state to the next, which is returned."""
+    def move(self, batch: int, environment: str, state: State, event: str, count: int = 1) -> State:
+        """Count requests from a state to the next, which is returned."""
         target = after(state, event)
-        self.states[batch, environment, state] -= 1
-        self.states[batch, environment, target] += 1
+        self.states[batch, environment, state] -= count
+        self.states[batch, environment, target] += count
         return target
 
     def write(self, work: Work, at: int) -> None:
