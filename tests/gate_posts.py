@@ -111,3 +111,18 @@ def carry(folder: Path, keep: Callable[[str], bool] = lambda name: True) -> None
         for file in sorted((folder / inside).iterdir()):
             if not file.name.startswith(".") and keep(file.name):
                 shutil.copyfile(file, folder / outside / file.name)
+
+
+def there(folder: Path, office: OfficeSide, outpost: OutpostSide) -> None:
+    """Let the requests that are open get to the outpost."""
+    office.round()
+    carry(folder)
+    outpost.round()
+
+
+def there_and_back(folder: Path, office: OfficeSide, outpost: OutpostSide) -> None:
+    """Let them get there, be worked on, and their results lie before the office."""
+    there(folder, office, outpost)
+    outpost.work()
+    outpost.round()
+    carry(folder)

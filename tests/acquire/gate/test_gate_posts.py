@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from agent_doubles import InventingFetcher, Ledgerlet, MemoryDesk, proven
 from examples import examples
 from full_disk import Disk
-from gate_posts import SENDS, OfficeSide, OutpostSide, carry, made
+from gate_posts import SENDS, OfficeSide, OutpostSide, carry, made, there, there_and_back
 from isthmus.acquire.agent.refusal import Unacceptable
 from isthmus.acquire.agent.settings import AgentSettings
 from isthmus.acquire.agent.spool import Spool
@@ -35,9 +35,7 @@ def test_requests_go_out_and_results_come_back_through_folders(tmp_path: Path) -
     ledger = Ledgerlet(60)
     office, outpost = OfficeSide(tmp_path, MemoryDesk(ledger, tmp_path)), OutpostSide(tmp_path)
     sizes = {5: 300 << 10, 6: 5 << 20}
-    office.round()
-    carry(tmp_path)
-    outpost.round()
+    there(tmp_path, office, outpost)
     assert set(outpost.work(size=lambda request: sizes.get(request, 2000))) == {"noted"}
     outpost.round()
     carry(tmp_path)
@@ -75,9 +73,7 @@ def test_after_a_state_was_made_anew_another_epoch_leads_on(tmp_path: Path) -> N
     ledger = Ledgerlet(30)
     desk = MemoryDesk(ledger, tmp_path)
     office, outpost = OfficeSide(tmp_path, desk), OutpostSide(tmp_path)
-    office.round()
-    carry(tmp_path)
-    outpost.round()
+    there(tmp_path, office, outpost)
     outpost.work(most=10)
     outpost.round()
     carry(tmp_path)
@@ -203,22 +199,16 @@ def test_what_the_server_wants_no_more_is_withdrawn_and_what_has_no_result_for_l
     ledger = Ledgerlet(4, lease_s=1000)
     desk = MemoryDesk(ledger, tmp_path)
     office, outpost = OfficeSide(tmp_path, desk), OutpostSide(tmp_path)
-    office.round()
-    carry(tmp_path)
-    outpost.round()
+    there(tmp_path, office, outpost)
     held = [Held(task.request, task.fence) for task in outpost.desk.claim(10, 0).tasks]
     assert len(held) == 4 and outpost.desk.beat(held) == []
     with ledger.lock:
         ledger.fences[2] += 1  # somebody else has it now
     office.office._beaten = float("-inf")
-    office.round()
-    carry(tmp_path)
-    outpost.round()
+    there(tmp_path, office, outpost)
     assert outpost.desk.beat(held) == [Held(2, 1)]
     office.office._tick = lambda: 1e12  # patience has ended
-    office.round()
-    carry(tmp_path)
-    outpost.round()
+    there(tmp_path, office, outpost)
     assert outpost.desk.beat(held) == held
     assert outpost.work() == []
 
@@ -226,9 +216,7 @@ def test_what_the_server_wants_no_more_is_withdrawn_and_what_has_no_result_for_l
 def test_tasks_given_before_a_restart_are_offered_again_and_results_are_kept(tmp_path: Path) -> None:
     ledger = Ledgerlet(6)
     office, outpost = OfficeSide(tmp_path, MemoryDesk(ledger, tmp_path)), OutpostSide(tmp_path)
-    office.round()
-    carry(tmp_path)
-    outpost.round()
+    there(tmp_path, office, outpost)
     assert len(outpost.work(most=2)) == 2
     first = outpost.desk.claim(3, 0).tasks
     outpost.desk.release([Held(first[0].request, first[0].fence)])
@@ -245,9 +233,7 @@ def test_results_wait_at_the_agent_while_too_many_wait_at_the_gate(tmp_path: Pat
     bounds = GateSettings(most_results=1 << 20)
     office = OfficeSide(tmp_path, MemoryDesk(ledger, tmp_path))
     outpost = OutpostSide(tmp_path, settings=bounds)
-    office.round()
-    carry(tmp_path)
-    outpost.round()
+    there(tmp_path, office, outpost)
     with pytest.raises(Busy, match="gate"):
         outpost.work(size=lambda request: 700_000)
     assert outpost.outpost.results.counts() == {"records": 1}
@@ -257,12 +243,7 @@ def test_a_server_that_is_away_gets_the_results_when_it_is_back(tmp_path: Path) 
     ledger = Ledgerlet(20)
     desk = MemoryDesk(ledger, tmp_path)
     office, outpost = OfficeSide(tmp_path, desk), OutpostSide(tmp_path)
-    office.round()
-    carry(tmp_path)
-    outpost.round()
-    outpost.work()
-    outpost.round()
-    carry(tmp_path)
+    there_and_back(tmp_path, office, outpost)
 
     def away(what: str, number: int) -> None:
         raise Busy("away")
@@ -280,12 +261,7 @@ def test_what_the_server_never_takes_becomes_a_failure_and_keeps_nothing_waiting
     ledger = Ledgerlet(20)
     desk = MemoryDesk(ledger, tmp_path)
     office, outpost = OfficeSide(tmp_path, desk), OutpostSide(tmp_path)
-    office.round()
-    carry(tmp_path)
-    outpost.round()
-    outpost.work()
-    outpost.round()
-    carry(tmp_path)
+    there_and_back(tmp_path, office, outpost)
     whole = desk.deliver
 
     def deliver(callback: str, parcels: Sequence[Parcel]) -> list[Verdict]:
@@ -305,12 +281,7 @@ def test_an_office_that_has_no_room_still_learns_where_results_go(tmp_path: Path
     ledger = Ledgerlet(6)
     desk = MemoryDesk(ledger, tmp_path)
     office, outpost = OfficeSide(tmp_path, desk, settings=GateSettings(most_open=4)), OutpostSide(tmp_path)
-    office.round()
-    carry(tmp_path)
-    outpost.round()
-    outpost.work()
-    outpost.round()
-    carry(tmp_path)
+    there_and_back(tmp_path, office, outpost)
     whole, desk.callback = desk.deliver, "https://elsewhere/"
 
     def deliver(callback: str, parcels: Sequence[Parcel]) -> list[Verdict]:
@@ -328,9 +299,7 @@ def test_an_office_that_has_no_room_still_learns_where_results_go(tmp_path: Path
 def test_bundles_are_cut_by_size(tmp_path: Path) -> None:
     ledger = Ledgerlet(50)
     office, outpost = OfficeSide(tmp_path, MemoryDesk(ledger, tmp_path)), OutpostSide(tmp_path)
-    office.round()
-    carry(tmp_path)
-    outpost.round()
+    there(tmp_path, office, outpost)
     outpost.work(size=lambda request: 20_000)
     outpost.round()
     sizes = [file.stat().st_size for file in (tmp_path / "got-in").iterdir()]
@@ -342,9 +311,7 @@ def test_a_full_disk_at_the_outpost_keeps_the_results_with_the_agent(
 ) -> None:
     ledger = Ledgerlet(3)
     office, outpost = OfficeSide(tmp_path, MemoryDesk(ledger, tmp_path)), OutpostSide(tmp_path)
-    office.round()
-    carry(tmp_path)
-    outpost.round()
+    there(tmp_path, office, outpost)
     tasks = outpost.desk.claim(2, 0).tasks
     disk = Disk(monkeypatch)
     disk.left = 0
