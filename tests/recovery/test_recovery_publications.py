@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -207,6 +208,21 @@ def test_a_site_that_takes_over_publishes_what_it_was_sent_as_it_was_sent(store:
     assert outcome.failed == ()
     assert pubs.effective(store, catalog) == tables
     assert [item.name for item in pubs.publications(store)] == [pubs.CLASSIC]
+
+
+def test_a_site_that_takes_over_publishes_renamed_tables_beside_copies_that_were_kept_of_them(
+    store: Store, catalog: Catalog
+) -> None:
+    pubs.create(store, catalog, "p", named("main"))
+    renamed(catalog, "main.loop.runs", "main.loop.old")  # while the other site was the primary
+    renamed(catalog, "main.loop.scenes", "main.loop.runs")
+    root = Path(catalog.root.removeprefix("file://"))
+    shutil.copytree(root / "main/loop/old.lance", root / "main/quarantine/runs.lance")
+    tables = [Published("main.loop.old", "replicated"), Published("main.loop.runs", "hash(id)")]
+    assert pubs.adopt(store, catalog, tables).failed == ()
+    assert pubs.effective(store, catalog) == tables
+    assert pubs.adopt(store, catalog, tables).opted_in == ()
+    assert pubs.effective(store, catalog) == tables
 
 
 def test_publications_survive_in_the_site_s_file(tmp_path: Path, catalog: Catalog) -> None:

@@ -40,6 +40,7 @@ from isthmus.recovery.publist import (
 )
 from isthmus.state.store import Store
 from isthmus.warehouse.catalog import Catalog
+from isthmus.warehouse.name import TableName
 
 CLASSIC = "disaster"
 """The publication that commands without a name speak of."""
@@ -264,17 +265,23 @@ def current(store: Store, path: Path | None = None) -> tuple[Object, ...]:
 def adopt(store: Store, catalog: Catalog, tables: Iterable[Published], name: str = CLASSIC) -> Outcome:
     """Publish exactly these tables, in the distributions that they have: what a site does that takes over.
 
-    All other publications are dropped. A table that is not eligible here is a failure.
+    All other publications are dropped. The tables are opted in as they are here now, whatever was known of their
+    names and identities from an earlier time: so a copy that was kept aside of one is no obstacle to it. A table
+    that is not eligible here is a failure.
     """
     wanted = {table.name: table for table in tables}
-    objects = [Object.parse(table) for table in sorted(wanted)]
-    outcome = _publish(store, catalog, name, (), objects, None, alone=True)
+    store.migrate(ROOM, STEPS)
+    there = set(catalog.names())
+    names = [found for one in sorted(wanted) if (found := TableName.parse(one)) in there]
+    rows = [Opted(str(one), catalog.open(one).identity, wanted[str(one)].distribution) for one in names]
     with store.transaction() as connection:
         connection.executemany(
-            "UPDATE recovery_opted SET distribution = ? WHERE name = ?",
-            [(table.distribution, table.name) for table in wanted.values()],
+            "DELETE FROM recovery_opted WHERE name = ? OR identity = ?",
+            [(row.name, row.identity) for row in rows],
         )
-    return outcome
+        connection.executemany("INSERT INTO recovery_opted VALUES (?, ?, ?)", rows)
+    objects = [Object.parse(table) for table in sorted(wanted)]
+    return _publish(store, catalog, name, (), objects, None, alone=True)
 
 
 def _publish(
