@@ -14,6 +14,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from blake3 import blake3
@@ -28,6 +29,7 @@ _MIGRATIONS = ("CREATE TABLE landing_content (digest BLOB PRIMARY KEY, size INTE
 _NO_LINK = (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP)
 """What a file system says that makes no (further) hard link there: then the bytes are copied."""
 _STRETCH = 1 << 20
+_SYNCING = 8
 
 
 class Contents:
@@ -97,10 +99,12 @@ class Contents:
             known[piece.digest] = size, piece.offset + piece.length
         feed.end()
         self._step("landing written")
-        for path in touched:
-            _sync_file(path)
-        for folder in {path.parent for path in touched}:
-            sync_folder(folder)
+        with ThreadPoolExecutor(_SYNCING) as pool:  # at once: the disk then writes its journal once for many
+            for synced in (
+                *[pool.submit(_sync_file, path) for path in touched],
+                *[pool.submit(sync_folder, folder) for folder in {path.parent for path in touched}],
+            ):
+                synced.result()
         self._step("landing staged")
 
     def note(self, connection: sqlite3.Connection, pieces: Iterable[Piece]) -> None:

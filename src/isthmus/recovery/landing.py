@@ -267,6 +267,8 @@ class Landing:
         publication = self._rounds.publication()
         if publication is None:
             self._publishing.fence_again()
+            if not self._rounds.between():
+                self._publishing.sweep()
             return
         if self._publishing.fence().role != "standby":
             with self._store.transaction() as connection:  # its tables are others' by now

@@ -7,8 +7,6 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-import lance
-
 from isthmus.core.errors import Busy, Corrupt, Diverged, InputError
 from isthmus.core.ports import Clock
 from isthmus.recovery.barrier import Barrier, HeldFile
@@ -31,7 +29,6 @@ from isthmus.recovery.restoring import Publication, Restoring
 from isthmus.state.lock import held, patiently
 from isthmus.state.store import Store
 from isthmus.transfer.gate import Step
-from isthmus.warehouse import declared
 from isthmus.warehouse import fence as fences
 from isthmus.warehouse.fence import Fence, Shown
 from isthmus.warehouse.grants import Grants
@@ -132,6 +129,7 @@ class Publishing:
             fits(path_of(self._root, place), file.size) for place, file in files.items()
         ):
             self._commit(publication, barrier, ())  # it was shown already
+            self._step("landing committed")
             self._swept()
             return
         try:
@@ -198,11 +196,17 @@ class Publishing:
         if fence != before and before.role == "standby":
             fences.write(self._root, fence)
 
-    def _swept(self) -> None:
+    def sweep(self) -> None:
+        """Let go of all that is staged: no round is under way."""
         contents = self._holding.contents
-        contents.drop(contents.covered())
-        contents.sweep()
-        self._step("landing swept")
+        covered = contents.covered()
+        if covered:
+            contents.drop(covered)
+            contents.sweep()
+            self._step("landing swept")
+
+    def _swept(self) -> None:
+        self.sweep()
         self.fence_again()
 
     def _flip(self, publication: Publication, barrier: Barrier) -> None:
@@ -273,6 +277,10 @@ class Publishing:
         folder = folder_of(self._root, name)
         if not any((folder / VERSIONS).glob("*.manifest")):
             return None
+        import lance
+
+        from isthmus.warehouse import declared
+
         try:
             arrow = lance.dataset(str(folder)).schema
         except (ValueError, OSError):

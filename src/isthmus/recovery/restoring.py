@@ -147,6 +147,10 @@ class Restoring:
         """List the rounds that are neither shown nor given up."""
         return [row for row in self.rounds() if row.state not in _ENDED]
 
+    def between(self) -> bool:
+        """Tell whether parts of a round have come, or a full round has begun."""
+        return bool(self._store.rows('SELECT 1 FROM landing_standing WHERE "full"') or self.under_way())
+
     def expected(self, index: Index, seq: int) -> None:
         """Raise Corrupt where a part is not the next of the round under way, nor the first of another.
 
