@@ -23,20 +23,17 @@ from blake3 import blake3
 from isthmus.core.errors import Busy, Diverged, InputError, IsthmusError
 from isthmus.core.ports import Clock
 from isthmus.recovery.backup import Backup
+from isthmus.recovery.landing import Landing
 from isthmus.recovery.notes import Notes
 from isthmus.recovery.report import Report, ReportBox
 from isthmus.recovery.roles import RULING, Claim, Verdict, judge
-from isthmus.recovery.standby import Landing
-from isthmus.recovery.turnover import Turnover
+from isthmus.recovery.turnover import SWITCHOVER, Turnover
 from isthmus.recovery.windows import Last, Rhythm, due
 from isthmus.transfer.inbound import Inbound
 from isthmus.transfer.outbound import Outbound
 from isthmus.warehouse.fence import Fence
 
 _STEPS = 3
-
-SWITCHOVER = "switchover"
-"""The event of the round that hands the primary's role over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +103,7 @@ class Pair:
         now = self._clock.now()
         try:
             self._heed(events)
-            self._turnover.settle(events)
+            self._turnover.settle(events, _claimed(self.other()))
             if self.fence.role in RULING:
                 self._send(now, events)
             elif self.fence.role == "standby":
@@ -135,7 +132,7 @@ class Pair:
         events: list[str] = []
         now = self._clock.now()
         self._heed(events)
-        self._turnover.settle(events)
+        self._turnover.settle(events, _claimed(self.other()))
         if self.fence.role != "primary":
             raise InputError(f"this site is {self.fence.role}: it takes no rounds", "take them at the primary")
         self._round(now, full, "", events)
@@ -146,9 +143,8 @@ class Pair:
     def _heed(self, events: list[str]) -> None:
         """Take note of what the other site reports, its role before everything else."""
         report = self.other()
-        own = self._turnover.claim()
-        claim = Claim(report.role, report.epoch, report.took_over) if report else None
-        verdict = judge(own, claim)
+        own = self._turnover.claim(report.took_over if report else "")
+        verdict = judge(own, _claimed(report))
         if verdict is Verdict.STAY or report is None:
             if (
                 report is not None
@@ -161,7 +157,7 @@ class Pair:
         if verdict is Verdict.FENCE:
             self._turnover.fence_off(report.epoch, report.site)
             events.append(
-                f"{report.site} is the primary of epoch {report.epoch}: nothing is written here any more"
+                f"{report.site} is the {report.role} of epoch {report.epoch}: nothing is written here any more"
             )
         elif verdict is Verdict.FOLLOW:
             self._turnover.demote(report.epoch, report.site)
@@ -176,8 +172,14 @@ class Pair:
         if report.standing is not None and report.standing.epoch == report.epoch and report.standing.seq:
             try:
                 backup.confirm(report.standing)
-            except Diverged as error:
-                self._whole(str(error), f"diverged {report.standing}", events)
+            except Diverged:
+                self._turnover.fence_off(report.epoch, report.site)
+                events.append(
+                    f"{report.site} stands at {report.standing}, which was never sent from here: this site was put"
+                    " back to an earlier state, and nothing is written here any more. Go on from what"
+                    f" {report.site} has: isthmus recovery failover there; or from what is here: the same here"
+                )
+                return
         if report.missing:
             self._whole(f"{len(report.missing)} contents are missing there", f"missing {report.number}", events)
         elif report.request and report.request != self._notes["answered"]:
@@ -194,8 +196,8 @@ class Pair:
     def _send(self, now: datetime, events: list[str]) -> None:
         role, notes = self.fence.role, self._notes
         if role == "yielding":
-            if not notes["handed"]:
-                row = self._turnover.last_round()
+            if not self._turnover.handed() or self._ends.backup.full_due:
+                row = self._turnover.last_round(self._known() if self._ends.backup.full_due else None)
                 events.append(f"round {row.key} hands over")
         elif not notes["backup stopped"] and not self._waits():
             last = Last(notes.moment("last round"), notes.moment("last full"))
@@ -271,7 +273,7 @@ class Pair:
         after = landing.barrier()
         if after is not None and (before is None or before.key != after.key):
             events.append(f"shows {after.key}: {len(after.tables)} tables")
-        if landing.event() == SWITCHOVER and self._notes["took over"] != (after.key if after else ""):
+        if landing.event() == SWITCHOVER:
             events.append(self._turnover.take_over(SWITCHOVER))
         elif after is not None:
             events += landing.tidy()
@@ -300,12 +302,28 @@ class Pair:
         fresh = told is not None and timedelta() <= now - told < timedelta(seconds=self._settings.report_s)
         if fresh and notes["essence"] == essence:
             return
-        held = f"{fence.role} {fence.epoch}"
-        if (follows or notes["took over"]) and notes["inventory"] != held:
-            self._ends.box.write_inventory(landing.holding.inventory(), self._settings.site)
-            notes.put(inventory=held)
+        self._list(report)
         self._ends.box.write(report)
         notes.put(essence=essence, reported=now.isoformat())
+
+    def _list(self, report: Report) -> None:
+        """List what is held here, where the other site needs it.
+
+        A standby does in each epoch, and again when something is to be sent anew: what is listed does not travel.
+        A primary does in each epoch that was not the first: the other site may have to find where they parted.
+        """
+        fence, notes = self.fence, self._notes
+        follows, rules = fence.role == "standby", fence.role in RULING and fence.epoch > 1
+        held = f"{'standby' if follows else 'primary'} {fence.epoch} {report.request} {' '.join(report.missing)}"
+        held = blake3(held.encode()).hexdigest()
+        if (follows or rules) and notes["inventory"] != held:
+            listed = self._ends.landing.holding.inventory() if follows else self._turnover.history()
+            self._ends.box.write_inventory(listed, self._settings.site)
+            notes.put(inventory=held)
+
+
+def _claimed(report: Report | None) -> Claim | None:
+    return Claim(report.role, report.epoch, report.took_over) if report else None
 
 
 __all__ = ["SWITCHOVER", "Busy", "Ends", "IsthmusError", "Pair", "PairSettings"]

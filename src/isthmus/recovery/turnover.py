@@ -3,6 +3,9 @@
 The fence is written at the one moment that counts. What has to be true before anybody may write (no half round is
 left, the epoch is a new one) is made true before it, and whatever can wait (tables are published at the new
 primary, a full round becomes due) is noted first and settled by the next turn.
+
+One process at a time takes a turn or changes the role, which is its callers' to see to: a round that is landed
+while the site takes over would make it a standby again.
 """
 
 from __future__ import annotations
@@ -19,10 +22,10 @@ from isthmus.core.ports import Clock
 from isthmus.core.position import Position
 from isthmus.recovery.backup import Backup, Round
 from isthmus.recovery.barrier import Barrier, HeldFile, TableAt, key_of
-from isthmus.recovery.fork import Parted, keep_aside, parted
+from isthmus.recovery.fork import Parted, keep_aside, manifests, parted
+from isthmus.recovery.landing import Landing
 from isthmus.recovery.notes import Notes
 from isthmus.recovery.roles import RULING, Claim, next_epoch
-from isthmus.recovery.standby import Landing
 from isthmus.recovery.states import ROLE
 from isthmus.transfer.gate import Step, no_step
 from isthmus.transfer.inbound import Inbound
@@ -37,7 +40,11 @@ from isthmus.warehouse.table import Table
 Publish = Callable[[Sequence[TableAt]], None]
 """Publishes tables at a site that has become the primary; again it changes nothing."""
 
+SWITCHOVER = "switchover"
+"""The event of the round that hands the primary's role over."""
+
 _HINT: dict[str, str] = {"primary": "publish", "standby": "follow"}
+_OF_A_PRIMARY = ("failback", "outranked", "took over", "whole", "answered")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,8 @@ class Loss:
 
     `shown` and `shown_at` name the barrier that the site goes on from. `behind` counts the parts of the stream
     that were sent after it, of which `unfinished` have come; `latest_at` is the time of the last barrier that the
-    primary reported. Nothing of what the primary wrote after `shown_at` is here.
+    primary reported. Nothing of what the primary wrote after `shown_at` is here. A site that was a primary itself
+    (`own`) goes on from its own tables: what is lost is what the other one wrote since.
     """
 
     shown: str
@@ -55,8 +63,11 @@ class Loss:
     unfinished: int
     latest: str
     latest_at: datetime | None
+    own: bool = False
 
     def __str__(self) -> str:
+        if self.own:
+            return "it goes on from its own tables; what the other site wrote since it took over is not here"
         if not self.shown:
             return "no round had come: the site has nothing to go on with"
         text = (
@@ -95,18 +106,43 @@ class Turnover:
         """What the warehouse says of itself now."""
         return fences.read(self._root)
 
-    def claim(self) -> Claim:
-        """Return what this site says that it is."""
+    def claim(self, took: str = "") -> Claim:
+        """Return what this site says that it is. `took` is the round at which the other one says it took over."""
         fence = self.fence
-        return Claim(fence.role, fence.epoch, self._notes["handed" if fence.role == "yielding" else "took over"])
+        if fence.role != "yielding":
+            return Claim(fence.role, fence.epoch, self._notes["took over"])
+        handed = self.handed()
+        return Claim(fence.role, fence.epoch, took if took in handed else (handed[-1] if handed else ""))
 
-    def settle(self, events: list[str]) -> None:
-        """Finish what a change of role began."""
+    def handed(self) -> tuple[str, ...]:
+        """Return the keys of the rounds that hand over in this epoch. Nobody writes: all hold the same."""
+        epoch = self.fence.epoch
+        return tuple(
+            row.key
+            for row in self._backup.rounds()
+            if row.event == SWITCHOVER and row.epoch == epoch and row.sealed is not None
+        )
+
+    def settle(self, events: list[str], other: Claim | None = None) -> None:
+        """Finish what a change of role began.
+
+        A site that has no role yet takes that of its configuration. Raises Refused where that is the primary's and
+        the other site, as it claims, is the primary.
+        """
         fence = self.fence
         if fence.role == "independent" and self._hint in _HINT and not self._notes["left"]:
-            self._become(replace(fence, role=self._hint), _HINT[self._hint])
+            if self._hint == "primary" and other is not None and other.role in RULING:
+                raise Refused(
+                    f"the other site is the primary of epoch {other.epoch}: this one cannot be a primary too",
+                    'set role = "standby" under [recovery] here, or let the other site leave first',
+                )
+            later = other is not None and other.role != "independent" and other.epoch > fence.epoch
+            epoch = other.epoch + 1 if other is not None and later and self._hint == "primary" else fence.epoch
+            self._become(replace(fence, role=self._hint, epoch=epoch), _HINT[self._hint])
             events.append(f"this site is the {self._hint} from now on")
             fence = self.fence
+        if fence.role == "standby":
+            self._followed()
         if fence.role in RULING:
             self._backup.begin_epoch(fence.epoch)
             if self._notes["publishing"]:
@@ -115,36 +151,43 @@ class Turnover:
                 self._notes.put(publishing="")
 
     def hand_over(self) -> None:
-        """Keep the writers out; the next turn takes the last round. Raises Refused where this is no primary."""
+        """Keep the writers out; the next turn takes the last round. Raises IllegalTransition at no primary."""
         fence = self.fence
-        self._notes.put(handed="")
         self._become(replace(fence, role="yielding", held="a switchover hands the tables over"), "hand over")
         self._step("switchover held")
 
-    def last_round(self) -> Round:
-        """Take the round that hands over, once nobody writes any more. Raises Busy where a write does not end."""
+    def last_round(self, known: Collection[bytes] | None = None) -> Round:
+        """Take the round that hands over, once nobody writes any more; a full one leaves out what is `known`.
+
+        Raises Busy where a write does not end, InputError where nothing is published.
+        """
         self._catalog.drain()
         self._step("switchover drained")
-        row = self._backup.round(event="switchover")
+        row = self._backup.round(event=SWITCHOVER, known=known)
         if row is None:
-            raise InputError("nothing is published, so nothing can be handed over", "create a publication first")
+            raise InputError(
+                "nothing is published, so nothing can be handed over",
+                "let the writers in again: isthmus recovery switchover --give-up",
+            )
         self._step("switchover sealed")
-        self._notes.put(handed=row.key)
         return row
 
     def give_up(self) -> None:
         """Let the writers in again. Raises Refused once the last round may have been taken over."""
-        if self._notes["handed"]:
+        if self.fence.role == "yielding" and (handed := self.handed()):
             raise Refused(
-                f"round {self._notes['handed']} hands the tables over and may have arrived",
+                f"round {handed[-1]} hands the tables over and may have arrived",
                 "wait for its report; where that site is lost, take over here: isthmus recovery failover",
             )
         self._become(replace(self.fence, role="primary", held=""), "given up")
+        self._step("switchover given up")
 
     def fence_off(self, epoch: int, site: str) -> None:
-        """Let nobody write any more: another site is the primary of a later epoch."""
-        self._become(replace(self.fence, role="fenced", primary=site, held=""), "outranked")
+        """Let nobody write any more: another site knows of a later epoch, or of more than was sent from here."""
         self._notes.put(outranked=str(epoch))
+        self._step("fence noted")
+        self._become(replace(self.fence, role="fenced", primary=site, held=""), "outranked")
+        self._step("fence written")
 
     def catch_up(self, epoch: int, site: str) -> None:
         """Go on as the standby of a later epoch."""
@@ -153,25 +196,45 @@ class Turnover:
     def demote(self, epoch: int, site: str) -> None:
         """Become the standby of the site that took the last round over: both hold the same."""
         barrier = self._backup.barrier()
-        if barrier is None or barrier.key != self._notes["handed"]:
+        if barrier is None or barrier.key not in self.handed():
             raise Corrupt("the round that was handed over is not the last one here", "isthmus recovery failback")
         self._follow(barrier, epoch, site, "taken over")
-        self._notes.put(handed="", **{"took over": "", "whole": "", "answered": ""})
+        self._followed()
 
     def take_over(self, how: str, heard: int = 0) -> str:
-        """Become the primary of a new epoch, with the shown barrier's tables writable; return it in words."""
+        """Become the primary of a new epoch, with the shown barrier's tables writable; return it in words.
+
+        A site that was a primary goes on from its own tables. Where it has handed over, the other site may have
+        begun the next epoch unheard, so it begins the one after that.
+        """
         fence, barrier = self.fence, self._landing.barrier()
-        epoch = next_epoch(fence.epoch, heard, self._notes.count("outranked"))
-        if fence.role == "standby":
+        follows = fence.role == "standby"
+        unheard = fence.epoch + 1 if fence.role == "yielding" and self.handed() else 0
+        epoch = next_epoch(fence.epoch, heard, unheard, self._notes.count("outranked"))
+        if follows:
             self._landing.holding.rewind()
         self._step("takeover rewound")
-        key = barrier.key if barrier and fence.role == "standby" else ""
-        self._notes.put(**{"took over": key, "publishing": "yes", "handed": "", "whole": "", "answered": ""})
+        key = barrier.key if barrier and follows else ""
+        publishing = "yes" if follows else ""
+        self._notes.put(**{"took over": key, "publishing": publishing, "whole": "", "answered": ""})
         self._step("takeover noted")
         self._become(Fence("primary", epoch), "take over")
         self._step("takeover fenced")
         self.settle([])
+        self._step("takeover settled")
         return f"this site is the primary of epoch {epoch} ({how}, from {key or 'its own tables'})"
+
+    def history(self) -> dict[bytes, int]:
+        """Return by what contents the other site finds where its tables parted from this primary's, with sizes.
+
+        These are what this one took over with, what its last round holds, and the manifest of every version.
+        """
+        barrier, last = self._landing.barrier(), self._backup.barrier()
+        found = last.contents() if last else {}
+        if self._notes["took over"]:
+            found |= self._landing.holding.inventory()
+        known = [*(barrier.tables.values() if barrier else ()), *(last.tables.values() if last else ())]
+        return found | manifests(self._catalog, {TableName.parse(table.name) for table in known})
 
     def loss(self, latest: str, latest_at: datetime | None) -> Loss:
         """Say what a failover would leave behind. `latest` is the last barrier that the primary reported."""
@@ -183,12 +246,14 @@ class Turnover:
             len(status.staged),
             latest,
             latest_at,
+            own=self.fence.role in ("fenced", "yielding"),
         )
 
     def fail_back(self, theirs: Collection[bytes], epoch: int, site: str) -> list[tuple[Parted, TableName]]:
         """Follow the site that took over; what this one had alone is kept aside. Return it with its new names.
 
-        `theirs` are the contents that the other site holds. Raises Refused where this site is not fenced off.
+        Published tables that no round has told of, made here alone, are kept aside too. `theirs` are the contents
+        that the other site holds. Raises Refused where this site is not fenced off.
         """
         fence = self.fence
         if fence.role in RULING:
@@ -197,11 +262,15 @@ class Turnover:
             raise Refused(
                 f"this site is {fence.role}: it has nothing to fail back from", "see: isthmus recovery status"
             )
-        key = self._notes["failback"] or key_of(self._clock.now())
-        self._notes.put(failback=key)
+        begun, _, key = self._notes["failback"].partition(" ")
+        if begun != str(epoch) or not key:
+            key = key_of(self._clock.now())
+            self._notes.put(failback=f"{epoch} {key}")
+        self._step("failback noted")
         self._catalog.drain()
         last = self._backup.barrier()
         names = {TableName.parse(table.name) for table in last.tables.values()} if last else set()
+        names |= {TableName.parse(table.name) for table in self._backup.published()}
         names &= set(self._catalog.names())
         alone = list(parted(self._catalog, names, theirs))
         found = [(one, keep_aside(self._catalog, one.name, key, self._step)) for one in alone]
@@ -211,16 +280,39 @@ class Turnover:
             place = local_path(self._catalog.uri(one.name))
             if not one.common and place is not None:
                 shutil.rmtree(place, ignore_errors=True)  # it was made here alone, and is kept aside
+        self._step("failback parted")
         self._follow(self._barrier_at(key, common, last), epoch, site, "fail back")
-        self._notes.put(failback="", outranked="", **{"took over": "", "whole": "", "answered": ""})
+        self._followed()
         return found
 
     def leave(self) -> None:
-        """Become independent: all tables are writable, and nothing is sent or taken any more."""
-        if self.fence.role == "standby":
+        """Become independent: all tables are writable, and nothing is sent or taken any more.
+
+        A site that sent begins a new epoch with that: should it ever send again, nobody takes it for a sequel.
+        """
+        fence = self.fence
+        follows = fence.role == "standby"
+        epoch = fence.epoch if follows else next_epoch(fence.epoch, self._notes.count("outranked"))
+        if follows:
             self._landing.holding.rewind()
-        self._notes.put(left="yes", handed="", publishing="")
-        self._become(Fence("independent", self.fence.epoch), "leave")
+        self._notes.put(left="yes", publishing="", outranked="", **{"took over": ""})
+        self._step("leave noted")
+        self._become(Fence("independent", epoch), "leave")
+        self._step("leave fenced")
+        self.forget()
+
+    def forget(self) -> None:
+        """Let go of what a site that left held for the other one: again it changes nothing."""
+        epoch = self.fence.epoch
+        self._backup.begin_epoch(epoch)
+        barrier = self._landing.barrier()
+        if barrier is not None and barrier.tables:
+            self._landing.adopt(Barrier(barrier.key, barrier.at), Position(epoch, 0))
+
+    def _followed(self) -> None:
+        """Forget what a standby has no use for, of the time when it was a primary."""
+        if any(self._notes[name] for name in _OF_A_PRIMARY):
+            self._notes.put(**dict.fromkeys(_OF_A_PRIMARY, ""))
 
     def _follow(self, barrier: Barrier, epoch: int, site: str, event: str) -> None:
         """Show a barrier whose files lie here already, and stand at the beginning of another site's epoch."""

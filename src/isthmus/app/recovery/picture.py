@@ -13,10 +13,10 @@ from isthmus.app.recovery.site import RecoverySite
 from isthmus.app.recovery.verifying import own_sums
 from isthmus.core.ports import Clock
 from isthmus.recovery.backup import Round
+from isthmus.recovery.landing import Landed
 from isthmus.recovery.progress import Action, Applied, Picture, Rates, state_of
 from isthmus.recovery.report import Report
 from isthmus.recovery.roles import RULING
-from isthmus.recovery.standby import Landed
 
 _ENDED = ("FINISH", "FAILED", "DROPPED")
 

@@ -19,11 +19,11 @@ from isthmus.core.ports import Carrier, Clock
 from isthmus.recovery import publications
 from isthmus.recovery.backup import Backup, BackupSettings
 from isthmus.recovery.barrier import TableAt
+from isthmus.recovery.landing import Landing, LandingSettings
 from isthmus.recovery.notes import Notes
 from isthmus.recovery.pair import Ends, Pair, PairSettings
 from isthmus.recovery.publications import Published
 from isthmus.recovery.report import Report, ReportBox
-from isthmus.recovery.standby import Landing
 from isthmus.recovery.turnover import Turnover
 from isthmus.recovery.windows import Rhythm
 from isthmus.state.audit import Audit
@@ -169,9 +169,8 @@ class RecoverySite:
             self.folder / "landing",
             self.clock,
             self.config.site.name,
-            self.part.stream,
-            self.part.desync,
-            step=self._stepped,
+            self._stepped,
+            LandingSettings(self.part.desync),
         )
 
     @cached_property

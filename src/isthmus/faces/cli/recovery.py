@@ -187,7 +187,7 @@ def check(ctx: click.Context, deep: bool) -> int:
     """Find files of the standby that are missing, cut or altered."""
     site = opened(ctx)
     found = site.landing.holding.check(deep)
-    table(("file", "damage"), [(str(one.path), one.what) for one in found])
+    table(("table", "file", "damage"), [(one.name, one.path, one.kind) for one in found])
     say(f"{len(found)} damaged; mend them: {_COMMANDS} repair" if found else "all files are there")
     return 5 if found else 0
 
