@@ -63,7 +63,7 @@ def test_a_terminated_agent_gives_back_and_delivers_and_its_log_is_json_without_
     try:
         process = start(tmp_path / "credential", tmp_path / "agent")
         with server.ledger.lock:
-            assert server.ledger.lock.wait_for(lambda: len(server.ledger.filed) > 20, 20)
+            assert server.ledger.lock.wait_for(lambda: len(server.ledger.filed) > 20, 60)
         command = Path(f"/proc/{process.pid}/cmdline").read_bytes()
         process.terminate()
         assert process.wait(20) == 0

@@ -73,7 +73,7 @@ class Site:
 
 def wait_for(condition: Callable[[], bool], what: str = "") -> None:
     gate = threading.Event()
-    for _ in range(2000):
+    for _ in range(6000):
         if condition():
             return
         gate.wait(0.01)

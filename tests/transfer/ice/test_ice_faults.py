@@ -30,7 +30,7 @@ from transfer.ice.channel_contract import pieces, rest, run
 from transfer.ice.connecting import QUICK, direct, needs
 
 ENGINES: tuple[EngineName, ...] = ("aiortc", "wrtc")
-WATCHFUL = replace(QUICK, silence_s=0.6, linger_s=0.5)
+WATCHFUL = replace(QUICK, silence_s=1.0, linger_s=0.5)
 
 
 @asynccontextmanager
@@ -245,7 +245,7 @@ def test_many_connections_leave_no_thread_and_no_open_file(engine: EngineName) -
     run(work)  # what an engine keeps for the life of a process is there after this
     before = tally()
     run(work)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (now := tally()) != before and time.monotonic() < deadline:
         time.sleep(0.05)
     assert now <= before
