@@ -76,7 +76,7 @@ def batch(*names: str, bulk: int = 0) -> pa.RecordBatch:
 
 
 def make_sites(folder: Path, more: str = "") -> None:
-    """Make the folders, keys and TOML files of the sites a (primary) and b (standby); `more`: keys of [recovery]."""
+    """Make folders, keys and TOML files of the sites a (primary) and b (standby); `more`: keys of [recovery]."""
     keys = {}
     for name in ("a", "b"):
         private_folder(folder / name / "keys")
@@ -125,7 +125,7 @@ class Two:
         return fresh
 
     def add(self, site: RecoverySite, table: str, *names: str, bulk: int = 0) -> None:
-        """Add rows to a table, which is made and opted in where it is not there. Raises Refused as a writer would."""
+        """Add rows to a table, which is made and opted in where it is not there. Raises Refused as for writers."""
         name = full(table)
         if name not in site.catalog.names():
             site.catalog.create(name, SCHEMA)
@@ -133,7 +133,7 @@ class Two:
         site.catalog.open(name).append([batch(*names, bulk=bulk)])
 
     def rows(self, site: RecoverySite, table: str) -> list[str]:
-        """Return the names of a table's rows, sorted, as a reader of this site sees them now; all are read whole."""
+        """Return the names of a table's rows, sorted, as a reader here sees them now; all are read whole."""
         found = [row for part in site.catalog.open(full(table)).scan() for row in part.to_pylist()]
         for row in found:
             body = random.Random(row["name"]).randbytes(row["size"])

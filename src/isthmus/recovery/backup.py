@@ -97,6 +97,10 @@ class Backup:
         """Return the barrier that was sealed last; None before the first."""
         return self._rounds.last()
 
+    def published(self) -> Sequence[Published]:
+        """List what is published now. Raises InputError for a table that cannot travel."""
+        return self._published()
+
     def rounds(self) -> list[Round]:
         """List the rounds in the order in which they began; of ended ones the last thousand."""
         return self._rounds.rounds()

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +58,18 @@ def common_version(folder: Path, theirs: Collection[bytes]) -> int:
     """Return the last version whose manifest's BLAKE3 the other site holds; 0 where it holds none."""
     manifests = versions(folder)
     return next((number for number in sorted(manifests, reverse=True) if _digest(manifests[number]) in theirs), 0)
+
+
+def manifests(catalog: Catalog, names: Collection[TableName]) -> dict[bytes, int]:
+    """Return the BLAKE3 and size of every version's manifest of some tables; those that are not there have none."""
+    found = {}
+    for name in names:
+        folder = local_path(catalog.uri(name))
+        for path in versions(folder).values() if folder is not None else ():
+            with suppress(FileNotFoundError):  # a cleanup took it
+                content = path.read_bytes()
+                found[blake3(content).digest()] = len(content)
+    return found
 
 
 def parted(catalog: Catalog, names: Collection[TableName], theirs: Collection[bytes]) -> Iterator[Parted]:

@@ -4,7 +4,8 @@ The epoch decides, and it only ever grows. A site takes over by making an epoch 
 it has heard of; whoever hears of a higher epoch writes no more, before anything else:
 
 1. A lower epoch than one's own says nothing: whoever reports it is fenced off as soon as it hears of this one.
-2. Another primary of a higher epoch outranks a primary, which is fenced from then on.
+2. A higher epoch outranks a primary, which is fenced from then on: also where a standby, or a site that is fenced
+   itself, tells of it. For then this site was put back to what it was before that epoch.
 3. A site that hands over, and hears that the very round was taken over, has nothing alone: it follows at once.
 4. A standby follows whatever epoch is higher.
 5. Two primaries of one epoch cannot come about by commands; where a restored disk makes them, both are fenced, and
@@ -46,16 +47,16 @@ class Verdict(enum.Enum):
 
 def judge(own: Claim, other: Claim | None) -> Verdict:
     """Judge what another site's claim means for one's own."""
-    if other is None or other.role not in RULING or other.epoch < own.epoch:
+    if other is None or other.role == "independent" or other.epoch < own.epoch:
         return Verdict.STAY
+    rules, later = other.role in RULING, other.epoch > own.epoch
     if own.role == "standby":
-        return Verdict.CATCH_UP if other.epoch > own.epoch else Verdict.STAY
-    took = other.role == "primary" and other.epoch > own.epoch and other.barrier == own.barrier
-    if own.role == "yielding" and took:
+        return Verdict.CATCH_UP if rules and later else Verdict.STAY
+    if own.role not in RULING:
+        return Verdict.STAY
+    if own.role == "yielding" and other.role == "primary" and later and other.barrier == own.barrier:
         return Verdict.FOLLOW
-    if own.role in RULING:
-        return Verdict.FENCE
-    return Verdict.STAY
+    return Verdict.FENCE if rules or later else Verdict.STAY
 
 
 def next_epoch(*heard: int) -> int:

@@ -57,6 +57,7 @@ ROLE = Machine(
         Row("yielding", "outranked", "fenced", "the other site took over without a word"),
         Row("fenced", "fail back", "standby", "what this site had alone is kept aside, and it follows again"),
         Row("fenced", "take over", "primary", "an operator orders it: the other site is lost"),
+        Row("yielding", "take over", "primary", "an operator orders it: the site that was to take over is lost"),
         Row("standby", "outranked", "standby", "the other site began a later epoch, which is followed"),
         *(
             Row(state, "leave", "independent", "backup and restore were stopped, and the site leaves the pair")

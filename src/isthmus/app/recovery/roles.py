@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import shutil
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -160,6 +159,8 @@ def _leave(site: RecoverySite) -> None:
     site.audit.note(getpass.getuser(), "set-independent", subject=fence.role)
     site.turnover.leave()
     for name in ("backup", "outbox", "inbox", "landing"):
-        shutil.rmtree(site.folder / name, ignore_errors=True)
+        for file in (site.folder / name).rglob("*"):
+            if file.is_file() and file.name != ".lock":  # the folders stay: a server may be at work in them
+                file.unlink(missing_ok=True)
     if site.lists.is_dir():
         (site.lists / site.part.csv).unlink(missing_ok=True)
