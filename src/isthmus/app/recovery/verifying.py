@@ -125,11 +125,8 @@ def repaired(site: RecoverySite) -> tuple[int, int]:
 
 
 def _repaired(site: RecoverySite) -> tuple[int, int]:
-    holding = site.landing.holding
-    damaged = holding.check(True)
-    holding.repair(lambda digest: None)
-    left = holding.check(False)
-    return len(damaged) - len(left), len(site.landing.missing())
+    mended = site.landing.holding.repair(lambda digest: None)
+    return len(mended), len(site.landing.missing())
 
 
 def folders_of(site: RecoverySite, barrier: Barrier) -> dict[str, Path]:
