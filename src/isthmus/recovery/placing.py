@@ -7,7 +7,6 @@ names a manifest.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -140,19 +139,7 @@ class Placing:
         self._root, self._source, self._step = root, source, step
 
     def place(self, files: Mapping[Place, HeldFile], what: str) -> None:
-        """Put files in their places, and make that durable: afterwards all are there. Raises OSError, Corrupt."""
-        missing = dict(files)
-        for _ in range(2):  # somebody's cleanup may have taken away what no manifest names yet
-            self._put(missing, what)
-            missing = {
-                place: file for place, file in files.items() if not fits(path_of(self._root, place), file.size)
-            }
-            if not missing:
-                return
-        place = next(iter(missing))
-        raise OSError(errno.EIO, f"{len(missing)} files vanish as soon as they are placed", str(place))
-
-    def _put(self, files: Mapping[Place, HeldFile], what: str) -> None:
+        """Put files in their places, and make that durable. Raises OSError, Corrupt."""
         folders: set[Path] = set()
         for place, file in files.items():
             target = path_of(self._root, place)

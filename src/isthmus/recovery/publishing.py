@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -149,20 +150,31 @@ class Publishing:
         holding.set_aside_rogues(coming)
         holding.keep_manifests(barrier, self._lies)
         self._step("landing manifests kept")
-        self._placing.place({place: file for place, file in plan.placed.items() if not place.manifest}, "data")
-        self._placing.place({place: file for place, file in plan.placed.items() if place.manifest}, "manifest")
-        if plan.colliding:
-            self.fence_again(new | colliding)
-            self._step("landing collision hidden")
-            self._placing.place(plan.colliding, "collision")
-        for place, file in placed_files(barrier).items():
-            if not fits(path_of(self._root, place), file.size):
-                raise Corrupt(f"{place.path} of {place.name} vanished while it was published", "try again")
+        self._place(plan, new)
+        if self._vanished(barrier):  # somebody's cleanup took away what no manifest named yet
+            self._place(plan, new)
+        gone = self._vanished(barrier)
+        if gone:
+            raise OSError(errno.EIO, f"{len(gone)} files vanish as soon as they are placed", str(gone[0]))
         self._flip(publication, barrier)
         self._step("landing flipped")
         self._commit(publication, barrier, {file.digest for file in coming.values()})
         self._step("landing committed")
         self._swept()
+
+    def _place(self, plan: Plan, new: Collection[str]) -> None:
+        """Place files, manifests after all others, and last what takes the place of something that is shown."""
+        place, files = self._placing.place, plan.placed.items()
+        place({place: file for place, file in files if not place.manifest}, "data")
+        place({place: file for place, file in files if place.manifest}, "manifest")
+        if plan.colliding:
+            self.fence_again({*new, *(place.name for place in plan.colliding)})
+            self._step("landing collision hidden")
+            place(plan.colliding, "collision")
+
+    def _vanished(self, barrier: Barrier) -> list[Path]:
+        paths = ((path_of(self._root, place), file) for place, file in placed_files(barrier).items())
+        return [path for path, file in paths if not fits(path, file.size)]
 
     def take_back(self, publication: Publication, why: str) -> None:
         """Take back what was placed of a round: the barrier before it is shown, and whole."""
