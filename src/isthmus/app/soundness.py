@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from isthmus.app.sitepart import ACQUIRE_TABLES, GALLERY_TABLES, LOOP_TABLES, open_toml
+from isthmus.app.sitepart import ACQUIRE_TABLES, GALLERY_TABLES, LOOP_TABLES, RECOVERY_TABLES, open_toml
 from isthmus.core.errors import ConfigError, Mistake
 from isthmus.core.progress import Report
 
@@ -26,11 +26,13 @@ def check(path: Path, report: Report) -> Sound:
     tables = open_toml(path).root
     galleries = any(name in tables for name in GALLERY_TABLES)
     acquiring = any(name in tables for name in ACQUIRE_TABLES)
-    loop = not (galleries or acquiring) or any(name in tables for name in LOOP_TABLES)
+    recovering = any(name in tables for name in RECOVERY_TABLES)
+    loop = not (galleries or acquiring or recovering) or any(name in tables for name in LOOP_TABLES)
     mistakes: dict[Mistake, None] = {}
     what: list[str] = []
     notes: list[str] = []
-    for wanted, look in ((acquiring, _acquire), (galleries, _galleries), (loop, _loop)):
+    looks = ((acquiring, _acquire), (galleries, _galleries), (recovering, _recovery), (loop, _loop))
+    for wanted, look in looks:
         if not wanted:
             continue
         try:
@@ -56,6 +58,13 @@ def _galleries(path: Path, _: Report) -> Sound:
     from isthmus.app.galleries.checking import check_galleries
 
     what, notes = check_galleries(path)
+    return Sound(what, tuple(notes))
+
+
+def _recovery(path: Path, _: Report) -> Sound:
+    from isthmus.app.recovery.checking import check_recovery
+
+    what, notes = check_recovery(path)
     return Sound(what, tuple(notes))
 
 

@@ -83,8 +83,8 @@ def _turned(site: RecoverySite, say: Say) -> str:
 def loss_of(site: RecoverySite) -> Loss:
     """Say what a failover would leave behind. Raises Refused at a site that is no standby."""
     fence, other = site.pair.fence, site.pair.other()
-    if fence.role in RULING:
-        raise Refused(f"this site is the {fence.role} already", "see: isthmus recovery status")
+    if fence.role == "primary":
+        raise Refused("this site is the primary already", "see: isthmus recovery status")
     return site.turnover.loss(other.barrier if other else "", other.barrier_at if other else None)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from isthmus import __version__
 from isthmus.app.clock import SystemClock
 from isthmus.app.recovery.config import RecoveryConfig, read_recovery_config
+from isthmus.app.secrets import secret_of
 from isthmus.core.errors import InputError
 from isthmus.core.ports import Carrier, Clock
 from isthmus.recovery import publications
@@ -309,20 +310,15 @@ class RecoverySite:
 
     def token(self) -> str:
         """Return the token for the other site's door, or KEY:SECRET of the store. Raises InputError."""
-        return secret_of(self.part.token_file, self.part.token_env, "[recovery]")
+        return token_of(self.part.token_file, self.part.token_env, "[recovery]")
 
 
-def secret_of(file: str, variable: str, where: str) -> str:
-    """Read a secret from a file or an environment variable. Raises InputError where neither has one."""
-    if file:
-        try:
-            text = Path(file).read_text().strip()
-        except OSError as error:
-            raise InputError(
-                f"{where}: the token file {file} cannot be read: {error.strerror}", "make it"
-            ) from error
-    else:
-        text = os.environ.get(variable, "").strip()
+def token_of(file: str, variable: str, where: str) -> str:
+    """Read a token from a file or an environment variable. Raises InputError where neither has one."""
+    try:
+        text = secret_of(Path(file) if file else None, variable)
+    except OSError as error:
+        raise InputError(f"{where}: the token file {file} cannot be read: {error.strerror}", "make it") from error
     if not text:
         raise InputError(f"{where}: the token is empty", f"put it into {file or f'the variable {variable}'}")
     return text

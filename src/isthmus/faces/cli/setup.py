@@ -21,7 +21,7 @@ from isthmus.faces.cli.tables import aligned, table
 )
 @click.option(
     "--role",
-    type=click.Choice(["loop", "inner", "outer", "device", "acquire", "agent"]),
+    type=click.Choice(["loop", "inner", "outer", "device", "acquire", "agent", "primary", "standby"]),
     default="loop",
     show_default=True,
 )
@@ -30,10 +30,12 @@ def init(folder: Path, samples: Path | None, role: str) -> None:
 
     Writes its TOML, which explains itself. The role loop gets a catalogue with a rule of one's own to start from;
     inner and outer are the two sides of a gate for galleries, device is a portable device; acquire is an interface
-    server, agent what works for it inside a network environment.
+    server, agent what works for it inside a network environment; primary and standby keep tables of one site on
+    another.
     """
     from isthmus.app.acquiring import starter as acquiring
     from isthmus.app.galleries import starter as galleries
+    from isthmus.app.recovery import starter as recovery
     from isthmus.app.starter import write_site
 
     if role != "loop":
@@ -41,6 +43,8 @@ def init(folder: Path, samples: Path | None, role: str) -> None:
             raise InputError("--samples is for the loop", "leave it out")
         if role in acquiring.NEXT:
             path, following = acquiring.write_acquire_site(folder, role), acquiring.NEXT[role]
+        elif role in recovery.NEXT:
+            path, following = recovery.write_recovery_site(folder, role), recovery.NEXT[role]
         else:
             path, following = galleries.write_gallery_site(folder, role), galleries.NEXT[role]
         say(f"made {path}")

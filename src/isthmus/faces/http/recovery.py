@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from isthmus.app.recovery.config import RecoveryConfig
 from isthmus.app.recovery.serving import Turns
-from isthmus.app.recovery.site import secret_of
+from isthmus.app.recovery.site import token_of
 from isthmus.core.errors import InputError
 from isthmus.core.prometheus import CONTENT_TYPE, exposition
 from isthmus.faces.http.carry import CarryHttpServer, Road
@@ -42,7 +42,7 @@ def recovery_server(config: RecoveryConfig, turns: Turns) -> RecoveryHttpServer:
     part, door = config.recovery, config.recovery.door
     if door is None:
         raise InputError(f"{config.path} has no [recovery.door]", "add it where the other site is to come here")
-    token = secret_of(door.token_file, door.token_env, "[recovery.door]")
+    token = token_of(door.token_file, door.token_env, "[recovery.door]")
     caps = Caps(most_bytes=int(part.carry.most_staged_gb * 1e9))
     roads = {
         name: Road.of(Inbox(Path(place), caps), token)
