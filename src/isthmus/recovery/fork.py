@@ -61,7 +61,7 @@ def common_version(folder: Path, theirs: Collection[bytes]) -> int:
 
 
 def manifests(catalog: Catalog, names: Collection[TableName]) -> dict[bytes, int]:
-    """Return the BLAKE3 and size of every version's manifest of some tables; those that are not there have none."""
+    """Return the BLAKE3 and size of every version's manifest of tables; those that are not there have none."""
     found = {}
     for name in names:
         folder = local_path(catalog.uri(name))
