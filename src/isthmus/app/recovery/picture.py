@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from isthmus.app.recovery.config import RecoveryConfig
+from isthmus.app.recovery.listing import list_rounds
 from isthmus.app.recovery.site import RecoverySite
 from isthmus.app.recovery.verifying import own_sums
 from isthmus.core.ports import Clock
@@ -115,10 +116,12 @@ def _reported(value: Mapping[str, Any]) -> Action | None:
 
 
 def opened(config: RecoveryConfig, clock: Clock | None = None) -> RecoverySite:
-    """Open a site whose reports tell of its progress and its sums."""
+    """Open a site whose reports tell of its progress and its sums, and whose CSV is level with each of them."""
     site = RecoverySite(config, clock)
 
     def describe(report: Report) -> Report:
+        with suppress(OSError):  # a full disk is told by what needs it more
+            list_rounds(site)
         action = own_action(site)
         sums = own_sums(site) if report.role in RULING else {}
         return replace(report, progress=action.to_plain() if action else {}, verify=sums)
