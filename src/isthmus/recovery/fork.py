@@ -93,28 +93,26 @@ def aside(name: TableName, key: str) -> TableName:
 def keep_aside(catalog: Catalog, name: TableName, key: str, step: Step = lambda step: None) -> TableName:
     """Link a table at its latest version to its name aside; again after a crash it comes out the same.
 
-    The manifest is linked last, so a table that can be opened is whole. Nothing is copied, and what happens to the
-    table later does not touch what is kept.
+    It is linked under a hidden name and renamed once it is whole, so nobody lists a half of it. Nothing is copied,
+    and what happens to the table later does not touch what is kept.
     """
     kept = aside(name, key)
     source, target = local_path(catalog.uri(name)), local_path(catalog.uri(kept))
     assert source is not None and target is not None
     if versions(target):
         return kept
-    shutil.rmtree(target, ignore_errors=True)
-    files = sorted(files_of(catalog.open(name)), key=lambda file: (file.kind == "manifest", file.path))
+    coming = target.with_name(f".{target.stem}.coming")
+    shutil.rmtree(coming, ignore_errors=True)
     folders: set[Path] = set()
-    for file in files:
-        if file.kind == "manifest":
-            for folder in sorted(folders):
-                sync_folder(folder)
-            step("failback linked")
-        into = target / file.path
+    for file in files_of(catalog.open(name)):
+        into = coming / file.path
         into.parent.mkdir(parents=True, exist_ok=True)
-        folders |= {into.parent, into.parent.parent}
+        folders |= {into.parent, into.parent.parent, coming}
         os.link(source / file.path, into)
-    sync_folder(target / VERSIONS)
-    sync_folder(target)
+    for folder in sorted(folders):
+        sync_folder(folder)
+    step("failback linked")
+    coming.rename(target)
     sync_folder(target.parent)
     step("failback kept")
     return kept
