@@ -20,7 +20,7 @@ from isthmus.app.recovery import roles
 from isthmus.app.recovery.config import CarryPart, RecoveryConfig, RecoveryPart
 from isthmus.app.recovery.site import RecoverySite
 from isthmus.app.sitepart import SitePart
-from isthmus.core.errors import InputError, Refused
+from isthmus.core.errors import Busy, InputError, Refused
 from isthmus.core.ports import Carrier
 from isthmus.recovery.fork import SCHEMA as ASIDE
 from isthmus.recovery.fork import aside
@@ -160,7 +160,7 @@ class World:
         return answer
 
     def turn(self, name: str, fuse: int = 0) -> Any:
-        return self.act(name, "turn", self.sites[name].pair.turn, fuse=fuse)
+        return self.act(name, "turn", self.sites[name].pair.turn, Busy, fuse=fuse)
 
     def back_up(self, name: str, full: bool = False, fuse: int = 0) -> Any:
         return self.act(name, "round", lambda: self.sites[name].pair.back_up(full), InputError, fuse=fuse)
@@ -256,7 +256,8 @@ class World:
             case "yielding", "primary" if what == "give up":
                 expected.role = "primary"
             case "yielding", "standby":
-                expected.follow(fence.epoch, fence.barrier, expected.sealed[fence.barrier].tables, self.order)
+                handed = expected.latest
+                expected.follow(fence.epoch, handed, expected.sealed[handed].tables, self.order)
             case _, "standby" if what == "failback":
                 pass
             case was, now:
@@ -314,7 +315,7 @@ class World:
             rulers, standby = self.primaries(), self.standby()
             if len(rulers) == 1 and standby and not self.sites[rulers[0]].notes["publishing"]:
                 ruler = self.expected[rulers[0]]
-                if asked != rulers[0]:
+                if asked != rulers[0] or self.sites[rulers[0]].backup.full_due:
                     self.back_up(rulers[0])
                     asked = rulers[0]
                 elif ruler.epoch == self.expected[standby].epoch and self._still(rulers[0], standby):
