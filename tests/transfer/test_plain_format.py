@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bundle_making import ALLOWED, KEY, OTHER_KEY, header, members, of, put
+from examples import tries
 from isthmus.core.errors import Corrupt, InputError, Refused
 from isthmus.core.header import BundleName, Kind
 from isthmus.core.ports import Delivery
@@ -19,7 +20,6 @@ from isthmus.transfer.plain import _document, open_plain, pack_plain
 from isthmus.transfer.refusal import Tampered, TooLarge, Truncated, UnknownKey
 
 DOCUMENTS = b"".join(bson.encode({"op": "i", "ns": "g.persons", "o": {"_id": number}}) for number in range(20))
-FLIPS = 1000
 
 
 def sealed(folder: Path, kind: Kind = Kind.INCREMENT) -> tuple[Path, ...]:
@@ -55,12 +55,13 @@ def test_a_heartbeat_is_a_sidecar_alone(tmp_path: Path) -> None:
     assert open_plain(None, sidecar, ALLOWED).members == {}
 
 
-def test_a_flipped_bit_in_either_file_is_never_opened(tmp_path: Path) -> None:
+@tries("flips", 200, 1000)
+def test_a_flipped_bit_in_either_file_is_never_opened(tmp_path: Path, flips: int) -> None:
     bare, sidecar = sealed(tmp_path / "good")
     told = 0
     for file in (bare, sidecar):
         good = file.read_bytes()
-        stride = next(stride for stride in range(len(good) * 8 // FLIPS, 0, -1) if stride % 2)
+        stride = next(stride for stride in range(len(good) * 8 // flips, 0, -1) if stride % 2)
         for bit in range(0, len(good) * 8, stride):
             flipped = bytearray(good)
             flipped[bit // 8] ^= 1 << bit % 8
@@ -70,7 +71,7 @@ def test_a_flipped_bit_in_either_file_is_never_opened(tmp_path: Path) -> None:
                 open_plain(*pair, ALLOWED)
             told += 1
     print(f"{told} bits flipped one at a time in both files, none opened")
-    assert told >= 2 * FLIPS
+    assert told >= 2 * flips
 
 
 def test_a_file_that_merely_ends_early_is_truncated_whichever_it_is(tmp_path: Path) -> None:

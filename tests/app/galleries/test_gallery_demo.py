@@ -13,7 +13,13 @@ from gallery_sites import environment, until
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc to see the children of a process")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, id="SIGINT"),
+        pytest.param(signal.SIGTERM, id="SIGTERM", marks=pytest.mark.soak),  # acquiring's is ended so in the suite
+    ],
+)
 def test_an_interrupted_demonstration_leaves_no_server_running(tmp_path: Path, number: signal.Signals) -> None:
     words = [sys.executable, "-m", "isthmus", "demo", "--only", "gallery", str(tmp_path / "demo")]
     with subprocess.Popen(
