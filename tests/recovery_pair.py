@@ -101,16 +101,28 @@ def open_site(
 class Two:
     """Sites a and b; a is the primary at first. `told` keeps what every turn said, `sent` the bytes of bundles."""
 
-    def __init__(self, folder: Path, more: str = "") -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        make_sites(folder, more)
+    def __init__(self, folder: Path, more: str = "", like: Two | None = None) -> None:
+        """Make two sites; or copy those of `like`, which was closed, as they are."""
         self.folder, self.clock, self.linked = folder, HandClock(), True
         self.sent: Counter[str] = Counter()
         self.told: list[str] = []
         self._carried: dict[str, tuple[int, int, int]] = {}
+        if like is None:
+            folder.mkdir(parents=True, exist_ok=True)
+            make_sites(folder, more)
+        else:
+            shutil.copytree(like.folder, folder, dirs_exist_ok=True)
+            self.clock.at = like.clock.at
+            self._carried = {key: _mark(folder / key.replace("/", "/out/")) for key in like._carried_now()}
         self.a = open_site(folder, "a", self.clock)
         self.b = open_site(folder, "b", self.clock)
-        publications.create(self.a.store, self.a.catalog, "everything", [Object()])
+        if like is None:
+            publications.create(self.a.store, self.a.catalog, "everything", [Object()])
+
+    def close(self) -> None:
+        """Let both processes end."""
+        self.a.close()
+        self.b.close()
 
     def other(self, site: RecoverySite) -> RecoverySite:
         """Return the site that a site is paired with."""
@@ -157,9 +169,7 @@ class Two:
         done = 0
         for name, peer in (("a", "b"), ("b", "a")) if self.linked else ():
             for file in sorted((self.folder / name / "out").iterdir()):
-                found = file.stat()
-                mark = (found.st_ino, found.st_mtime_ns, found.st_size)
-                key = f"{name}/{file.name}"
+                mark, key = _mark(file), f"{name}/{file.name}"
                 if file.name.startswith(".") or self._carried.get(key) == mark:
                     continue
                 part = self.folder / peer / "in" / f".{file.name}.coming"
@@ -167,9 +177,12 @@ class Two:
                 part.replace(part.with_name(file.name))
                 self._carried[key] = mark
                 if "-report-" not in file.name and "-inventory-" not in file.name:
-                    self.sent[name] += found.st_size
+                    self.sent[name] += mark[2]
                 done += 1
         return done
+
+    def _carried_now(self) -> list[str]:
+        return [key for key in self._carried if (self.folder / key.replace("/", "/out/")).exists()]
 
     def turn(self, site: RecoverySite) -> list[str]:
         """Let a site take one turn, a second later, and carry what it sent. Raises what the turn raises."""
@@ -225,3 +238,8 @@ class Two:
 
     def _say(self, site: RecoverySite) -> Callable[[str], None]:
         return lambda event: self.told.append(f"{site.config.site.name}: {event}")
+
+
+def _mark(file: Path) -> tuple[int, int, int]:
+    found = file.stat()
+    return found.st_ino, found.st_mtime_ns, found.st_size
