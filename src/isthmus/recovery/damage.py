@@ -27,6 +27,10 @@ _NOT_OURS = ("_refs",)
 """Folders of a table that hold no files of a version: tags and branches are this site's own affair."""
 
 
+_Read = dict[Path, tuple[tuple[int, int, int], bytes]]
+"""What files looked like when they were read, and their BLAKE3."""
+
+
 @dataclass(frozen=True, slots=True)
 class Damage:
     """A file of a table that is not what it should be, and how: `size` and `digest` are what it should have."""
@@ -110,7 +114,7 @@ class Rogues:
     def __init__(self, root: Path, folder: Path, manifest_copy: Callable[[bytes], Path]) -> None:
         """`manifest_copy` tells where the manifest of a digest is kept."""
         self._root, self._folder, self._copy = root, folder, manifest_copy
-        self._read: dict[Path, tuple[tuple[int, int, int], bytes]] = {}
+        self._read: dict[str, _Read] = {}
 
     def files(self, name: str) -> dict[str, int]:
         """List the files of a table's folder with their sizes, but for tags, the hint and what is under way."""
@@ -131,23 +135,26 @@ class Rogues:
         coming: Mapping[str, bytes],
         shown: Mapping[str, HeldFile],
         now: datetime,
+        everything: Callable[[str], Mapping[str, bytes]],
     ) -> list[str]:
         """Look at the manifests of a table, and put right what is wrong; return that in words.
 
-        `known` are its files with their digests (empty: any will do), `coming` those that a publication
-        is placing, `shown` the manifests that readers open.
+        `known` are its manifests with their digests (empty: any will do), `coming` the files that a publication
+        is placing, `shown` the manifests that readers open; `everything` tells all known files of a table.
         """
         folder = folder_of(self._root, name)
-        rogue, found = [], []
+        rogue: list[str] = []
+        found: list[str] = []
+        before, self._read[name] = self._read.get(name, {}), {}
         for file in sorted((folder / VERSIONS).glob("*.manifest")):
             path = f"{VERSIONS}/{file.name}"
             if known.get(path) == b"":
                 continue
-            digest = self._digest(file)
+            digest = self._digest(file, before, self._read[name])
             if digest is not None and digest not in (known.get(path), coming.get(path)):
                 rogue.append(path)
         if rogue:
-            place = self.aside(name, {**known, **coming}, now, rogue)
+            place = self.aside(name, {**everything(name), **coming}, now, rogue)
             (folder / VERSIONS / HINT).unlink(missing_ok=True)
             found.append(f"somebody wrote to the replica ({', '.join(rogue)}); that was set aside in {place}")
         for path, held in shown.items():
@@ -193,17 +200,17 @@ class Rogues:
         sync_folder(self._folder)
         return target
 
-    def _digest(self, file: Path) -> bytes | None:
+    @staticmethod
+    def _digest(file: Path, before: _Read, now: _Read) -> bytes | None:
         """Return the BLAKE3 of a file; one that looks as before is not read again."""
         try:
             found = file.stat()
             mark = (found.st_mtime_ns, found.st_size, found.st_ino)
-            if self._read.get(file, (None,))[0] == mark:
-                return self._read[file][1]
-            digest = blake3(file.read_bytes()).digest()
+            known = before.get(file)
+            digest = known[1] if known and known[0] == mark else blake3(file.read_bytes()).digest()
         except FileNotFoundError:
             return None
-        self._read[file] = (mark, digest)
+        now[file] = (mark, digest)
         return digest
 
 

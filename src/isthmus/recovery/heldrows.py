@@ -57,17 +57,22 @@ class HeldRows:
     def __init__(self, store: Store) -> None:
         store.migrate("recovery holding", _MIGRATIONS)
         self._store = store
+        self._whole: tuple[int, str, Barrier] | None = None
 
     def shown(self) -> Barrier | None:
-        """Return the barrier that is shown; None before the first."""
+        """Return the barrier that is shown; None before the first. Not to be called in an open transaction."""
         last = self._last()
         if last is None:
             return None
+        if self._whole is not None and self._whole[:2] == (last.number, last.key):  # no number is given twice
+            return self._whole[2]
         files: dict[str, dict[str, HeldFile]] = {identity: {} for identity in last.tables}
         for place, (identity, file) in self._of(last.number).items():
             if identity in last.tables and last.tables[identity].name == place.name:
                 files[identity][place.path] = file
-        return Barrier(last.key, last.at, last.tables, files)
+        barrier = Barrier(last.key, last.at, last.tables, files)
+        self._whole = last.number, last.key, barrier
+        return barrier
 
     def present(self) -> dict[Place, HeldFile]:
         """Return what lies where, as far as contents are known: of each place the newest."""
@@ -77,16 +82,19 @@ class HeldRows:
 
     def readable(self) -> dict[Place, HeldFile]:
         """Return the files that readers may open now: those of the shown barrier, and of tables that left it."""
-        last = self._last()
-        files = {place: file for place, (_, file) in self._of(last.number).items()} if last else {}
+        shown = self.shown()
+        files = placed_files(shown) if shown else {}
         rows = self._store.rows(
             "SELECT file.* FROM holding_file AS file JOIN holding_left USING (name) WHERE file.last = number"
         )
         return files | {Place(row["name"], row["path"]): _file(row) for row in rows}
 
-    def known(self) -> dict[Place, bytes]:
+    def known(self, prefix: str = "") -> dict[Place, bytes]:
         """Return the digest of all that lies here on purpose; empty where any content will do."""
-        rows = self._store.rows("SELECT name, path, digest FROM holding_file ORDER BY first")
+        rows = self._store.rows(
+            "SELECT name, path, digest FROM holding_file WHERE substr(path, 1, ?) = ? ORDER BY first",
+            (len(prefix), prefix),
+        )
         return {Place(row["name"], row["path"]): row["digest"] for row in rows}
 
     def names(self) -> set[str]:

@@ -123,7 +123,7 @@ class Holding:
 
         `coming` are files of a publication that is under way. Versions are told apart by their manifests' digests.
         """
-        known, readable, now = self.rows.known(), self.rows.readable(), self._clock.now()
+        known, readable, now = self.rows.known(VERSIONS), self.rows.readable(), self._clock.now()
         mine: dict[str, dict[str, bytes]] = {place.name: {} for place in readable}
         arriving: dict[str, dict[str, bytes]] = {name: {} for name in mine}
         shown: dict[str, dict[str, HeldFile]] = {name: {} for name in mine}
@@ -137,7 +137,7 @@ class Holding:
         found = [
             Finding(now, "rogue", name, what)
             for name in sorted(mine)
-            for what in self._rogues.look(name, mine[name], arriving[name], shown[name], now)
+            for what in self._rogues.look(name, mine[name], arriving[name], shown[name], now, self._mine)
         ]
         self.rows.note(*found)
         return found
@@ -239,7 +239,7 @@ class Holding:
             )
             connection.execute("DELETE FROM holding_barrier WHERE number <= ?", (upto,))
         self._step("holding forgot")
-        needed = {digest.hex() for place, digest in self.rows.known().items() if place.manifest}
+        needed = {digest.hex() for digest in self.rows.known(VERSIONS).values()}
         for file in self._manifests.iterdir():
             if file.name not in needed:
                 file.unlink()
@@ -248,12 +248,14 @@ class Holding:
 
     def _drop(self, name: str) -> str:
         """Remove a table that is not shown; what others wrote there is kept aside."""
-        mine = {place.path: digest for place, digest in self.rows.known().items() if place.name == name}
-        self._rogues.aside(name, mine, self._clock.now())
+        self._rogues.aside(name, self._mine(name), self._clock.now())
         shutil.rmtree(folder_of(self.root, name), ignore_errors=True)
         with self._store.transaction() as connection:
             connection.execute("DELETE FROM holding_file WHERE name = ?", (name,))
         return f"removed the table {name}, which is not replicated any more"
+
+    def _mine(self, name: str) -> dict[str, bytes]:
+        return {place.path: digest for place, digest in self.rows.known().items() if place.name == name}
 
     def _mending(self) -> Mending:
         return Mending(self.root, self.rows.readable(), self.source, self.contents)
