@@ -160,7 +160,7 @@ def test_a_group_without_a_command_shows_its_help(capfd: pytest.CaptureFixture[s
     assert len(said.splitlines()) > 10
 
 
-GALLERIES = (["gallery"], ["gate"], ["device"], ["serve"])
+GALLERIES = (["gallery"], ["gate"], ["device"], ["serve"], ["recovery"])
 ACQUIRING = (["acquire"], ["acquire", "keys"], ["acquire", "environment"], ["acquire", "gate"])
 
 

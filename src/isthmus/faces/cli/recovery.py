@@ -26,6 +26,7 @@ from isthmus.state.lock import patiently
 
 if TYPE_CHECKING:
     from isthmus.app.recovery.site import RecoverySite
+    from isthmus.recovery.damage import Finding
 
 _COMMANDS = "isthmus recovery"
 
@@ -85,7 +86,10 @@ def backup(ctx: click.Context, full: bool, when_due: bool, watch: bool) -> None:
 @click.option("--watch", is_flag=True, help="Go on until interrupted.")
 @click.pass_context
 def restore(ctx: click.Context, when_due: bool, watch: bool) -> None:
-    """Take in at the standby what has come, and show the last whole barrier."""
+    """Take in what has come, at the standby.
+
+    Afterwards it shows the last barrier that came whole.
+    """
     site = opened(ctx)
     _turns(site, watch, lambda: site.pair.turn_of("standby", at_once=not when_due))
     barrier = site.landing.barrier()
@@ -95,7 +99,7 @@ def restore(ctx: click.Context, when_due: bool, watch: bool) -> None:
 @recovery.command()
 @click.pass_context
 def status(ctx: click.Context) -> int:
-    """Show this site's role, rounds, what waits or is missing, and its alarms."""
+    """Show role, rounds, what is missing, and alarms."""
     site = opened(ctx)
     fence, other = site.pair.fence, site.pair.other()
     rows = [
@@ -121,8 +125,16 @@ def status(ctx: click.Context) -> int:
         return 1 if now.alarms else 0
     came = site.inbound.status()
     show_receiving(came)
+    table(
+        ("found", "kind", "table", "what"),
+        [(f"{one.at:%Y-%m-%d %H:%M:%S}", one.kind, one.name, one.what) for one in _last_findings(site)],
+    )
     show_alarms(came.alarms, _COMMANDS)
     return 1 if came.alarms else 0
+
+
+def _last_findings(site: RecoverySite) -> list[Finding]:
+    return site.landing.holding.findings()[-10:]
 
 
 def _told_of(report: Any) -> str:
@@ -136,7 +148,10 @@ def _told_of(report: Any) -> str:
 @click.option("--watch", is_flag=True, help="Show it again and again, for people, until interrupted.")
 @click.pass_context
 def show_progress(ctx: click.Context, watch: bool) -> None:
-    """Show how far both sites are, as JSON; with --watch as lines with bars."""
+    """Show how far both sites are, as JSON.
+
+    With --watch as lines with bars, for people.
+    """
     from isthmus.app.recovery.picture import picture_of
     from isthmus.recovery.progress import lines, to_json
 
@@ -152,7 +167,7 @@ def show_progress(ctx: click.Context, watch: bool) -> None:
 @click.option("--rows", is_flag=True, help="Sum the rows of every table too, not only the files.")
 @click.pass_context
 def verify(ctx: click.Context, rows: bool) -> int:
-    """Prove that the tables are what the barrier says, and the same on both sites.
+    """Prove that both sites hold the same.
 
     At the standby: files, and rows against the primary's sums where it has told them. At the primary: takes the
     sums and tells them to the standby with its next report. Ends with code 5 where something differs.
@@ -171,7 +186,11 @@ def verify(ctx: click.Context, rows: bool) -> int:
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Where the signed report goes.")
 @click.pass_context
 def drill(ctx: click.Context, into: Path | None, keep: bool, report: Path | None) -> int:
-    """Restore what the standby shows to a scratch copy, check it, and measure how long that takes (RTO)."""
+    """Restore to a scratch copy, at the standby.
+
+    Every table is opened there, its rows are counted and summed, and the time is measured (RTO). The report is
+    signed.
+    """
     from isthmus.app.recovery.verifying import drilled
 
     told, place = drilled(opened(ctx), into, keep, report)
@@ -184,7 +203,7 @@ def drill(ctx: click.Context, into: Path | None, keep: bool, report: Path | None
 @click.option("--deep", is_flag=True, help="Read every file, not only its name and size.")
 @click.pass_context
 def check(ctx: click.Context, deep: bool) -> int:
-    """Find files of the standby that are missing, cut or altered."""
+    """Find damaged files of the standby."""
     site = opened(ctx)
     found = site.landing.holding.check(deep)
     table(("table", "file", "damage"), [(one.name, one.path, one.kind) for one in found])
@@ -195,7 +214,10 @@ def check(ctx: click.Context, deep: bool) -> int:
 @recovery.command()
 @click.pass_context
 def repair(ctx: click.Context) -> int:
-    """Replace damaged files of the standby by good copies that lie here; ask the primary for the others."""
+    """Replace damaged files of the standby.
+
+    By good copies that lie here; the primary is asked for the others.
+    """
     from isthmus.app.recovery.verifying import repaired
 
     mended, asked = repaired(opened(ctx))
@@ -230,9 +252,10 @@ def start(ctx: click.Context) -> None:
 @recovery.command("set-independent")
 @click.pass_context
 def set_independent(ctx: click.Context) -> None:
-    """Leave the pair: all tables are writable, and what waited to be sent or applied is removed.
+    """Leave the pair.
 
-    Only after stop-backup at the primary and stop-restore at the standby.
+    All tables are writable then, and what waited to be sent or applied is removed. Only after stop-backup
+    at the primary and stop-restore at the standby.
     """
     from isthmus.app.recovery.roles import leave
 
@@ -247,7 +270,10 @@ def set_independent(ctx: click.Context) -> None:
 )
 @click.pass_context
 def switchover(ctx: click.Context, give_up: bool, wait_s: float) -> None:
-    """Hand the tables over to the standby, with nothing lost: at the primary, both sites running."""
+    """Hand the tables over, with nothing lost.
+
+    At the primary, while both sites run.
+    """
     from isthmus.app.recovery.roles import alone, switch_over
 
     site = opened(ctx)
@@ -262,7 +288,10 @@ def switchover(ctx: click.Context, give_up: bool, wait_s: float) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_context
 def failover(ctx: click.Context, yes: bool) -> None:
-    """Take over at the standby alone, because the primary is lost."""
+    """Take over, because the primary is lost.
+
+    At the standby alone.
+    """
     from isthmus.app.recovery.roles import fail_over, loss_of
 
     site = opened(ctx)
@@ -294,7 +323,10 @@ def failback(ctx: click.Context, wait_s: float) -> None:
 @click.option("--snapshot", is_flag=True, help="Ask for everything in any case.")
 @click.pass_context
 def request(ctx: click.Context, snapshot: bool) -> None:
-    """Print the line that asks the primary for what is missing, to be carried back by hand."""
+    """Print the line that asks for what is missing.
+
+    It is carried back by hand, and given to resend at the primary.
+    """
     show_request(opened(ctx).inbound.request(snapshot=snapshot), "primary", _COMMANDS)
 
 
@@ -312,7 +344,7 @@ def resend(ctx: click.Context, line: str) -> None:
 @click.option("--all", "every", is_flag=True, help="Every file.")
 @click.pass_context
 def dismiss(ctx: click.Context, file: str | None, every: bool) -> None:
-    """Remove what you have looked at from the quarantine."""
+    """Remove what you have seen from the quarantine."""
     one_or_every(file, every)
     show_dismissed(file, opened(ctx).inbound.dismiss(file), _COMMANDS)
 

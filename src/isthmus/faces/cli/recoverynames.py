@@ -25,7 +25,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.argument("file", type=_FILE, required=False)
 @click.pass_context
 def keys(ctx: click.Context, file: Path | None) -> None:
-    """Make this site's signing key, or show its public half.
+    """Make or show this site's signing key.
 
     FILE is the one that [recovery] names unless it is given. The public key goes into `trust` at the other site.
     """
@@ -58,7 +58,7 @@ def generate_config(
     standby_env: str,
     force: bool,
 ) -> None:
-    """Write a backupRestore.ini with all keys, and its swapped sw_backupRestore.ini.
+    """Write a backupRestore.ini and its swapped twin.
 
     A site heeds it where [recovery] says classic = "backupRestore.ini".
     """
@@ -84,7 +84,7 @@ def generate_config(
 @click.option("--remote-dn-num", type=int, help="Storage shards on the other side.")
 @click.pass_context
 def prepare(ctx: click.Context, local_dn_num: int | None, remote_dn_num: int | None) -> int:
-    """Check both sites, both ways, and show how their shards meet.
+    """Check both sites, both ways.
 
     Ends with code 1 where something is wrong. What is not known yet, as of a site behind a gate, holds nobody up.
     """
@@ -163,9 +163,10 @@ _PUBLICATION = click.option("--publication", default="disaster", show_default=Tr
 def create_publication(
     ctx: click.Context, objects: tuple[str, ...], file: Path | None, everything: bool, publication: str
 ) -> int:
-    """Publish OBJECTS: databases, database.schema, or database.schema.table.
+    """Publish OBJECTS.
 
-    All of their tables that are eligible are opted in; what is not is listed with the reason.
+    Databases, database.schema, or database.schema.table. All of their tables that are eligible are opted
+    in; what is not is listed with the reason.
     """
     from isthmus.recovery import publications
 
@@ -189,7 +190,7 @@ def alter_publication(
     force_alter: bool,
     publication: str,
 ) -> int:
-    """Add OBJECTS to a publication, or withdraw them from it."""
+    """Add OBJECTS to a publication, or withdraw them."""
     from isthmus.recovery import publications
 
     site = opened(ctx)
@@ -204,7 +205,7 @@ def alter_publication(
 @click.option("--all-cancel", is_flag=True, help="Withdraw everything.")
 @click.pass_context
 def cancel_publication(ctx: click.Context, file: Path | None, all_cancel: bool) -> int:
-    """Withdraw objects from every publication that names them."""
+    """Withdraw objects from all publications."""
     from isthmus.recovery import publications
     from isthmus.recovery.objects import read_objects
 
@@ -219,7 +220,10 @@ def cancel_publication(ctx: click.Context, file: Path | None, all_cancel: bool) 
 @click.option("--file", "path", type=_FILE, help="Write the objects there, as a list that other commands read.")
 @click.pass_context
 def get_current_disaster(ctx: click.Context, path: Path | None) -> None:
-    """Show what is published, and which published tables cannot travel as they are."""
+    """Show what is published.
+
+    And which published tables cannot travel as they are.
+    """
     from isthmus.recovery import publications
 
     site = opened(ctx)
@@ -239,7 +243,7 @@ def get_current_disaster(ctx: click.Context, path: Path | None) -> None:
 @click.option("--systemd", type=click.Path(path_type=Path, file_okay=False), help="Write units into this folder.")
 @click.pass_context
 def install_cron(ctx: click.Context, systemd: Path | None) -> None:
-    """Print the crontab lines of this site's rounds, or write systemd units.
+    """Print crontab lines, or write systemd units.
 
     `isthmus serve recovery` needs neither: it runs the rounds itself.
     """

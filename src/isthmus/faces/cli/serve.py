@@ -97,7 +97,7 @@ def _loaded(server: uvicorn.Server, certificate: str, key: str) -> None:
 @serve.command("recovery")
 @click.pass_context
 def serve_recovery(ctx: click.Context) -> None:
-    """Run the rounds of this site: backups at a primary, restores at a standby, and changes of role.
+    """Run the rounds of this site, and its changes of role.
 
     Where [recovery.door] is set, the other site brings and fetches its files here; GET /health,
     /v1/recovery and /metrics tell how it is.
