@@ -42,8 +42,9 @@ def test_the_standby_follows_takes_over_and_hands_back_without_a_row_lost_that_h
         told = south.run("failover", "--yes").stderr
         assert "later writes are not here" in told
         assert "this site is the primary of epoch 2 (failover, from" in told
-        assert south.rows() == held
+        assert south.rows().items() >= held.items(), "nothing that was shown is taken back"
         assert held.keys() >= {"ada", "ben"}
+        held = south.rows()
         south.table().append([batch(fay=4)])
 
         north.start()
@@ -140,7 +141,7 @@ def test_queries_that_span_two_tables_at_the_standby_always_see_one_barrier(tmp_
         writer.start()
         try:
             barriers, reads = set(), 0
-            while len(barriers) < 8 or reads < 1500:
+            while len(barriers) < 6 or reads < 1000:
                 tables = south.catalog.together(LEFT, RIGHT)
                 payers, payees = (table.count() for table in tables)
                 assert payers - payees in (0, 1), f"{payers} payers and {payees} payees after {reads} reads"

@@ -21,12 +21,18 @@ from isthmus.warehouse.name import TableName
 _KEY = re.compile(r"\d{8}_\d{6}")
 _IDENTITY = re.compile(r"[0-9a-f]{32}")
 _PATH = re.compile(r"(_versions|_deletions|_transactions|_indices|data)(/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}){1,3}")
+_STAMP = "%Y%m%d_%H%M%S"
 DIGEST_BYTES = 32
 
 
 def key_of(moment: datetime) -> str:
     """Write the key of a round that began at a moment: `YYYYMMDD_HHMMSS`, in UTC."""
-    return moment.astimezone(UTC).strftime("%Y%m%d_%H%M%S")
+    return moment.astimezone(UTC).strftime(_STAMP)
+
+
+def moment_of(key: str) -> datetime:
+    """Read the second that a key names. Raises ValueError for what is no key."""
+    return datetime.strptime(key, _STAMP).replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -268,7 +268,7 @@ class Pair:
             return
         self._notes.put(**{"last restore": now.isoformat()})
         landing = self._ends.landing
-        before = landing.barrier()
+        before, found = landing.barrier(), landing.holding.findings()
         events += [str(event) for event in self._ends.inbound.step()]
         after = landing.barrier()
         if after is not None and (before is None or before.key != after.key):
@@ -277,6 +277,8 @@ class Pair:
             events.append(self._turnover.take_over(SWITCHOVER))
         elif after is not None:
             events += landing.tidy()
+        new = (str(one) for one in landing.holding.findings() if one not in found)
+        events += [text for text in new if text not in events]
 
     def tell(self, now: datetime) -> None:
         """Report where this site stands, where that is new or was not told for a while."""

@@ -16,7 +16,7 @@ from typing import Any
 from isthmus.core.digest import Digest, new_key
 from isthmus.core.errors import Diverged, InputError
 from isthmus.core.position import Position
-from isthmus.recovery.barrier import Barrier, key_of
+from isthmus.recovery.barrier import Barrier, key_of, moment_of
 from isthmus.recovery.held import HeldBarrier
 from isthmus.recovery.round import LIVE, Part, Round, mark_after
 from isthmus.recovery.states import BACKUP
@@ -158,12 +158,16 @@ class Rounds:
             return found[0] if found else self._mark(connection, self._position(epoch), at)
 
     def begin(self, now: datetime, full: bool, event: str) -> Round:
-        """Write a new round down, under the key of its second, or of the next one that no round has."""
-        moment = now
+        """Write a new round down, under the key of its second, or of the one after the last round's.
+
+        So keys grow in the order of the rounds, also where the clock is set back.
+        """
         with self._store.transaction() as connection:
             standing = self._standing()
-            while self._rounds("key = ?", key_of(moment)):
-                moment += timedelta(seconds=1)
+            last = connection.execute(
+                "SELECT max(key) AS key FROM recovery_round WHERE stream = ?", (self.stream,)
+            ).fetchone()["key"]
+            moment = now if last is None or key_of(now) > last else moment_of(last) + timedelta(seconds=1)
             full = full or bool(standing["full_due"])
             begun = Round(
                 key_of(moment),

@@ -6,6 +6,7 @@ What keeps the turns from their work is told by `failure`, which /health shows, 
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,6 +22,8 @@ Say = Callable[[str], None]
 
 _PATIENCE_S = 20.0
 """So long the end waits for the turn that runs: what is cut off goes on with the next start."""
+_LASTS_S = 30.0
+"""So long a turn may wait for others until that is a failure."""
 _LEAST_S, _MOST_S = 0.2, 5.0
 
 
@@ -31,7 +34,8 @@ class Turns:
         self._config, self.say = config, say
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recovery", daemon=True)
-        self.failure = ""
+        self.failure = self._waits = ""
+        self._since, self._said = 0.0, False
         self.told: dict[str, Any] = {}
         self.counts: Counter[str] = Counter()
 
@@ -78,8 +82,9 @@ class Turns:
                 self.told = _told(site)
                 self.counts["well"] += 1
                 self._healed()
-            except Busy:
-                self.counts["busy"] += 1  # a command of this site is at work
+            except Busy as error:  # a command of this site is at work, or something has to go out of the way
+                self.counts["busy"] += 1
+                self._waiting(str(error))
             except (IsthmusError, OSError) as error:
                 self.counts["failed"] += 1
                 self._failed(_in_words(error))
@@ -90,15 +95,26 @@ class Turns:
         if site is not None:
             site.close()
 
+    def _waiting(self, why: str) -> None:
+        """Tell what is waited for once it was met twice in a row; what lasts keeps the site from its work."""
+        now = time.monotonic()
+        if why != self._waits:
+            self._waits, self._since, self._said = why, now, False
+        elif not self._said:
+            self.say(f"a turn waits: {why}")
+            self._said = True
+        elif now - self._since > _LASTS_S:
+            self.failure = why
+
     def _failed(self, why: str) -> None:
         if why != self.failure:
             self.say(f"a turn failed: {why}")
         self.failure = why
 
     def _healed(self) -> None:
-        if self.failure:
+        if self.failure or (self._waits and self._said):
             self.say("the turns go on")
-        self.failure = ""
+        self.failure = self._waits = ""
 
 
 def _in_words(error: Exception) -> str:
