@@ -1,8 +1,8 @@
 """Changes of role: taking over, handing over, following again, leaving. Each can be cut short, and goes on.
 
 The fence is written at the one moment that counts. What has to be true before anybody may write (no half round is
-left, the epoch is a new one) is made true before it, and whatever can wait (tables are published at the new
-primary, a full round becomes due) is noted first and settled by the next turn.
+left, the epoch is a new one, the tables are published at the new primary) is made true before it, and whatever can
+wait (a full round becomes due) is settled by the next turn.
 
 One process at a time takes a turn or changes the role, which is its callers' to see to: a round that is landed
 while the site takes over would make it a standby again.
@@ -38,7 +38,7 @@ from isthmus.warehouse.place import local_path
 from isthmus.warehouse.table import Table
 
 Publish = Callable[[Sequence[TableAt]], None]
-"""Publishes tables at a site that has become the primary; again it changes nothing."""
+"""Publishes tables at a site that is about to become the primary; again it changes nothing."""
 
 SWITCHOVER = "switchover"
 """The event of the round that hands the primary's role over."""
@@ -145,10 +145,6 @@ class Turnover:
             self._followed()
         if fence.role in RULING:
             self._backup.begin_epoch(fence.epoch)
-            if self._notes["publishing"]:
-                barrier = self._landing.barrier()
-                self._publish(tuple(barrier.tables.values()) if barrier else ())
-                self._notes.put(publishing="")
 
     def hand_over(self) -> None:
         """Keep the writers out; the next turn takes the last round. Raises IllegalTransition at no primary."""
@@ -215,9 +211,11 @@ class Turnover:
             self._landing.holding.rewind()
         self._step("takeover rewound")
         key = barrier.key if barrier and follows else ""
-        publishing = "yes" if follows else ""
-        self._notes.put(**{"took over": key, "publishing": publishing, "whole": "", "answered": ""})
+        self._notes.put(**{"took over": key, "whole": "", "answered": ""})
         self._step("takeover noted")
+        if follows and barrier is not None:
+            self._publish(tuple(barrier.tables.values()))  # while nobody can rename or drop one
+        self._step("takeover published")
         self._become(Fence("primary", epoch), "take over")
         self._step("takeover fenced")
         self.settle([])
@@ -295,7 +293,7 @@ class Turnover:
         epoch = fence.epoch if follows else next_epoch(fence.epoch, self._notes.count("outranked"))
         if follows:
             self._landing.holding.rewind()
-        self._notes.put(left="yes", publishing="", outranked="", **{"took over": ""})
+        self._notes.put(left="yes", outranked="", **{"took over": ""})
         self._step("leave noted")
         self._become(Fence("independent", epoch), "leave")
         self._step("leave fenced")
