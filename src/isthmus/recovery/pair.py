@@ -108,6 +108,8 @@ class Pair:
                 self._send(now, events)
             elif self.fence.role == "standby":
                 self._receive(now, events)
+            else:
+                self._fail_back_further(events)
         finally:
             self.tell(now)
         return events
@@ -192,6 +194,22 @@ class Pair:
             self._notes.put(whole=what)
             self._ends.backup.source.snapshot()
             events.append(f"a full round is due: {why}")
+
+    def _fail_back_further(self, events: list[str]) -> None:
+        """Go on with a failback that was ordered, and cut short."""
+        epoch, other = self._turnover.failing_back(), self.other()
+        if (
+            not epoch
+            or other is None
+            or self._ends.post is None
+            or (other.role, other.epoch) != ("primary", epoch)
+        ):
+            return
+        theirs = self._ends.post.inventory()
+        if theirs is not None:
+            for one, kept in self._turnover.fail_back(theirs, epoch, other.site):
+                events.append(f"what {one.name} had alone is kept as {kept}")
+            events.append(f"this site is the standby of {other.site} in epoch {epoch}")
 
     def _send(self, now: datetime, events: list[str]) -> None:
         role, notes = self.fence.role, self._notes
@@ -318,7 +336,9 @@ class Pair:
         follows, rules = fence.role == "standby", fence.role in RULING and fence.epoch > 1
         held = f"{'standby' if follows else 'primary'} {fence.epoch} {report.request} {' '.join(report.missing)}"
         held = blake3(held.encode()).hexdigest()
-        if (follows or rules) and notes["inventory"] != held:
+        other = self.other() if rules else None
+        waiting = other is not None and other.role == "fenced"  # for the list, to fail back: it may have got lost
+        if waiting or ((follows or rules) and notes["inventory"] != held):
             listed = self._ends.landing.holding.inventory() if follows else self._turnover.history()
             self._ends.box.write_inventory(listed, self._settings.site)
             notes.put(inventory=held)

@@ -283,6 +283,10 @@ class Turnover:
         self._followed()
         return found
 
+    def failing_back(self) -> int:
+        """Return the epoch that a failback which was cut short was to follow; 0 where there is none."""
+        return int(self._notes["failback"].partition(" ")[0] or 0) if self.fence.role == "fenced" else 0
+
     def leave(self) -> None:
         """Become independent: all tables are writable, and nothing is sent or taken any more.
 
