@@ -27,7 +27,7 @@ from recovery_rounds import A, B, Maker, content, folder, latest, raw_append, re
 from small_disk import small_disk
 from transfer_doubles import HandClock
 
-NUMBER = 100
+NUMBER = 60
 
 
 def test_what_others_wrote_to_a_replica_is_set_aside_and_can_be_read_there(tmp_path: Path) -> None:
@@ -278,7 +278,7 @@ def test_rewound_tables_can_be_written_and_know_nothing_of_what_came_after(tmp_p
     assert not list((standby.folder / "landing" / "contents").glob("*/*"))
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @drawn(st.lists(st.binary(max_size=60), min_size=1, unique=True), st.integers(1, 50), st.data())
 def test_contents_come_out_whole_however_they_are_cut_and_repeated(
     tmp_path_factory: pytest.TempPathFactory, found: list[bytes], most: int, data: st.DataObject
