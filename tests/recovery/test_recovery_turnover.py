@@ -464,6 +464,10 @@ def test_a_primary_whose_standby_became_primary_on_an_old_disk_is_told_of_it(two
     two.fail_back(two.a)
     two.settle()
     put_back(two, "b", disk)
+    assert str(roles.loss_of(two.b)).endswith(
+        "a holds more than this site, which was put back: let it take over instead"
+    )
+    put_back(two, "b", disk)  # so that it forgets what it just heard
     two.cut_link()
     for report in (two.folder / "b" / "in").iterdir():
         report.unlink()  # nothing tells it of what has been
@@ -498,6 +502,8 @@ def test_leaving_needs_both_to_have_stopped_and_makes_all_writable(two: Two) -> 
     assert not list(two.folder.glob("a/warehouse/**/_refs/tags/*.json"))
     two.settle()
     assert two.roles() == ("independent", "independent")
+    roles.leave(two.a)
+    two.a.notes.put(left="")
     with pytest.raises(InputError, match="this site is independent already"):
         roles.leave(two.a)
 

@@ -54,7 +54,8 @@ class Loss:
     `shown` and `shown_at` name the barrier that the site goes on from. `behind` counts the parts of the stream
     that were sent after it, of which `unfinished` have come; `latest_at` is the time of the last barrier that the
     primary reported. Nothing of what the primary wrote after `shown_at` is here. A site that was a primary itself
-    (`own`) goes on from its own tables: what is lost is what the other one wrote since.
+    (`own`) goes on from its own tables: what is lost is what the other one wrote since. `ahead` names the other
+    site where it follows a later epoch than this one, which then was put back to an earlier state.
     """
 
     shown: str
@@ -64,6 +65,7 @@ class Loss:
     latest: str
     latest_at: datetime | None
     own: bool = False
+    ahead: str = ""
 
     def __str__(self) -> str:
         if self.own:
@@ -77,6 +79,8 @@ class Loss:
             text += f"; {self.behind} parts are known that were sent after it ({self.unfinished} had come)"
         if self.latest > self.shown:
             text += f"; the primary is known to have taken round {self.latest}"
+        if self.ahead:
+            text += f"; {self.ahead} holds more than this site, which was put back: let it take over instead"
         return text
 
 
@@ -141,6 +145,8 @@ class Turnover:
             self._become(replace(fence, role=self._hint, epoch=epoch), _HINT[self._hint])
             events.append(f"this site is the {self._hint} from now on")
             fence = self.fence
+        if fence.role == "independent" and self._notes["left"]:
+            self.forget()
         if fence.role == "standby":
             self._followed()
         if fence.role in RULING:
@@ -234,7 +240,7 @@ class Turnover:
         known = [*(barrier.tables.values() if barrier else ()), *(last.tables.values() if last else ())]
         return found | manifests(self._catalog, {TableName.parse(table.name) for table in known})
 
-    def loss(self, latest: str, latest_at: datetime | None) -> Loss:
+    def loss(self, latest: str, latest_at: datetime | None, ahead: str = "") -> Loss:
         """Say what a failover would leave behind. `latest` is the last barrier that the primary reported."""
         barrier, status = self._landing.barrier(), self._inbound.status()
         return Loss(
@@ -245,6 +251,7 @@ class Turnover:
             latest,
             latest_at,
             own=self.fence.role in ("fenced", "yielding"),
+            ahead=ahead,
         )
 
     def fail_back(self, theirs: Collection[bytes], epoch: int, site: str) -> list[tuple[Parted, TableName]]:

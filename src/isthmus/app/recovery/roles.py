@@ -85,7 +85,10 @@ def loss_of(site: RecoverySite) -> Loss:
     fence, other = site.pair.fence, site.pair.other()
     if fence.role == "primary":
         raise Refused("this site is the primary already", "see: isthmus recovery status")
-    return site.turnover.loss(other.barrier if other else "", other.barrier_at if other else None)
+    if other is None:
+        return site.turnover.loss("", None)
+    ahead = other.site if other.role == fence.role == "standby" and other.epoch > fence.epoch else ""
+    return site.turnover.loss(other.barrier, other.barrier_at, ahead)
 
 
 def fail_over(site: RecoverySite) -> str:
@@ -149,18 +152,21 @@ def leave(site: RecoverySite) -> None:
 
 def _leave(site: RecoverySite) -> None:
     fence, notes = site.pair.fence, site.notes
-    if fence.role == "independent":
+    if fence.role == "independent" and not notes["left"]:
         raise InputError("this site is independent already", "isthmus recovery start lets it take part again")
     what = "backup" if fence.role in RULING else "restore"
-    if fence.role != "fenced" and not notes[f"{what} stopped"]:
+    if fence.role not in ("fenced", "independent") and not notes[f"{what} stopped"]:
         raise Refused(
             f"the rounds have not been stopped: this site is {fence.role}", f"isthmus recovery stop-{what}"
         )
-    site.audit.note(getpass.getuser(), "set-independent", subject=fence.role)
-    site.turnover.leave()
+    if fence.role != "independent":  # else it left, and was cut short
+        site.audit.note(getpass.getuser(), "set-independent", subject=fence.role)
+        site.turnover.leave()
+    site.turnover.forget()
     for name in ("backup", "outbox", "inbox", "landing"):
         for file in (site.folder / name).rglob("*"):
-            if file.is_file() and file.name != ".lock":  # the folders stay: a server may be at work in them
-                file.unlink(missing_ok=True)
+            kept = "rogue" in file.relative_to(site.folder).parts  # what was written here, and set aside
+            if file.is_file() and file.name != ".lock" and not kept:
+                file.unlink(missing_ok=True)  # the folders stay: a server may be at work in them
     if site.lists.is_dir():
         (site.lists / site.part.csv).unlink(missing_ok=True)
