@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from isthmus.core.errors import RunFailed
 
 _END_S = 15.0
+PATIENCE_S = 90.0
+LOOK_S = 0.1
 
 
 def command(site: Path, *words: str) -> list[str]:
@@ -36,6 +39,52 @@ def end(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+class Troupe:
+    """The long-running processes of a story, each with its log in its site's folder; ends all that it started."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.running: dict[str, subprocess.Popen[str]] = {}
+
+    def start(self, name: str, site: Path, *words: str) -> None:
+        """Start a command of a site that goes on; `name` is what it is called from then on."""
+        with (site / "log").open("a") as log:
+            self.running[name] = subprocess.Popen(
+                command(site, *words), stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True
+            )
+
+    def kill(self, name: str) -> None:
+        """End a process as a power failure does."""
+        process = self.running.pop(name)
+        process.kill()
+        process.wait()
+
+    def stop(self, name: str) -> None:
+        """End a process as a service manager does."""
+        end(self.running.pop(name))
+
+    def close(self) -> None:
+        """End all processes, the last first."""
+        for name in reversed(list(self.running)):
+            self.stop(name)
+
+    def alive(self) -> None:
+        """Raise RunFailed where a process has ended by itself."""
+        for name, process in self.running.items():
+            if process.poll() is not None:
+                log = self.folder / name / "log"
+                raise RunFailed(f"the process of {name} ended with {process.returncode}", f"see {log}")
+
+    def until(self, holds: Callable[[], bool], what: str) -> None:
+        """Wait until something holds. Raises RunFailed where it never does, or a process ends."""
+        patient_until = time.monotonic() + PATIENCE_S
+        while not holds():
+            self.alive()
+            if time.monotonic() > patient_until:
+                raise RunFailed(f"it never came so far: {what}", f"see the logs in {self.folder}")
+            time.sleep(LOOK_S)
 
 
 @contextlib.contextmanager

@@ -10,12 +10,11 @@ import contextlib
 import json
 import queue
 import shutil
-import subprocess
 import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,6 @@ from isthmus.app.chapters import Chapter, Happened, find_samples
 from isthmus.core.errors import InputError, IsthmusError, RunFailed
 
 _ENVIRONMENTS = ("video", "intranet")
-_PATIENCE_S = 90.0
-_LOOK_S = 0.1
 _DOWN, _KILLED_AFTER, _REPEATS = 4, 8, 3
 _FORBIDDEN = "http://169.254.169.254/latest/meta-data"
 _QUERY = (
@@ -93,14 +90,13 @@ class Watcher:
         self._over.set()
 
 
-class Story:
+class Story(stage.Troupe):
     """The sites and storage servers in a folder; ends all that it started."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self.hub = folder / "hub"
         self.stores = {name: Storehouse(folder / f"storage-{name}") for name in _ENVIRONMENTS}
-        self.running: dict[str, subprocess.Popen[str]] = {}
         self.url = ""
 
     def make(self) -> None:
@@ -122,13 +118,13 @@ class Story:
 
     def serve(self) -> None:
         """Start the interface server and wait until it answers."""
-        self._start("hub", self.hub, "serve", "acquire")
+        self.start("hub", self.hub, "serve", "acquire")
         self.until(lambda: bool(self._metrics()), "the interface server answers")
 
     def work(self, *names: str) -> None:
         """Start environments' agents, and wait until the server has heard of them."""
         for name in names:
-            self._start(name, self.folder / name, "agent", "--environment", name)
+            self.start(name, self.folder / name, "agent", "--environment", name)
         heard = [f'agent_silent_seconds{{environment="{name}"' for name in names]
         self.until(lambda: all(line in self._metrics() for line in heard), "the agents ask for work")
 
@@ -139,12 +135,6 @@ class Story:
                 return str(answer.read().decode())
         except OSError:
             return ""
-
-    def kill(self, name: str) -> None:
-        """End an agent as a power failure does."""
-        process = self.running.pop(name)
-        process.kill()
-        process.wait()
 
     def wish(self, name: str, file: str, record: str) -> dict[str, str]:
         """Make one wish for a file of an environment, by the address that holds elsewhere."""
@@ -157,43 +147,21 @@ class Story:
 
     def ended(self, watcher: Watcher, count: int) -> Iterator[Told]:
         """Yield the next so many ends of requests as the client learns of them. Raises RunFailed."""
-        patient_until = time.monotonic() + _PATIENCE_S
+        patient_until = time.monotonic() + stage.PATIENCE_S
         while count:
-            self._alive()
+            self.alive()
             if time.monotonic() > patient_until:
                 raise RunFailed(f"{count} requests did not end", f"see {self.hub}/log")
-            told = watcher.next(_LOOK_S)
+            told = watcher.next(stage.LOOK_S)
             if told is not None:
                 count -= 1
                 yield told
 
-    def until(self, holds: Callable[[], bool], what: str) -> None:
-        """Wait until something holds. Raises RunFailed."""
-        patient_until = time.monotonic() + _PATIENCE_S
-        while not holds():
-            self._alive()
-            if time.monotonic() > patient_until:
-                raise RunFailed(f"it never came so far: {what}", f"see {self.hub}/log")
-            time.sleep(_LOOK_S)
-
     def close(self) -> None:
         """End everything."""
-        for name in reversed(list(self.running)):
-            stage.end(self.running.pop(name))
+        super().close()
         for store in self.stores.values():
             store.stop()
-
-    def _alive(self) -> None:
-        for name, process in self.running.items():
-            if process.poll() is not None:
-                log = self.folder / name / "log"
-                raise RunFailed(f"the process of {name} ended with {process.returncode}", f"see {log}")
-
-    def _start(self, name: str, site: Path, *words: str) -> None:
-        with (site / "log").open("a") as log:
-            self.running[name] = subprocess.Popen(
-                stage.command(site, *words), stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True
-            )
 
     def _write(self, site: Path, text: str) -> None:
         site.mkdir(parents=True)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from isthmus.app import stage
@@ -18,8 +17,6 @@ from isthmus.core.errors import RunFailed, UnknownName
 from isthmus.warehouse.catalog import Catalog
 from isthmus.warehouse.name import TableName
 
-_PATIENCE_S = 90.0
-_LOOK_S = 0.2
 _DAYS = [f"2026-11-{day}" for day in range(20, 25)]
 _SCENES = TableName("main", "loop", "scenes")
 _COUNT = "SELECT count(*) AS scenes, count(DISTINCT day) AS days FROM scenes"
@@ -46,12 +43,8 @@ restore_s = 0.5
 """
 
 
-class Story:
-    """The two sites; ends all that it started."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.running: dict[str, subprocess.Popen[str]] = {}
+class Story(stage.Troupe):
+    """The two sites, and the command lines that are typed at them."""
 
     def make(self) -> None:
         """Make both sites, and let each trust the other's key."""
@@ -84,21 +77,7 @@ class Story:
 
     def serve(self, name: str) -> None:
         """Start a site's rounds."""
-        site = self.folder / name
-        with (site / "log").open("a") as log:
-            self.running[name] = subprocess.Popen(
-                stage.command(site, "serve", "recovery"),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                text=True,
-            )
-
-    def kill(self, name: str) -> None:
-        """End a site's rounds as a power failure does."""
-        process = self.running.pop(name)
-        process.kill()
-        process.wait()
+        self.start(name, self.folder / name, "serve", "recovery")
 
     def ingest(self, name: str, day: str) -> None:
         """Bring a day of scenes in."""
@@ -135,23 +114,6 @@ class Story:
     def role(self, name: str) -> str:
         """Return what a site is now."""
         return Catalog(self.folder / name / "warehouse").fence().role
-
-    def until(self, holds: Callable[[], bool], what: str) -> None:
-        """Wait until something holds. Raises RunFailed."""
-        patient_until = time.monotonic() + _PATIENCE_S
-        while not holds():
-            for name, process in self.running.items():
-                if process.poll() is not None:
-                    log = self.folder / name / "log"
-                    raise RunFailed(f"the rounds of {name} ended with {process.returncode}", f"see {log}")
-            if time.monotonic() > patient_until:
-                raise RunFailed(f"it never came so far: {what}", f"see the logs in {self.folder}")
-            time.sleep(_LOOK_S)
-
-    def close(self) -> None:
-        """End everything."""
-        for name in reversed(list(self.running)):
-            stage.end(self.running.pop(name))
 
 
 def tell_recovery(folder: Path) -> Iterator[Chapter | Happened]:
@@ -199,7 +161,7 @@ def _told(story: Story) -> Iterator[Chapter | Happened]:
     yield Happened("verify", story.said("north", "recovery", "verify", "--rows")[-1])
 
     yield Chapter("A switchover hands the tables back, with nothing lost")
-    stage.end(story.running.pop("south"))
+    story.stop("south")
     story.tell("south", "recovery", "switchover")
     story.serve("south")
     story.ingest("north", _DAYS[4])
