@@ -160,7 +160,10 @@ class World:
         return answer
 
     def turn(self, name: str, fuse: int = 0) -> Any:
-        return self.act(name, "turn", self.sites[name].pair.turn, Busy, fuse=fuse)
+        pair = self.sites[name].pair
+        if self.expected[name].role == "fenced" and self.sites[name].notes["failback"]:
+            return self.fail_back(name, fuse, pair.turn)  # it goes on with one that was cut short
+        return self.act(name, "turn", pair.turn, Busy, fuse=fuse)
 
     def back_up(self, name: str, full: bool = False, fuse: int = 0) -> Any:
         return self.act(name, "round", lambda: self.sites[name].pair.back_up(full), InputError, fuse=fuse)
@@ -316,7 +319,7 @@ class World:
             rulers, standby = self.primaries(), self.standby()
             if len(rulers) == 1 and standby:
                 ruler = self.expected[rulers[0]]
-                if asked != rulers[0] or self.sites[rulers[0]].backup.full_due:
+                if asked != rulers[0] or (ruler.latest and self.sites[rulers[0]].backup.full_due):
                     self.back_up(rulers[0])
                     asked = rulers[0]
                 elif ruler.epoch == self.expected[standby].epoch and self._still(rulers[0], standby):
@@ -378,16 +381,15 @@ class World:
     def give_up(self, name: str) -> None:
         self.act(name, "give up", self.sites[name].turnover.give_up, Refused)
 
-    def fail_back(self, name: str, fuse: int = 0) -> None:
+    def fail_back(self, name: str, fuse: int = 0, action: Callable[[], Any] | None = None) -> Any:
         """Follow the new primary: what is lost of the tables here is found under a name of its own."""
         expected, site = self.expected[name], self.sites[name]
         before, was, epoch = copied(expected.own), expected.role, expected.epoch
         sealed = site.backup.barrier()
         names = {table.name for table in sealed.tables.values()} if sealed else set()
         names = (names | set(expected.published())) & set(before)
-        answer = self.act(
-            name, "failback", lambda: roles.fail_back(site, 0.0, lambda text: None), Refused, fuse=fuse
-        )
+        order = action or (lambda: roles.fail_back(site, 0.0, lambda text: None))
+        answer = self.act(name, "failback", order, Refused, fuse=fuse)
         fence, found = fences.read(self.sites[name].root), dict(self.read(name))
         key = self.sites[name].notes["failback"].partition(" ")[2] or fence.barrier
         away = {str(aside(TableName.parse(one), key)): one for one in names} if key else {}
@@ -402,7 +404,7 @@ class World:
                 raise Wrong(f"{name} is {fence.role} after a failback")
             expected.role, expected.epoch = fence.role, epoch
             self._half(name, before, kept, found)
-            return
+            return answer
         shown: Sheets = {}
         for one in names & set(found):
             identity, content = found[one]
@@ -412,6 +414,7 @@ class World:
         expected.own = {**rest, **kept}
         expected.follow(fence.epoch, fence.barrier, shown, self.expected[OTHER[name]].least)
         self._compare(name, "failed back")
+        return answer
 
     def _half(self, name: str, before: Sheets, kept: Sheets, found: dict[str, Any]) -> None:
         """A failback was cut short: the tables aside are there, some of the others are gone already."""

@@ -53,6 +53,11 @@ class Sheet:
 Sheets = dict[str, Sheet]
 
 
+def aside(name: str) -> bool:
+    """Tell whether a table was kept aside by a failback."""
+    return ".quarantine." in name
+
+
 def copied(sheets: Sheets) -> Sheets:
     return {name: sheet.copy() for name, sheet in sheets.items()}
 
@@ -103,12 +108,13 @@ class Expected:
         return {name: sheet for name, sheet in self.own.items() if name in self.opted and self.covered(name)}
 
     def covered(self, name: str) -> bool:
-        return any(item.covers(Object.parse(name)) for item in self.objects)
+        """Tell whether something that is published covers a table; what was kept aside stays at its site."""
+        return not aside(name) and any(item.covers(Object.parse(name)) for item in self.objects)
 
     def publish(self, item: Object) -> None:
         """Opt in whatever is there and covered, as a publication does."""
         self.objects = {known for known in self.objects if not item.covers(known)} | {item}
-        self.opted |= {name for name in self.own if item.covers(Object.parse(name))}
+        self.opted |= {name for name in self.own if item.covers(Object.parse(name)) and not aside(name)}
 
     def renamed(self, name: str, to: str) -> None:
         """A table keeps what was said of it under its new name; what was said of the new name stays with it."""

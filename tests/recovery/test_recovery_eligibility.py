@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isthmus.core.errors import InputError, UnknownName
+from isthmus.recovery import fork
 from isthmus.recovery.eligibility import Distribution, followed, opt_in, opt_out, opted, survey
 from isthmus.state.store import Store
 from isthmus.warehouse.catalog import Catalog
@@ -120,6 +121,17 @@ def test_of_two_copies_only_the_one_that_was_opted_in_before_is_eligible(store: 
     found = survey(catalog, opted(store).values())
     assert list(found.eligible) == [str(NAME)]
     assert list(found.ineligible) == ["loop.drive.twin"]
+
+
+def test_what_a_failback_kept_aside_is_never_taken_for_the_table_that_it_was_kept_of(
+    store: Store, catalog: Catalog
+) -> None:
+    opt_in(store, catalog, str(NAME))
+    kept = fork.keep_aside(catalog, NAME, "20261120_020000")
+    assert survey(catalog).ineligible[str(kept)].why == "aside"
+    assert list(survey(catalog).eligible) == [str(NAME)]
+    catalog.drop(NAME)
+    assert survey(catalog, opted(store).values()).eligible == {}
 
 
 def test_tables_of_an_object_store_are_not_eligible(store: Store) -> None:

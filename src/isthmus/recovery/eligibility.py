@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from isthmus.core.errors import Corrupt, InputError, UnknownName, suggestion
 from isthmus.recovery.barrier import TableAt
+from isthmus.recovery.fork import SCHEMA as ASIDE
 from isthmus.state.store import Store
 from isthmus.warehouse.catalog import Catalog
 from isthmus.warehouse.name import TableName
@@ -19,7 +20,7 @@ from isthmus.warehouse.place import file_system, local_path
 from isthmus.warehouse.schema import FieldType, Schema
 from isthmus.warehouse.table import Table
 
-Why = Literal["place", "name", "unreadable", "schema", "identity", "copy", "clone", "branches", "row ids"]
+Why = Literal["place", "name", "unreadable", "schema", "identity", "copy", "clone", "branches", "row ids", "aside"]
 """Kinds of reasons why a table is not eligible."""
 
 ROOM = "recovery names"
@@ -222,6 +223,13 @@ def _judged(catalog: Catalog, name: TableName) -> Eligible | Ineligible | None:
             "place",
             f"{text} lies on an object store, where files cannot be linked aside",
             "publish tables of a warehouse in a folder; let the object store replicate its own",
+        )
+    if name.schema == ASIDE:  # it bears the identity of the table that it was kept aside of
+        return Ineligible(
+            text,
+            "aside",
+            f"{text} was kept aside by a failback, and stays at this site",
+            "take from it what is wanted, and drop it; or make a table of its own from its rows",
         )
     for tries_left in reversed(range(_TRIES)):
         try:
