@@ -120,8 +120,9 @@ def opened(config: RecoveryConfig, clock: Clock | None = None) -> RecoverySite:
     site = RecoverySite(config, clock)
 
     def describe(report: Report) -> Report:
-        with suppress(OSError):  # a full disk is told by what needs it more
-            list_rounds(site)
+        if report.role != "independent":  # a site that has left keeps no list
+            with suppress(OSError):  # a full disk is told by what needs it more
+                list_rounds(site)
         action = own_action(site)
         sums = own_sums(site) if report.role in RULING else {}
         return replace(report, progress=action.to_plain() if action else {}, verify=sums)
