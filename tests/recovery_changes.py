@@ -205,7 +205,7 @@ class Changes:
         self.world.sites[name].published()
 
     def _done(self, name: str, what: str, sheet: Sheet) -> None:
-        self.world.remember(sheet)
+        self.world.remember(name, sheet)
         self.world.steps[what] += 1
 
     def _sheet(self, name: str, table: str) -> Sheet:

@@ -68,7 +68,13 @@ class Deeds:
         self.changes.forbidden("ab"[site % 2], number)
 
     def back_up(self, site: int, full: int, fuse: int) -> None:
-        self.world.back_up(self._primary(site), full % 8 == 7, fuse)
+        name = self._primary(site)
+
+        def write() -> None:
+            for table in range(3):
+                self.changes.rows(name, table, 1, full + table)
+
+        self.world.back_up(name, full % 8 == 7, fuse, write if full % 3 == 1 else None)
 
     def turn(self, site: int, fuse: int) -> None:
         self.world.turn("ab"[site % 2], fuse)
@@ -76,6 +82,12 @@ class Deeds:
     def rogue(self, number: int, what: int) -> None:
         if standby := self.world.standby():
             self.world.rogue(standby, number, what)
+
+    def read_on(self, number: int) -> None:
+        self.world.read_on(number)
+
+    def damage(self, number: int, bit: int) -> None:
+        self.world.damage(number, bit)
 
     def jump(self, hours: int) -> None:
         self.world.clock.at += datetime.timedelta(hours=hours)
@@ -197,6 +209,16 @@ class TwoSites(RuleBasedStateMachine):
         self._count()
         self.deeds.rogue(number, what)
 
+    @rule(number=NUMBERS)
+    def read_on(self, number: int) -> None:
+        self._count()
+        self.deeds.read_on(number)
+
+    @rule(number=NUMBERS, bit=st.integers(0, 1 << 20))
+    def damage(self, number: int, bit: int) -> None:
+        self._count()
+        self.deeds.damage(number, bit)
+
     @rule(hours=st.sampled_from((-1, 1)))
     def jump(self, hours: int) -> None:
         self._count()
@@ -278,6 +300,10 @@ class Seeded:
                 deeds.turn(number[0], 0)
             case "road":
                 deeds.road(number[0], number[1], dice.randrange(1 << 20))
+            case "read_on":
+                deeds.read_on(number[0])
+            case "damage":
+                deeds.damage(number[0], dice.randrange(1 << 20))
             case "rogue" | "forbidden":
                 getattr(deeds, name)(*number[:2])
             case "role":

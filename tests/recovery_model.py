@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import lance
 import pyarrow as pa
@@ -22,7 +23,7 @@ from isthmus.app.recovery.site import RecoverySite
 from isthmus.app.sitepart import SitePart
 from isthmus.core.errors import Busy, InputError, Refused
 from isthmus.core.ports import Carrier
-from isthmus.recovery.fork import SCHEMA as ASIDE
+from isthmus.recovery import cut
 from isthmus.recovery.fork import aside
 from isthmus.transfer.memory import MemoryCarrier
 from isthmus.transfer.signing import SigningKey
@@ -33,11 +34,13 @@ from isthmus.warehouse.name import TableName
 from isthmus.warehouse.place import local_path
 from isthmus.warehouse.table import Table
 from recovery_oracle import KEY, Content, Expected, Sealed, Sheet, Sheets, contents, copied
+from rough_gate import flipped
 
 BEGIN = datetime.datetime(2026, 11, 20, tzinfo=datetime.UTC)
 KEYS = {name: SigningKey.create() for name in "ab"}
 OTHER = {"a": "b", "b": "a"}
 STREAM = "recovery"
+GRACE = datetime.timedelta(minutes=30)
 _ROUNDS = 30
 
 
@@ -95,7 +98,8 @@ class World:
         self.sites: dict[str, ModelSite] = {}
         self.expected = {"a": Expected("primary"), "b": Expected("standby")}
         self.order = 0
-        self.history: dict[str, set[Content]] = {}
+        self.history: dict[tuple[str, str], set[Content]] = {}
+        self.reader: tuple[str, Table, Content, datetime.datetime] | None = None
         self.steps: Counter[str] = Counter()
         self._looked: dict[str, Any] = {}
         self.log: list[str] = []
@@ -147,6 +151,7 @@ class World:
             if site.dead:
                 self.steps["died"] += 1
                 answer = f"died at {site.dead}"
+                self.left_behind(name, site.dead)
                 self.steps[f"died at {site.dead}"] += 1
                 self.revive(name)
             elif isinstance(error, allowed):
@@ -165,8 +170,21 @@ class World:
             return self.fail_back(name, fuse, pair.turn)  # it goes on with one that was cut short
         return self.act(name, "turn", pair.turn, Busy, fuse=fuse)
 
-    def back_up(self, name: str, full: bool = False, fuse: int = 0) -> Any:
-        return self.act(name, "round", lambda: self.sites[name].pair.back_up(full), InputError, fuse=fuse)
+    def back_up(
+        self, name: str, full: bool = False, fuse: int = 0, meanwhile: Callable[[], None] | None = None
+    ) -> Any:
+        """Take a round; `meanwhile` is done once, after the cut has looked at its first table."""
+        left = [meanwhile] if meanwhile else []
+
+        def looked(table: Path) -> Any:
+            found = newest(table)
+            if left:
+                left.pop()()
+            return found
+
+        newest = cut.newest
+        with mock.patch.object(cut, "newest", looked):
+            return self.act(name, "round", lambda: self.sites[name].pair.back_up(full), InputError, fuse=fuse)
 
     def primaries(self) -> list[str]:
         return [name for name in "ab" if self.expected[name].role == "primary"]
@@ -194,6 +212,7 @@ class World:
         if what != "failback":
             self._compare(name, what)
         self._positions(name)
+        self._still_read()
 
     def _positions(self, name: str) -> None:
         """Where a standby stands at a position that was sealed as a round's last, it holds that very barrier."""
@@ -232,6 +251,25 @@ class World:
         for one in catalog.names():
             table = catalog.open(one)
             yield str(one), (table.identity, content_of(table))
+
+    def left_behind(self, name: str, step: str) -> None:
+        """Look at what a dead site shows before anybody mends it: one barrier, and no table half there."""
+        expected, fence = self.expected[name], fences.read(self.sites[name].root)
+        for place in (self.folder / name / "warehouse").glob("*/*/*.lance"):
+            if any((place / "_versions").glob("*.manifest")):
+                lance.dataset(str(place)).to_table()  # who opens it without the catalogue can read it, too
+        if fence.role != "standby" or expected.role != "standby":
+            return
+        shown = expected.shown
+        if fence.barrier != expected.barrier:
+            sealed = self.expected[OTHER[name]].sealed.get(fence.barrier)
+            if sealed is None or sealed.order < expected.least:
+                raise Wrong(f"{name} shows {fence.barrier}, unknown or older than before, dead at {step}")
+            shown = sealed.tables
+        found = dict(self.read(name))
+        _same(found, {**expected.own, **shown}, f"{name} shows no whole barrier, dead at {step}")
+        if strange := found.keys() - expected.tables.keys() - shown.keys():
+            raise Wrong(f"{name} shows {strange}, dead at {step}")
 
     def _note_seal(self, name: str) -> None:
         expected = self.expected[name]
@@ -279,6 +317,7 @@ class World:
         self.order += 1
         expected.least = self.order
         expected.take_over(fence.epoch)
+        self.remember(name, *expected.own.values())
 
     def _went_on(self, name: str, key: str, what: str) -> None:
         """Follow a standby through the rounds that it landed, to the one that it shows.
@@ -295,6 +334,7 @@ class World:
                 raise Wrong(f"{name} shows {one}, unknown or older than what it showed, after {what}")
             if one != expected.barrier:
                 expected.show(one, sealed)
+                self.remember(name, *expected.shown.values())
 
     # the roads
 
@@ -408,8 +448,8 @@ class World:
         shown: Sheets = {}
         for one in names & set(found):
             identity, content = found[one]
-            if content not in self.history[identity]:
-                raise Wrong(f"{name} shows of {one} what never was")
+            if content not in self.history.get((OTHER[name], identity), ()):
+                raise Wrong(f"{name} shows of {one} what {OTHER[name]} never had")
             shown[one] = Sheet(identity, list(content[0]), dict(content[1]))
         expected.own = {**rest, **kept}
         expected.follow(fence.epoch, fence.barrier, shown, self.expected[OTHER[name]].least)
@@ -441,8 +481,37 @@ class World:
         self.steps["rogue"] += 1
         self._compare(name, "rogue")
 
-    def remember(self, sheet: Sheet) -> None:
-        self.history.setdefault(sheet.identity, set()).add(sheet.content)
+    def remember(self, name: str, *sheets: Sheet) -> None:
+        """Take note of what a site held."""
+        for sheet in sheets:
+            self.history.setdefault((name, sheet.identity), set()).add(sheet.content)
+
+    def read_on(self, number: int) -> None:
+        """Open a replica as a reader does who stays at it for a while."""
+        name = self.standby()
+        replicas = sorted(self.expected[name].shown) if name else []
+        if replicas:
+            table = self.catalog(name).open(TableName.parse(replicas[number % len(replicas)]))
+            self.reader = name, table, content_of(table), self.clock.at
+
+    def _still_read(self) -> None:
+        """Who opened a replica within the grace reads on what it was then."""
+        if self.reader is not None:
+            name, table, content, at = self.reader
+            if not datetime.timedelta() <= self.clock.at - at < GRACE or self.expected[name].role != "standby":
+                self.reader = None
+            elif content_of(table) != content:
+                raise Wrong(f"a reader at {name} reads something else than what it opened")
+
+    def damage(self, number: int, bit: int) -> None:
+        """Turn a bit of a content over that waits at a standby, and that no table shares."""
+        if name := self.standby():
+            staged = sorted((self.sites[name].folder / "landing" / "contents").glob("*/*"))
+            alone = [one for one in staged if one.stat().st_nlink == 1 and one.stat().st_size]
+            if alone:
+                file = alone[number % len(alone)]
+                file.write_bytes(flipped(file.read_bytes(), bit))
+                self.steps["damage"] += 1
 
     def told(self) -> str:
         """Say where everything stands, for who reads a failure."""
@@ -483,4 +552,4 @@ def _differ(found: dict[str, Any], wanted: dict[str, Any]) -> str:
     )
 
 
-__all__ = ["ASIDE", "Died", "World", "Wrong"]
+__all__ = ["OTHER", "Died", "World", "Wrong"]

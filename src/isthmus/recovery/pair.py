@@ -34,6 +34,8 @@ from isthmus.transfer.outbound import Outbound
 from isthmus.warehouse.fence import Fence
 
 _STEPS = 3
+_DOUBLINGS = 7
+"""So often the time doubles after which a request that stays is answered again; then it is an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +186,20 @@ class Pair:
                 return
         if report.missing:
             self._whole(f"{len(report.missing)} contents are missing there", f"missing {report.number}", events)
-        elif report.request and report.request != self._notes["answered"]:
-            self._notes.put(answered=report.request)
-            events += self._ends.outbound.resend(report.request)
+        elif report.request:
+            self._answer(report.request, events)
+
+    def _answer(self, request: str, events: list[str]) -> None:
+        """Send what is asked for; while it is still asked for, again after ever longer: it may have got lost."""
+        now = self._clock.now()
+        before, times, at = (*self._notes["answered"].split("|"), "0", "")[:3]
+        if before != request:
+            times, at = "0", ""
+        wait = timedelta(seconds=self._settings.report_s) * 2 ** min(int(times), _DOUBLINGS)
+        if at and timedelta() <= now - datetime.fromisoformat(at) < wait:
+            return
+        self._notes.put(answered=f"{request}|{int(times) + 1}|{now.isoformat()}")
+        events += self._ends.outbound.resend(request)
 
     def _whole(self, why: str, what: str, events: list[str]) -> None:
         """Let the next round be a full one; once for each reason."""
