@@ -30,8 +30,6 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     ("scene", "step"),
     [
         ("a_takeover", "takeover noted"),
-        ("a_takeover", "landing collision placed"),
-        ("a_demotion", "follow adopted"),
         ("a_failback", "failback parted"),
     ],
 )
