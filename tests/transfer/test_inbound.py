@@ -183,8 +183,11 @@ def test_another_history_under_the_same_name_is_a_fork(tmp_path: Path) -> None:
     assert bench.receiver.status().quarantined == ()
 
 
-def test_files_of_an_ended_epoch_are_refused(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
+@pytest.mark.parametrize("alarmed", [True, False])
+def test_files_of_an_ended_epoch_are_never_applied_and_alarmed_of_where_that_is_wished(
+    tmp_path: Path, alarmed: bool
+) -> None:
+    bench = Bench(tmp_path, receives=receiving(stale_alarm=alarmed))
     old = bench.send(("a", "1"))
     bench.carry()
     late = bench.send(("b", "1"))
@@ -201,7 +204,7 @@ def test_files_of_an_ended_epoch_are_refused(tmp_path: Path) -> None:
         bench.outside.hold(name, kept[name])
     bench.receive()
     assert bench.level()
-    assert bench.alarms() == ["STALE", "STALE"]
+    assert bench.alarms() == ["STALE", "STALE"][: 2 * alarmed]
 
 
 def test_a_gap_is_an_alarm_after_a_while_and_its_request_line_heals_it(tmp_path: Path) -> None:
