@@ -62,8 +62,8 @@ class InboundSettings:
 
     `settle_s`: what does not verify and stays the same for so long never will. `silent_s` 0: silence is no alarm.
     `consume`: what was dealt with is removed from the gate; otherwise the gate is only read. `stale_alarm`: what
-    is of an epoch that was ended is set aside with an alarm; otherwise it counts as one that came twice, as is right
-    where two sites take turns at sending and each ends the other's epochs.
+    is of an epoch that was ended is set aside with an alarm; otherwise it counts as one that came twice, which is
+    right where two sites take turns at sending and each ends the other's epochs.
     """
 
     gap_alarm_s: float = 900.0
