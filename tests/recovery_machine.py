@@ -79,6 +79,13 @@ class Deeds:
     def turn(self, site: int, fuse: int) -> None:
         self.world.turn("ab"[site % 2], fuse)
 
+    def land(self, site: int, fuse: int) -> None:
+        """A round, and at once the standby's turn that brings it in, or dies at it."""
+        name = self._primary(site)
+        self.world.back_up(name)
+        if self.world.expected[OTHER[name]].role == "standby":
+            self.world.turn(OTHER[name], fuse)
+
     def rogue(self, number: int, what: int) -> None:
         if standby := self.world.standby():
             self.world.rogue(standby, number, what)
@@ -199,6 +206,11 @@ class TwoSites(RuleBasedStateMachine):
         self._count()
         self.deeds.turn(site, 0)
 
+    @rule(site=NUMBERS, fuse=st.integers(0, 40))
+    def land(self, site: int, fuse: int) -> None:
+        self._count()
+        self.deeds.land(site, fuse)
+
     @rule(kind=NUMBERS, number=NUMBERS, bit=st.integers(0, 1 << 20))
     def road(self, kind: int, number: int, bit: int) -> None:
         self._count()
@@ -294,6 +306,8 @@ class Seeded:
                 deeds.back_up(number[0], number[1], fuse)
             case "round":
                 deeds.back_up(number[0], 0, 0)
+            case "land":
+                deeds.land(number[0], dice.randint(1, 30))
             case "turn":
                 deeds.turn(number[0], fuse)
             case "look":
@@ -308,8 +322,8 @@ class Seeded:
                 getattr(deeds, name)(*number[:2])
             case "role":
                 deeds.role(number[0], fuse)
-            case "failover":
-                deeds.role(0, 0)
+            case "failover" | "switch" | "failback":
+                deeds.role({"failover": 0, "switch": 1, "failback": 3}[name], 0)
             case "settle":
                 deeds.settle()
             case "jump":

@@ -124,7 +124,7 @@ class World:
             trust=(str(KEYS[other].public),),
             backup_s=0.0,
             restore_s=0.5,
-            part_mb=0.004,
+            part_mb=0.002,
             compression_level=0,
             parallel=1,
             cores=1,
@@ -267,7 +267,9 @@ class World:
                 raise Wrong(f"{name} shows {fence.barrier}, unknown or older than before, dead at {step}")
             shown = sealed.tables
         found = dict(self.read(name))
-        _same(found, {**expected.own, **shown}, f"{name} shows no whole barrier, dead at {step}")
+        # one that takes the place of another under its name is hidden for that while
+        wanted = {one: sheet for one, sheet in {**expected.own, **shown}.items() if one not in fence.hidden}
+        _same(found, wanted, f"{name} shows no whole barrier, dead at {step}")
         if strange := found.keys() - expected.tables.keys() - shown.keys():
             raise Wrong(f"{name} shows {strange}, dead at {step}")
 
