@@ -20,7 +20,7 @@ class ServerSettings:
         "how soon work that another server accepted is seen", default=2.0, minimum=0.05, maximum=60, unit="s"
     )
     deliveries_at_once: int = setting(
-        "deliveries that are worked on at the same time", default=32, minimum=1, maximum=1000
+        "deliveries that are worked on at the same time", default=64, minimum=1, maximum=1000
     )
     most_image_bytes: int = setting(
         "the largest image that is taken", default=64 << 20, minimum=1 << 16, maximum=1 << 31, unit="bytes"
