@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from isthmus.acquire.request import MOST_REQUESTS, Wish, check
@@ -200,6 +200,7 @@ def test_what_is_looked_at_in_bulk_is_judged_as_each_alone_would_be(wishes: list
             check(one)
 
 
+@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])  # most wishes fail a check
 @given(st.lists(_WISHES.filter(lambda one: intake._passes(one) is None), min_size=1, max_size=4))
 def test_a_table_says_what_json_says(wishes: list[Wish]) -> None:
     wishes = [msgspec.structs.replace(one, record=f"r{at}", tags=()) for at, one in enumerate(wishes)]
