@@ -86,7 +86,7 @@ def _fence_kept() -> Any:
     return mock.patch.object(Publishing, "_shown", shown)
 
 
-@_plant("the digest of a staged content is not checked", rows=3, land=5, road=4, damage=5, settle=1)
+@_plant("the digest of a staged content is not checked", rows=4, land=6, damage=6)
 def _unchecked() -> Any:
     return mock.patch.object(Contents, "proven", lambda self, digest, size: True)
 
@@ -184,7 +184,7 @@ def _stale_claim() -> Any:
     return mock.patch.object(pair, "judge", judged)
 
 
-@_plant("bundles of an ended epoch are applied", rows=3, round=4, look=4, road=6, switch=4, settle=2)
+@_plant("bundles of an ended epoch are applied", rows=2, round=3, road=8, switch=3, settle=3)
 def _stale_bundles() -> Any:
     def judged(header: Any, standing: Any, seen: Any) -> Any:
         verdict = chained(header, standing, seen)
