@@ -79,7 +79,9 @@ def _fence_by_table() -> Any:
 def _fence_kept() -> Any:
     def shown(self: Publishing, barrier: Barrier) -> Any:
         return right(self, barrier) | {
-            name: one for name, one in self.fence().tables.items() if name in {t.name for t in barrier.tables.values()}
+            name: one
+            for name, one in self.fence().tables.items()
+            if name in {t.name for t in barrier.tables.values()}
         }
 
     right = Publishing._shown

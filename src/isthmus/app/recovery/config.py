@@ -102,7 +102,9 @@ class RecoveryPart:
         "when no backup round begins, such as 22:00-06:00 or Sat+Sun 12:00-14:00", default=()
     )
     part_mb: float = setting("size of a part of a round", default=64.0, minimum=0.001, maximum=4096, unit="MB")
-    compression_level: int = setting("0: nothing is compressed; else the level of zstd", default=1, minimum=0, maximum=9)
+    compression_level: int = setting(
+        "0: nothing is compressed; else the level of zstd", default=1, minimum=0, maximum=9
+    )
     parallel: int = setting("parts that are packed and sent at once", default=2, minimum=1, maximum=32)
     cores: int = setting("threads that digest and add up; 0: all", default=0, minimum=0, maximum=1024)
     reserve: int = setting("unconfirmed rounds that a primary keeps; 0: no limit", default=160, minimum=0)
