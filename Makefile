@@ -9,7 +9,7 @@ export PYTHONWARNINGS := ignore::DeprecationWarning
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak check format bench clean
+.PHONY: help setup demo test soak model check format bench clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ test: $(READY) ## Run all tests
 
 soak: $(READY) ## Run the long tests: kills at random moments, again and again, and eight times the examples
 	ISTHMUS_EXAMPLES=8 $(BIN)/python -m pytest -n 2 --dist worksteal -m "soak or hypothesis" --soak
+
+model: $(READY) ## Try 20,000 random steps of two recovery sites against an oracle: minutes
+	ISTHMUS_MODEL_EXAMPLES=500 $(BIN)/python -m pytest tests/recovery/test_recovery_model.py
 
 check: $(READY) ## Prove format, lint, types and the import floors
 	$(BIN)/ruff format --check .
