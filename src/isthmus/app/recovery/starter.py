@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from isthmus.app.newsite import write_new
-from isthmus.transfer.signing import SigningKey
 
 _TABLES = """
 # The tables under [warehouse] root are kept on another site, or are another site's here.
@@ -28,8 +27,10 @@ NEXT = {"primary": "recovery keys", "standby": "recovery keys"}
 def write_recovery_site(folder: Path, role: str) -> Path:
     """Write a site of a pair into `folder`, and its signing key.
 
-    Raises InputError where a site is there already.
+    Raises InputError where a site is there already, ModuleNotFoundError without the extra.
     """
+    from isthmus.transfer.signing import SigningKey
+
     peer = "standby" if role == "primary" else "primary"
     path = write_new(folder, _TABLES.format(role=role, peer=peer), "recovery")
     SigningKey.create().save(folder / "keys" / "recovery.pem")
