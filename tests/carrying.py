@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import socket
 import struct
+import termios
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -122,6 +124,7 @@ class Line:
                     self.times -= 1
                     self.before_cut()
                     sink.sendall(piece[: cut - passed])
+                    _drain(sink)
                     break
                 passed += len(piece)
                 self.back_bytes += 0 if there else len(piece)
@@ -131,6 +134,14 @@ class Line:
                 one.shutdown(socket.SHUT_RDWR)  # wakes the thread of the other direction
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             one.close()
+
+
+def _drain(sink: socket.socket) -> None:
+    """Wait until the other end has what was sent: a line that is reset throws away what it still holds."""
+    for _ in range(1000):
+        if not int.from_bytes(fcntl.ioctl(sink, termios.TIOCOUTQ, bytes(4)), "little"):
+            return
+        threading.Event().wait(0.01)
 
 
 @contextlib.contextmanager
