@@ -1,4 +1,4 @@
-"""One browser for all tests of a process; a server and a page for each test."""
+"""One browser for a module, as its event loop is in the way of others; a server and a page for each test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     pytest.importorskip("playwright", reason="the page is tested by playwright: pip install playwright")
     if not (shutil.which("chromium") or shutil.which("chromium-browser")):
