@@ -301,7 +301,9 @@ class World:
                 expected.role = "primary"
             case "yielding", "standby":
                 handed = expected.latest
-                expected.follow(fence.epoch, handed, expected.sealed[handed].tables, self.order)
+                # the other may have sealed rounds by now: what was handed over is older than any of them
+                barrier = expected.sealed[handed]
+                expected.follow(fence.epoch, handed, barrier.tables, barrier.order)
             case _, "standby" if what == "failback":
                 pass
             case was, now:

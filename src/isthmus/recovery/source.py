@@ -83,6 +83,14 @@ class RoundSource:
         members = {BEGIN: partial(_once, mark.body)}
         return Cut(Kind.SNAPSHOT, Position(mark.position.epoch, 0), mark.position, members)
 
+    def needed(self) -> tuple[int, int] | None:
+        """Return the (epoch, seq) where the first round begins that no standby has confirmed; None without one.
+
+        A full round begins with its mark.
+        """
+        live = self._rounds.rounds(*LIVE)
+        return (live[0].epoch, live[0].first_seq - live[0].full) if live else None
+
     def _known(self, position: Position) -> None:
         """Return where the stream stood at a position once, and remembers it. Raises InputError."""
         if position.seq:

@@ -6,7 +6,8 @@ Nothing ever comes back from the other side, so everything here is by clock and 
 2. Changes are cut when they fill a file or have waited long enough.
 3. A snapshot is sent by schedule, on demand, at the beginning of an epoch, and where changes are no longer kept.
 4. The carousel sends the last files again; a heartbeat tells how far the stream is.
-5. Files beyond those that are to be kept, or of an ended epoch, are removed, from the outbox and from the gate.
+5. Files beyond those that are to be kept, or of an ended epoch, are removed, from the outbox and from the gate. A
+   source that knows what the receiver still needs has those kept, however many they are.
 
 A source that stands before what was already sent (an old backup was restored) stops the sending: a new epoch is
 needed, or two histories would go by the same name.
@@ -44,6 +45,10 @@ _TRIES = 4
 _LOCK_PATIENCE_S = 60.0
 
 
+def _unknown() -> None:
+    return None
+
+
 class Outbound:
     """Sends one stream. One process at a time works on an outbox; others get Busy."""
 
@@ -58,9 +63,11 @@ class Outbound:
         clock: Clock,
         settings: OutboundSettings,
         step: Step = no_step,
+        needed: Callable[[], tuple[int, int] | None] = _unknown,
     ) -> None:
+        """`needed` tells from which (epoch, seq) on the receiver may lack what was sent: all that is kept."""
         self._outbox, self._source, self._carrier, self._clock = outbox, source, carrier, clock
-        self._settings, self._step, self._stream = settings, step, source.stream
+        self._settings, self._step, self._stream, self._needed = settings, step, source.stream, needed
         self._ledger = Ledger(store, self._stream)
         self._alarms = Alarms(store, "outbound", self._stream)
         self._sealing = Sealing(outbox, self._stream, source.key, site, key, step, settings.level)
@@ -314,7 +321,7 @@ class Outbound:
             rows = self._ledger.increments(request.epoch, since, until)
             whole = whole or not covers([(row.since.seq, row.until.seq) for row in rows], since, until)
             wanted.update((row.number, row) for row in rows)
-        whole = whole or len(wanted) > self._settings.keep_files
+        whole = whole or len(self._idle(wanted.values())) > self._settings.keep_files
         if whole or not all(self._again(row, events) for row in wanted.values()):
             self._whole(self._clock.now(), events)
 
@@ -338,6 +345,7 @@ class Outbound:
         files = [row for row in rows if row.kind is not Kind.HEARTBEAT]
         beats = [row for row in rows if row.kind is Kind.HEARTBEAT]
         turning = {row.number for row in self._last_sent()}
+        files = self._idle(files)
         old = [row for row in files[: -self._settings.keep_files] if row.number not in turning]
         epoch = self._epoch()
         ended = [row for row in rows if row.until.epoch < epoch]  # receivers refuse these, with an alarm
@@ -359,6 +367,11 @@ class Outbound:
             if not file.name.startswith(".") and file.name not in known
         )
         self._ledger.trim()
+
+    def _idle(self, rows: Iterable[Bundled]) -> list[Bundled]:
+        """Leave out what the receiver is known to need."""
+        first = self._needed()
+        return [row for row in rows if first is None or row.until.order < first]
 
     def _epoch(self) -> int:
         """Return the epoch that was sent last; 0 before anything was."""

@@ -159,6 +159,7 @@ class RecoverySite:
                 level=part.compression_level,
             ),
             self._stepped,
+            self.backup.source.needed,
         )
 
     @cached_property

@@ -1,0 +1,1 @@
+"""Who may do what at a site: people with passwords, keys of programs, sessions, and the record of every change."""

@@ -1,0 +1,1 @@
+"""Long work: operations of the command line, run beside the server, with progress, files and an end."""

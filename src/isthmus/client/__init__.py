@@ -1,0 +1,1 @@
+"""A typed client of the API of a site, for programs: `Client`, and `AsyncClient` for asyncio."""
