@@ -420,7 +420,9 @@ class World:
     def hand_over(self, name: str, fuse: int = 0) -> None:
         other = self.sites[name].pair.other()
         if other is not None and other.role == "standby" and other.epoch == self.expected[name].epoch:
-            self.act(name, "switchover", self.sites[name].turnover.hand_over, fuse=fuse)
+            expected = self.expected[name]
+            nothing = (InputError,) if not (expected.published() or expected.sealed) else ()
+            self.act(name, "switchover", self.sites[name].turnover.hand_over, *nothing, fuse=fuse)
 
     def give_up(self, name: str) -> None:
         self.act(name, "give up", self.sites[name].turnover.give_up, Refused)

@@ -20,7 +20,7 @@ OF_AN_EXAMPLE = 40
 
 def drive(steps: int) -> tuple[Counter[str], float]:
     """Take at least so many steps; return what was done, and the CPU seconds. Raises what the oracle finds."""
-    from hypothesis import HealthCheck, settings
+    from hypothesis import HealthCheck, Phase, settings
     from hypothesis.stateful import run_state_machine_as_test
 
     from recovery_machine import TwoSites
@@ -33,6 +33,7 @@ def drive(steps: int) -> tuple[Counter[str], float]:
             deadline=None,
             database=None,
             print_blob=True,
+            phases=(Phase.generate,),  # to shrink a story of two sites takes far longer than to read it
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
         )

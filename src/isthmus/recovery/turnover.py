@@ -153,8 +153,16 @@ class Turnover:
             self._backup.begin_epoch(fence.epoch)
 
     def hand_over(self) -> None:
-        """Keep the writers out; the next turn takes the last round. Raises IllegalTransition at no primary."""
+        """Keep the writers out; the next turn takes the last round.
+
+        Raises IllegalTransition at no primary, InputError where nothing is published and never was.
+        """
         fence = self.fence
+        if fence.role == "primary" and self._backup.barrier() is None and not self._backup.published():
+            raise InputError(
+                "nothing is published, so nothing can be handed over",
+                "publish tables first: isthmus recovery create-publication; or leave the pair: set-independent",
+            )
         self._become(replace(fence, role="yielding", held="a switchover hands the tables over"), "hand over")
         self._step("switchover held")
 

@@ -18,8 +18,9 @@ from isthmus.acquire.server.deliveries import Caller
 from isthmus.acquire.server.keys import AGENT
 from isthmus.acquire.server.service import AcquireService
 from isthmus.core.errors import Corrupt, Refused
-from isthmus.faces.http.acquire import reading, shapes
-from isthmus.faces.http.acquire.answers import answer
+from isthmus.faces.http import reading
+from isthmus.faces.http.acquire import shapes
+from isthmus.faces.http.answers import answer
 from isthmus.faces.http.acquire.guard import FETCHES, key_of
 
 _CLOSE = {"connection": "close"}

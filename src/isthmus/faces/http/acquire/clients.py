@@ -17,8 +17,10 @@ from isthmus.acquire.server import intake
 from isthmus.acquire.server.service import AcquireService
 from isthmus.acquire.states import State
 from isthmus.core.errors import UnknownName
-from isthmus.faces.http.acquire import reading, shapes
-from isthmus.faces.http.acquire.answers import answer, problem
+from isthmus.faces.http import reading
+from isthmus.faces.http.acquire import shapes
+from isthmus.faces.http.doors import Nothing
+from isthmus.faces.http.answers import WrongLine, answer, problem
 from isthmus.faces.http.acquire.guard import ASKS, SEES, key_of
 
 _FORM_EXTRA = 1 << 16
@@ -47,7 +49,7 @@ class ClientDoors:
         body, form, label = await self._posted(request, label)
         taken = await service.read(body, form)
         if taken.wrong:
-            lines = [shapes.WrongLine(one.line, one.what) for one in taken.wrong]
+            lines = [WrongLine(one.line, one.what) for one in taken.wrong]
             count = len(lines) + taken.more
             what = f"{count} {'line is' if count == 1 else 'lines are'} wrong; nothing was taken"
             return problem(422, what, lines=lines, more=taken.more)
@@ -89,7 +91,7 @@ class ClientDoors:
         """Show one batch."""
         service = self._service
         key = await key_of(request, service, SEES)
-        reading.query(request, shapes.Nothing)
+        reading.query(request, Nothing)
         name = request.path_params["batch"]
         found = await service.threads.run(service.ledger.batch, name)
         if (owner := service.sees(key)) and found.owner != owner:
@@ -107,7 +109,7 @@ class ClientDoors:
     async def _steer(self, request: Request, step: str) -> Response:
         service = self._service
         key = await key_of(request, service, ASKS)
-        reading.query(request, shapes.Nothing)
+        reading.query(request, Nothing)
         some = await reading.body(request, shapes.Some, service.settings.body_s, shapes.Some())
         if some.requests and step != "retry":
             raise HTTPException(422, f"{step} is for a whole batch")
@@ -128,7 +130,7 @@ class ClientDoors:
         """Show one request."""
         service = self._service
         key = await key_of(request, service, SEES)
-        reading.query(request, shapes.Nothing)
+        reading.query(request, Nothing)
         number = request.path_params["request"]
         found = await service.threads.run(service.ledger.line, number) if number < 1 << 63 else None
         if found is None or (service.sees(key) or found.owner) != found.owner:
@@ -138,7 +140,7 @@ class ClientDoors:
     async def image(self, request: Request) -> Response:
         """Send an image as it is stored."""
         await key_of(request, self._service, SEES)
-        reading.query(request, shapes.Nothing)
+        reading.query(request, Nothing)
         filed = await self._filed(request)
         media = _TYPES.get(filed.format.lower(), "application/octet-stream")
         return await _file(request, self._service.filing.path(filed), filed.digest, media)

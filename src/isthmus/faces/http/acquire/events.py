@@ -18,7 +18,8 @@ from isthmus.acquire.ports import Key
 from isthmus.acquire.server.hub import Watcher
 from isthmus.acquire.server.service import AcquireService
 from isthmus.core.errors import IsthmusError
-from isthmus.faces.http.acquire import reading, shapes
+from isthmus.faces.http import reading
+from isthmus.faces.http.acquire import shapes
 from isthmus.faces.http.acquire.guard import SEES, key_of
 
 HEARTBEAT_S = 15.0

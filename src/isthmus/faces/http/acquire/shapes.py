@@ -20,24 +20,6 @@ _ONE_STATE = f"({'|'.join(get_args(StateWord))})"
 _STATES = f"^{_ONE_STATE}(,{_ONE_STATE})*$"
 
 
-class WrongLine(msgspec.Struct, frozen=True):
-    """One mistake in what was posted. Line 0 is the body as a whole; in a JSON list it is the place, from 1."""
-
-    line: int
-    what: str
-
-
-class Problem(msgspec.Struct, frozen=True):
-    """Problem details (RFC 9457). `lines` are the first mistakes of a batch, `more` counts the others."""
-
-    title: str
-    status: int
-    detail: str = ""
-    type: str = "about:blank"
-    lines: Sequence[WrongLine] = ()
-    more: int = 0
-
-
 class Taken(msgspec.Struct, frozen=True):
     """A batch that is durable. `status` is the address of its door."""
 
@@ -229,10 +211,6 @@ class Edge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The longest edge of a thumbnail in pixels."""
 
     edge: Annotated[int, msgspec.Meta(ge=32, le=2048)] = 256
-
-
-class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """No parameters."""
 
 
 def shown(line: Line) -> Shown:

@@ -16,9 +16,11 @@ from starlette.staticfiles import StaticFiles
 from isthmus.acquire.server.keys import CLIENT
 from isthmus.acquire.server.service import AcquireService
 from isthmus.core.prometheus import CONTENT_TYPE
-from isthmus.faces.http.acquire import reading, shapes
-from isthmus.faces.http.acquire.answers import answer
-from isthmus.faces.http.acquire.docs import STYLE, page
+from isthmus.faces.http import reading
+from isthmus.faces.http.acquire import shapes
+from isthmus.faces.http.doors import Nothing
+from isthmus.faces.http.answers import answer
+from isthmus.faces.http.docs import STYLE, page
 from isthmus.faces.http.acquire.guard import ANYBODY, RULES, SEES, begin_session, end_session, key_of
 
 _ASK_AGAIN = {"cache-control": "no-cache"}
@@ -88,7 +90,7 @@ class SiteDoors:
         """Show all environments."""
         service = self._service
         key = await key_of(request, service, SEES)
-        reading.query(request, shapes.Nothing)
+        reading.query(request, Nothing)
         depths = await service.threads.run(service.ledger.depths, service.clock.now())
         heard = {} if key.role == CLIENT else service.counts.heard
         return answer([shapes.environment_shown(one, heard) for one in depths])
@@ -106,7 +108,7 @@ class SiteDoors:
         """Show all keys; never their texts."""
         service = self._service
         await key_of(request, service, RULES)
-        reading.query(request, shapes.Nothing)
+        reading.query(request, Nothing)
         found = await service.threads.run(service.ledger.keys)
         return answer(
             [shapes.KeyShown(one.name, one.role, one.environment, one.made, one.revoked) for one in found]
@@ -128,7 +130,7 @@ class SiteDoors:
         """Revoke a key."""
         service = self._service
         by = await key_of(request, service, RULES)
-        reading.query(request, shapes.Nothing)
+        reading.query(request, Nothing)
         await service.revoke_key(by.name, request.path_params["name"])
         return Response(status_code=204)
 

@@ -11,7 +11,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from isthmus.core.errors import Busy, InputError, IsthmusError, Refused, UnknownName
-from isthmus.faces.http.acquire.shapes import Problem, WrongLine
 
 PROBLEM = "application/problem+json"
 _ENCODER = msgspec.json.Encoder()
@@ -33,6 +32,24 @@ _TITLES = {
     503: "Come again later",
     507: "No room",
 }
+
+
+class WrongLine(msgspec.Struct, frozen=True):
+    """One mistake in what was posted. Line 0 is the body as a whole; in a JSON list it is the place, from 1."""
+
+    line: int
+    what: str
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Problem details (RFC 9457). `lines` are the first mistakes of a batch, `more` counts the others."""
+
+    title: str
+    status: int
+    detail: str = ""
+    type: str = "about:blank"
+    lines: Sequence[WrongLine] = ()
+    more: int = 0
 
 
 def answer(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
