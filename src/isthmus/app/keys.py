@@ -12,12 +12,14 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
+from isthmus.app.console import ConsolePart
 from isthmus.app.galleries.config import TABLES as GALLERY
 from isthmus.app.sitepart import ACQUIRE_TABLES, RECOVERY_TABLES, SitePart
 from isthmus.core.errors import UnknownName
 from isthmus.core.settings import describe
 
 _SITE: dict[str, type] = {"site": SitePart}
+_CONSOLE: dict[str, type] = {"console": ConsolePart}
 
 
 def explained(part: str | None = None) -> Iterator[tuple[str, str, str, str]]:
@@ -30,10 +32,10 @@ def explained(part: str | None = None) -> Iterator[tuple[str, str, str, str]]:
         parts = _acquire()
     elif first in RECOVERY_TABLES:
         parts = _recovery()
-    elif part in (*_SITE, *GALLERY):
-        parts = {**_SITE, **GALLERY}
+    elif part in (*_SITE, *_CONSOLE, *GALLERY):
+        parts = {**_SITE, **GALLERY, **_CONSOLE}
     else:
-        parts = {**_SITE, **_loop(), **_acquire(), **GALLERY, **_recovery()}
+        parts = {**_SITE, **_loop(), **_acquire(), **GALLERY, **_recovery(), **_CONSOLE}
     rows = [row for name, cls in parts.items() for row in _rows(name, cls)]
     if part is not None:
         kind, *rest = part.replace(".NAME", "").split(".")

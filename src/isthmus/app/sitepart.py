@@ -13,7 +13,8 @@ LOOP_TABLES = ("warehouse", "extract", "rules", "source", "pipeline", "trigger")
 GALLERY_TABLES = ("gallery", "gate", "sync", "ice", "device")
 ACQUIRE_TABLES = ("acquire", "agent")
 RECOVERY_TABLES = ("recovery",)
-TABLES = ("site", *LOOP_TABLES, *GALLERY_TABLES, *ACQUIRE_TABLES, *RECOVERY_TABLES)
+CONSOLE_TABLES = ("console",)
+TABLES = ("site", *LOOP_TABLES, *GALLERY_TABLES, *ACQUIRE_TABLES, *RECOVERY_TABLES, *CONSOLE_TABLES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from isthmus.app.sitepart import ACQUIRE_TABLES, GALLERY_TABLES, LOOP_TABLES, RECOVERY_TABLES, open_toml
+from isthmus.app.sitepart import (
+    ACQUIRE_TABLES,
+    CONSOLE_TABLES,
+    GALLERY_TABLES,
+    LOOP_TABLES,
+    RECOVERY_TABLES,
+    open_toml,
+)
 from isthmus.core.errors import ConfigError, Mistake
 from isthmus.core.progress import Report
 
@@ -27,11 +34,19 @@ def check(path: Path, report: Report) -> Sound:
     galleries = any(name in tables for name in GALLERY_TABLES)
     acquiring = any(name in tables for name in ACQUIRE_TABLES)
     recovering = any(name in tables for name in RECOVERY_TABLES)
-    loop = not (galleries or acquiring or recovering) or any(name in tables for name in LOOP_TABLES)
+    console = any(name in tables for name in CONSOLE_TABLES)
+    others = galleries or acquiring or recovering or console
+    loop = not others or any(name in tables for name in LOOP_TABLES)
     mistakes: dict[Mistake, None] = {}
     what: list[str] = []
     notes: list[str] = []
-    looks = ((acquiring, _acquire), (galleries, _galleries), (recovering, _recovery), (loop, _loop))
+    looks = (
+        (acquiring, _acquire),
+        (galleries, _galleries),
+        (recovering, _recovery),
+        (console, _console),
+        (loop, _loop),
+    )
     for wanted, look in looks:
         if not wanted:
             continue
@@ -65,6 +80,13 @@ def _recovery(path: Path, _: Report) -> Sound:
     from isthmus.app.recovery.checking import check_recovery
 
     what, notes = check_recovery(path)
+    return Sound(what, tuple(notes))
+
+
+def _console(path: Path, _: Report) -> Sound:
+    from isthmus.app.console import check_console
+
+    what, notes = check_console(path)
     return Sound(what, tuple(notes))
 
 
