@@ -101,10 +101,14 @@ class Deeds:
         self.world.steps["clock"] += 1
 
     def road(self, kind: int, number: int, bit: int) -> None:
-        """Lose, hold back, repeat, cut short or alter a file on its way."""
+        """Lose, hold back, repeat, cut short or alter a file on its way, or repeat all that ever went one way."""
         world = self.world
         lying = [(road, name) for road in world.roads for name in world.roads[road].names()]
-        if kind % 6 == 5 and world.withheld:
+        if kind % 7 == 6:
+            for road, name, content in world.passed:
+                if road == sorted(world.roads)[bit % 2]:
+                    world.roads[road].hold(name, content)
+        elif kind % 6 == 5 and world.withheld:
             road, name, content = world.withheld.pop(number % len(world.withheld))
             world.roads[road].hold(name, content)
         elif kind % 6 == 4 and world.passed:

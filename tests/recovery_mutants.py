@@ -186,7 +186,7 @@ def _stale_claim() -> Any:
     return mock.patch.object(pair, "judge", judged)
 
 
-@_plant("bundles of an ended epoch are applied", rows=2, round=3, road=8, switch=3, settle=3)
+@_plant("bundles of an ended epoch are applied", rows=2, round=2, road=6, switch=4, settle=4)
 def _stale_bundles() -> Any:
     def judged(header: Any, standing: Any, seen: Any) -> Any:
         verdict = chained(header, standing, seen)
