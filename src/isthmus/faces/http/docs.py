@@ -7,10 +7,10 @@ from html import escape
 from typing import Any
 
 _HEAD = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Isthmus acquire: the API</title>
+<html lang="en"><head><meta charset="utf-8"><title>{title}: the API</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="stylesheet" href="/docs.css"></head><body>
-<h1>Isthmus acquire: the API</h1>
+<h1>{title}: the API</h1>
 <p>For programs: <a href="/openapi.json">openapi.json</a>. Send an API key as
 <code>Authorization: Bearer isk_…</code>. Errors are problem details (RFC 9457).</p>
 """
@@ -37,7 +37,14 @@ def page(document: Mapping[str, Any]) -> str:
     ]
     schemas = document.get("components", {}).get("schemas", {})
     types = [_type(name, schema) for name, schema in sorted(schemas.items())]
-    return _HEAD + "".join(doors) + '<h1 id="types">Types</h1>' + "".join(types) + "</body></html>"
+    title = escape(str(document.get("info", {}).get("title", "Isthmus")))
+    return (
+        _HEAD.format(title=title)
+        + "".join(doors)
+        + '<h1 id="types">Types</h1>'
+        + "".join(types)
+        + "</body></html>"
+    )
 
 
 def _door(path: str, method: str, door: Mapping[str, Any]) -> str:

@@ -20,8 +20,8 @@ from isthmus.acquire.server.service import AcquireService
 from isthmus.core.errors import Corrupt, Refused
 from isthmus.faces.http import reading
 from isthmus.faces.http.acquire import shapes
-from isthmus.faces.http.answers import answer
 from isthmus.faces.http.acquire.guard import FETCHES, key_of
+from isthmus.faces.http.answers import answer
 
 _CLOSE = {"connection": "close"}
 

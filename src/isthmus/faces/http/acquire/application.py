@@ -3,47 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from importlib import metadata
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute, Mount, WebSocketRoute
 
 from isthmus.acquire.server.service import AcquireService
 from isthmus.core.errors import IsthmusError
 from isthmus.faces.http.acquire.agents import AgentDoors
-from isthmus.faces.http.acquire.answers import told
 from isthmus.faces.http.acquire.clients import ClientDoors
-from isthmus.faces.http.acquire.doors import Door, Endpoint, all_doors
+from isthmus.faces.http.acquire.doors import all_doors
 from isthmus.faces.http.acquire.events import EventDoors
-from isthmus.faces.http.acquire.layers import Surrounding
 from isthmus.faces.http.acquire.openapi import document
 from isthmus.faces.http.acquire.site import SiteDoors, assets, console
+from isthmus.faces.http.answers import told
+from isthmus.faces.http.doors import routes_of
+from isthmus.faces.http.layers import Surrounding
 
 _RAISED = (HTTPException, IsthmusError, OSError, ClientDisconnect, Exception)
-
-
-def ways(doors: Sequence[Door]) -> Iterator[tuple[str, Endpoint, list[str]]]:
-    """Join the doors of one path, so that a method that none of them has is answered as such."""
-    paths: dict[str, dict[str, Endpoint]] = {}
-    for door in doors:
-        paths.setdefault(door.path, {})[door.method] = door.endpoint
-    for path, endpoints in paths.items():
-        yield path, _either(endpoints), [*endpoints]
-
-
-def _either(endpoints: Mapping[str, Endpoint]) -> Endpoint:
-    if len(endpoints) == 1:
-        return next(iter(endpoints.values()))
-
-    async def choose(request: Request) -> Response:
-        return await endpoints["GET" if request.method == "HEAD" else request.method](request)
-
-    return choose
 
 
 def application(service: AcquireService) -> Starlette:
@@ -60,7 +41,7 @@ def application(service: AcquireService) -> Starlette:
     events, site = EventDoors(service), SiteDoors(service)
     doors = all_doors(ClientDoors(service), AgentDoors(service), events, site)
     site.openapi_document = document(doors, metadata.version("isthmus"))
-    routes: list[BaseRoute] = [Route(path, endpoint, methods=methods) for path, endpoint, methods in ways(doors)]
+    routes: list[BaseRoute] = [*routes_of(doors)]
     routes.append(WebSocketRoute("/v1/events/ws", events.socket))
     if (folder := console()) is not None:
         routes.append(Mount("/assets", assets(folder)))

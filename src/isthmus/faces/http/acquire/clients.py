@@ -19,9 +19,9 @@ from isthmus.acquire.states import State
 from isthmus.core.errors import UnknownName
 from isthmus.faces.http import reading
 from isthmus.faces.http.acquire import shapes
-from isthmus.faces.http.doors import Nothing
-from isthmus.faces.http.answers import WrongLine, answer, problem
 from isthmus.faces.http.acquire.guard import ASKS, SEES, key_of
+from isthmus.faces.http.answers import WrongLine, answer, problem
+from isthmus.faces.http.doors import Nothing
 
 _FORM_EXTRA = 1 << 16
 _ONCE = re.compile(r"[\x21-\x7e]{1,255}")

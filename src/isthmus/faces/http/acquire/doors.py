@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
-from starlette.requests import Request
-from starlette.responses import Response
-
 from isthmus.acquire.ports import Batch, Claimed, Event, Held
 from isthmus.acquire.request import Wish
 from isthmus.faces.http.acquire import shapes
@@ -17,32 +10,7 @@ from isthmus.faces.http.acquire.clients import ClientDoors
 from isthmus.faces.http.acquire.events import EventDoors
 from isthmus.faces.http.acquire.guard import ANYBODY, ASKS, FETCHES, RULES, SEES
 from isthmus.faces.http.acquire.site import SiteDoors
-
-Endpoint = Callable[[Request], Awaitable[Response]]
-JSON, LINES, TABLE, FORM = "application/json", "application/x-ndjson", "text/csv", "multipart/form-data"
-BYTES = "application/octet-stream"
-BODY = (400, 408, 413, 415, 422)
-"""What a door can answer to a body that is cut off, late, too large, of another type or of another shape."""
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """One door. `bodies` and `good` give a type for each media type; `None` is plain bytes or text.
-
-    `good` is by status; `bad` are the other statuses that it can answer with, besides those that all have.
-    """
-
-    method: str
-    path: str
-    endpoint: Endpoint
-    summary: str
-    roles: frozenset[str] = frozenset()
-    query: type = shapes.Nothing
-    bodies: Mapping[str, Any] = field(default_factory=dict)
-    body_needed: bool = True
-    good: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
-    bad: tuple[int, ...] = ()
-    headers: tuple[str, ...] = ()
+from isthmus.faces.http.doors import BODY, BYTES, EVENTS, FORM, HTML, JSON, LINES, TABLE, TEXT, Door
 
 
 def all_doors(clients: ClientDoors, agents: AgentDoors, events: EventDoors, site: SiteDoors) -> tuple[Door, ...]:
@@ -173,7 +141,7 @@ def _of_events(events: EventDoors) -> tuple[Door, ...]:
             "Watch what ends, as server-sent events: id, event (done, failed, cancelled, expired), data (Event).",
             SEES,
             shapes.WhichEvents,
-            good={200: {"text/event-stream": Event}},
+            good={200: {EVENTS: Event}},
             bad=(404, 422),
             headers=("Last-Event-ID",),
         ),
@@ -299,7 +267,7 @@ def _of_keys(site: SiteDoors) -> tuple[Door, ...]:
 
 
 def _of_the_server(site: SiteDoors) -> tuple[Door, ...]:
-    html = {200: {"text/html": None}}
+    html = {200: {HTML: None}}
     return (
         Door(
             "GET",
@@ -308,9 +276,7 @@ def _of_the_server(site: SiteDoors) -> tuple[Door, ...]:
             "Tell whether the server can do its work.",
             good={200: {JSON: shapes.Health}, 503: {JSON: shapes.Health}},
         ),
-        Door(
-            "GET", "/metrics", site.metrics, "Tell the metrics, for Prometheus.", good={200: {"text/plain": None}}
-        ),
+        Door("GET", "/metrics", site.metrics, "Tell the metrics, for Prometheus.", good={200: {TEXT: None}}),
         Door("GET", "/openapi.json", site.openapi, "Send this description.", good={200: {JSON: None}}),
         Door("GET", "/docs", site.docs, "Send this description as a page.", good=html),
         Door("GET", "/docs.css", site.style, "Send the page's style.", good={200: {"text/css": None}}),

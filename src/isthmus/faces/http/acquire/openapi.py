@@ -1,12 +1,9 @@
-"""The description of the doors (OpenAPI 3.1), built from their table and from the types."""
+"""What acquire's description of its doors (OpenAPI 3.1) says beyond the types."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-import msgspec
 
 from isthmus.acquire.request import (
     LEAST_EDGE,
@@ -19,32 +16,8 @@ from isthmus.acquire.request import (
     PRIORITIES,
     USUAL_PRIORITY,
 )
-from isthmus.faces.http.acquire.doors import JSON, Door
-from isthmus.faces.http.acquire.shapes import Problem
-
-_WORDS = {
-    200: "Done.",
-    201: "Made.",
-    202: "Taken; durable.",
-    204: "Done.",
-    206: "A part of it.",
-    304: "It is what you have.",
-    400: "The request cannot be read.",
-    401: "A valid API key is needed.",
-    403: "The key, signature or role does not allow this.",
-    404: "There is no such thing, or the key may not see it.",
-    409: "There is one of that name already.",
-    408: "The body came too slowly.",
-    413: "The body is too large.",
-    415: "The body is of a type that is not taken here.",
-    416: "There is no such part of it.",
-    422: "Something in it is wrong; nothing was done.",
-    503: "The server cannot do it now; come again later.",
-    507: "The disk is full.",
-}
-_PLACE = re.compile(r"\{(\w+)(?::(\w+))?\}")
-_PROBLEM = {"$ref": "#/components/schemas/Problem"}
-
+from isthmus.faces.http import openapi
+from isthmus.faces.http.doors import Door
 
 _TEXT = {"type": "string", "minLength": 1, "pattern": "^[^\\x00-\\x1f\\x7f]+$"}
 _MAYBE = {"type": ["string", "null"], "minLength": 1, "maxLength": MOST_RECORD // 4, "pattern": _TEXT["pattern"]}
@@ -91,123 +64,13 @@ _TIGHTER: Mapping[str, Mapping[str, Any]] = {
 }
 """What `request.check` and `keys.make` ask for beyond the types. Lengths count bytes there, letters here."""
 
-
-def _tightened(schema: Mapping[str, Any], tighter: Mapping[str, Any]) -> dict[str, Any]:
-    properties = {**schema["properties"], **tighter.get("properties", {})}
-    return {**schema, **tighter, "properties": properties}
+ABOUT = openapi.About(
+    "Isthmus acquire",
+    "Images from storage servers in other networks: asked for here, pushed when they come.",
+    _TIGHTER,
+)
 
 
 def document(doors: Sequence[Door], version: str) -> dict[str, Any]:
     """Build the description."""
-    kinds: list[Any] = [Problem]
-    for door in doors:
-        kinds += [kind for kind in door.bodies.values() if kind is not None]
-        kinds += [kind for media in door.good.values() for kind in media.values() if kind is not None]
-    schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
-    for name, tighter in _TIGHTER.items():
-        components[name] = _tightened(components[name], tighter)
-    known = [(kind, schema) for kind, schema in zip(kinds, schemas, strict=True)]
-    paths: dict[str, dict[str, Any]] = {}
-    for door in doors:
-        path = _PLACE.sub(r"{\1}", door.path)
-        paths.setdefault(path, {})[door.method.lower()] = _operation(door, known)
-    return {
-        "openapi": "3.1.0",
-        "info": {
-            "title": "Isthmus acquire",
-            "version": version,
-            "description": "Images from storage servers in other networks: asked for here, pushed when they come.",
-        },
-        "paths": paths,
-        "components": {
-            "schemas": components,
-            "securitySchemes": {
-                "key": {"type": "http", "scheme": "bearer"},
-                "session": {"type": "apiKey", "in": "cookie", "name": "isthmus_session"},
-            },
-        },
-    }
-
-
-def _operation(door: Door, known: list[tuple[Any, Any]]) -> dict[str, Any]:
-    operation: dict[str, Any] = {
-        "summary": door.summary,
-        "operationId": re.sub(r"\W+", "_", f"{door.method.lower()} {_PLACE.sub(_named, door.path)}").strip("_"),
-        "parameters": [*_in_path(door), *_in_query(door), *_in_header(door)],
-        "responses": _responses(door, known),
-    }
-    if door.bodies:
-        content = {media: {"schema": _schema(kind, media, known)} for media, kind in door.bodies.items()}
-        operation["requestBody"] = {"required": door.body_needed, "content": content}
-    if door.roles:
-        agent = door.roles == frozenset({"agent"})
-        operation["security"] = [{"key": []}] if agent else [{"key": []}, {"session": []}]
-        operation["description"] = f"For keys of role {', '.join(sorted(door.roles))}."
-    return operation
-
-
-def _named(place: re.Match[str]) -> str:
-    return place[1]
-
-
-def _responses(door: Door, known: list[tuple[Any, Any]]) -> dict[str, Any]:
-    responses: dict[str, Any] = {}
-    for status, content in door.good.items():
-        told: dict[str, Any] = {"description": _WORDS[status]}
-        if content:
-            told["content"] = {media: {"schema": _schema(kind, media, known)} for media, kind in content.items()}
-        responses[str(status)] = told
-    bad = {*door.bad, *((401, 403) if door.roles else ()), 503, 507}
-    for status in sorted(bad - door.good.keys()):
-        responses[str(status)] = {
-            "description": _WORDS[status],
-            "content": {"application/problem+json": {"schema": _PROBLEM}},
-        }
-    return dict(sorted(responses.items()))
-
-
-def _schema(kind: Any, media: str, known: list[tuple[Any, Any]]) -> Any:
-    if kind is not None and media == JSON:
-        return next(schema for one, schema in known if one is kind or one == kind)
-    if media == JSON:
-        return {"type": "object"}
-    if media == "multipart/form-data":
-        file = {"type": "string", "contentMediaType": "application/octet-stream"}
-        return {"type": "object", "properties": {"file": file, "label": {"type": "string"}}, "required": ["file"]}
-    text = media.startswith("text/") or media == "application/x-ndjson"
-    return {"type": "string"} if text else {"type": "string", "format": "binary"}
-
-
-def _in_path(door: Door) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": name,
-            "in": "path",
-            "required": True,
-            "schema": {"type": "integer", "minimum": 0} if kind == "int" else {"type": "string", "minLength": 1},
-        }
-        for name, kind in _PLACE.findall(door.path)
-    ]
-
-
-def _in_query(door: Door) -> list[dict[str, Any]]:
-    (_,), components = msgspec.json.schema_components([door.query])
-    fields = components[door.query.__name__].get("properties", {})
-    return [
-        {"name": name, "in": "query", "required": False, "schema": _plain(schema)}
-        for name, schema in fields.items()
-    ]
-
-
-def _plain(schema: dict[str, Any]) -> dict[str, Any]:
-    """Leave out null: a parameter that is not there is left out, not null."""
-    if "anyOf" not in schema:
-        return schema
-    kinds = [one for one in schema["anyOf"] if one.get("type") != "null"]
-    return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
-
-
-def _in_header(door: Door) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "in": "header", "required": False, "schema": {"type": "string"}} for name in door.headers
-    ]
+    return openapi.document(doors, version, ABOUT)

@@ -18,10 +18,10 @@ from isthmus.acquire.server.service import AcquireService
 from isthmus.core.prometheus import CONTENT_TYPE
 from isthmus.faces.http import reading
 from isthmus.faces.http.acquire import shapes
-from isthmus.faces.http.doors import Nothing
+from isthmus.faces.http.acquire.guard import ANYBODY, RULES, SEES, begin_session, end_session, key_of
 from isthmus.faces.http.answers import answer
 from isthmus.faces.http.docs import STYLE, page
-from isthmus.faces.http.acquire.guard import ANYBODY, RULES, SEES, begin_session, end_session, key_of
+from isthmus.faces.http.doors import Nothing
 
 _ASK_AGAIN = {"cache-control": "no-cache"}
 
