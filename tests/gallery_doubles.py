@@ -86,9 +86,9 @@ class MemorySet:
             for name, held in sorted(self._documents.items())
         ]
 
-    def records(self, gallery: str) -> Iterator[Record]:
+    def records(self, gallery: str, after: bytes = b"") -> Iterator[Record]:
         held = self._documents.get(gallery, {})
-        return iter([held[name][1] for name in sorted(held)])
+        return iter([held[name][1] for name in sorted(held) if name > after])
 
     def change(self, gallery: str) -> int:
         changed = [record.changed for _, record in self._documents.get(gallery, {}).values()]
@@ -145,6 +145,9 @@ class OpenPolicy:
         return acts[-1].number
 
     def seen(self, device: str) -> None:
+        pass
+
+    def reached(self, device: str, changes: Mapping[str, int], dropped: Iterable[str] = ()) -> None:
         pass
 
 

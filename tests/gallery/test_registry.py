@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from isthmus.core.errors import InputError, Refused, UnknownName
 from isthmus.gallery import enrolment
 from isthmus.gallery.device.site import DeviceSite
-from isthmus.gallery.registry import Devices, DeviceState, Rule, granted
+from isthmus.gallery.registry import Devices, DeviceState, Reached, Rule, granted
 from isthmus.gallery.sync.messages import Act
 from isthmus.gallery.sync.mode import Mode
 from isthmus.state.audit import Audit
@@ -177,3 +177,22 @@ def test_a_device_site_enrols_itself_once(devices: Devices, tmp_path: Path, cloc
         assert devices.known("gate-1") == site.key.public
         with pytest.raises(InputError, match="is enrolled as gate-1"):
             site.enrolment_request("another")
+
+
+def test_it_is_known_how_far_a_device_is_in_each_gallery(devices: Devices, clock: HandClock) -> None:
+    first = clock.time
+    devices.invite("station-7", [], by="ann")
+    devices.reached("station-7", {"g.a": 3, "g.b": 5})
+    clock.time += timedelta(hours=1)
+    devices.reached("station-7", {"g.a": 3, "g.b": 6})
+    assert devices.standing("station-7") == [Reached("g.a", 3, first), Reached("g.b", 6, clock.time)]
+    assert devices.standing("station-8") == []
+
+
+def test_nothing_is_known_of_galleries_that_were_taken_away_or_of_a_device_before(devices: Devices) -> None:
+    devices.invite("station-7", [], by="ann")
+    devices.reached("station-7", {"g.a": 3, "g.b": 5})
+    devices.reached("station-7", {}, ["g.a", "g.never"])
+    assert [one.gallery for one in devices.standing("station-7")] == ["g.b"]
+    devices.invite("station-7", [], by="ann")
+    assert devices.standing("station-7") == []

@@ -78,8 +78,8 @@ class Set(Protocol):
         """Tell what each gallery holds, sorted by name."""
         ...
 
-    def records(self, gallery: str) -> Iterator[Record]:
-        """Stream the live records of a gallery, by key."""
+    def records(self, gallery: str, after: bytes = b"") -> Iterator[Record]:
+        """Stream the live records of a gallery behind a key, by key."""
         ...
 
     def change(self, gallery: str) -> int:

@@ -38,6 +38,8 @@ _STEPS = (
     CREATE TABLE device_revoked (key TEXT PRIMARY KEY, device TEXT NOT NULL, at TEXT NOT NULL);
     CREATE TABLE device_told (device TEXT NOT NULL, queue BLOB NOT NULL, upto INTEGER NOT NULL,
         PRIMARY KEY (device, queue))""",
+    """CREATE TABLE device_reached (device TEXT NOT NULL, gallery TEXT NOT NULL, change INTEGER NOT NULL,
+        at TEXT NOT NULL, PRIMARY KEY (device, gallery)) WITHOUT ROWID""",
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _TOKEN_BYTES = 24
@@ -74,6 +76,15 @@ class Rule:
     mode: Mode
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far a device is in a gallery: at which of its changes it stood, and when it had come there."""
+
+    gallery: str
+    change: int
+    at: datetime
+
+
 class Devices:
     """The registry, in the site's state file. It is the sync sessions' policy (gallery.sync.ports.Policy)."""
 
@@ -108,6 +119,7 @@ class Devices:
                     now.isoformat(),
                 ),
             )
+            connection.execute("DELETE FROM device_reached WHERE device = ?", (name,))
             self._audit.note(by, "device invited", subject=name, detail=_written(tags), connection=connection)
         return token
 
@@ -240,6 +252,27 @@ class Devices:
         with self._store.transaction() as connection:
             now = self._clock.now().isoformat()
             connection.execute("UPDATE device SET seen = ? WHERE name = ?", (now, device))
+
+    def reached(self, device: str, changes: Mapping[str, int], dropped: Iterable[str] = ()) -> None:
+        """Remember at which change of galleries a device stands now, and which it has to delete."""
+        known = {one.gallery: one.change for one in self.standing(device)}
+        gone = [gallery for gallery in dropped if gallery in known]
+        new = [(gallery, change) for gallery, change in changes.items() if known.get(gallery) != change]
+        if not new and not gone:
+            return
+        now = self._clock.now().isoformat()
+        with self._store.transaction() as connection:
+            connection.executemany(
+                "DELETE FROM device_reached WHERE device = ? AND gallery = ?", [(device, one) for one in gone]
+            )
+            connection.executemany(
+                "REPLACE INTO device_reached VALUES (?, ?, ?, ?)", [(device, *one, now) for one in new]
+            )
+
+    def standing(self, device: str) -> Sequence[Reached]:
+        """Tell how far a device is known to be in each gallery that it has, by name."""
+        rows = self._store.rows("SELECT * FROM device_reached WHERE device = ? ORDER BY gallery", (device,))
+        return [Reached(row["gallery"], row["change"], datetime.fromisoformat(row["at"])) for row in rows]
 
     def _upto(self, connection: sqlite3.Connection, device: str, queue: bytes) -> int:
         row = connection.execute(

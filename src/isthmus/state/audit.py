@@ -107,18 +107,25 @@ class Audit:
     def entries(self, after: int = 0, most: int = 1000) -> list[AuditEntry]:
         """Return the acts after a number, oldest first."""
         rows = self._store.rows("SELECT * FROM audit WHERE number > ? ORDER BY number LIMIT ?", (after, most))
-        return [
-            AuditEntry(
-                row["number"],
-                datetime.fromisoformat(row["at"]),
-                row["who"],
-                row["act"],
-                row["gallery"],
-                row["subject"],
-                row["detail"],
-            )
-            for row in rows
-        ]
+        return [_entry(row) for row in rows]
+
+    def latest(self, before: int | None = None, most: int = 100) -> list[AuditEntry]:
+        """Return the latest acts, newest first; with `before` those of smaller numbers."""
+        below = (1 << 63) - 1 if before is None else before
+        sql = "SELECT * FROM audit WHERE number < ? ORDER BY number DESC LIMIT ?"
+        return [_entry(row) for row in self._store.rows(sql, (below, most))]
+
+
+def _entry(row: sqlite3.Row) -> AuditEntry:
+    return AuditEntry(
+        row["number"],
+        datetime.fromisoformat(row["at"]),
+        row["who"],
+        row["act"],
+        row["gallery"],
+        row["subject"],
+        row["detail"],
+    )
 
 
 def _newest(source: Store) -> tuple[int, str]:

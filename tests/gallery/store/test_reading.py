@@ -91,6 +91,13 @@ def test_a_record_that_comes_back_is_no_longer_told_as_removed(held: SqliteSet |
     assert [(type(item), item.key) for item in held.changes(G, 5) or ()] == [(Record, key_of(1))]
 
 
+def test_records_are_read_on_from_behind_a_key(held: SqliteSet | MongoSet) -> None:
+    keys = [record.key for record in held.records(G)]
+    assert len(keys) == 5
+    assert [record.key for record in held.records(G, keys[1])] == keys[2:]
+    assert list(held.records(G, keys[-1])) == []
+
+
 def test_vectors_are_by_image_and_a_new_one_is_a_change_of_its_records(held: SqliteSet | MongoSet) -> None:
     with held.changing() as change:
         change.put("faces.other", {"_id": "same", "url": text_of(jpeg(1))})

@@ -25,7 +25,7 @@ FILE = "server.sqlite"
 SET = "set"
 """Under what name the entries of the set's file are gathered."""
 
-_TABLES = ("device", "device_rule", "device_revoked", "device_told", "sync_epoch")
+_TABLES = ("device", "device_rule", "device_revoked", "device_told", "device_reached", "sync_epoch")
 _ROOMS = ("devices", "sync_epoch")
 _MOVED_AWAY = 1_000_000
 """More migrations than a release will ever have: one that looks for the room here says that it is too old."""

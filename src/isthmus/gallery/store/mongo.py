@@ -113,9 +113,10 @@ class MongoSet:
         rows = self.own.galleries.find({"stream": self.stream, "live": True}).sort("_id", 1)
         return [GalleryStat(*(row[name] for name in names)) for row in rows]
 
-    def records(self, gallery: str) -> Iterator[Record]:
-        """Stream the live records of a gallery, by key."""
-        for row in self.own.records.find({"ns": gallery}).sort("_id", 1):
+    def records(self, gallery: str, after: bytes = b"") -> Iterator[Record]:
+        """Stream the live records of a gallery behind a key, by key."""
+        wanted = {"ns": gallery, **({"_id": {"$gt": record_id(gallery, after)}} if after else {})}
+        for row in self.own.records.find(wanted).sort("_id", 1):
             yield _record(row)
 
     def change(self, gallery: str) -> int:

@@ -128,13 +128,13 @@ class SqliteSet:
         rows = self.store.rows("SELECT ui FROM gallery WHERE id = ?", (self._number(gallery),))
         return bytes(rows[0]["ui"]) if rows else b""
 
-    def records(self, gallery: str) -> Iterator[Record]:
-        """Stream the live records of a gallery, by key."""
+    def records(self, gallery: str, after: bytes = b"") -> Iterator[Record]:
+        """Stream the live records of a gallery behind a key, by key."""
         sql = (
             "SELECT key, image, size, refused, changed, vector_of FROM record"
             " WHERE gallery = ? AND key > ? ORDER BY key LIMIT ?"
         )
-        number, last = self._number(gallery), b""
+        number, last = self._number(gallery), after
         while rows := self.store.rows(sql, (number, last, _PAGE)):
             for row in rows:
                 yield _record(gallery, row)

@@ -24,6 +24,10 @@ class Policy(Protocol):
         """Remember that a device has greeted just now."""
         ...
 
+    def reached(self, device: str, changes: Mapping[str, int], dropped: Iterable[str] = ()) -> None:
+        """Remember at which change of galleries a device stands now, and which it has to delete."""
+        ...
+
     def note(self, device: str, queue: bytes, acts: Sequence[Act]) -> int:
         """Write a device's acts into the audit log, each number of a queue once; returns the last number noted."""
         ...

@@ -133,6 +133,8 @@ class Session:
         for page in range(pages):
             part = slice(page * _PAGE, (page + 1) * _PAGE)
             await self._send(Welcome(starts[part], dropped[part], page + 1 < pages))
+        equal = {start.gallery: start.change for start in starts if start.tier is Tier.EQUAL}
+        self._server.policy.reached(self._served.device, equal, dropped)
         self._waiting.extend(start for start in starts if start.tier is not Tier.EQUAL)
         await self._next()
 
@@ -305,6 +307,8 @@ class Session:
             done.count,
         )
         self._note("received" if self._told.agreed else "received with another digest")
+        if self._told.agreed:
+            self._server.policy.reached(self._served.device, {self._start.gallery: ended.change})
         await self._send(Closed(self._told.agreed))
         self._pages = None
         self._forget_offered()
