@@ -26,13 +26,14 @@ class Reading:
     given up, before the next query of the same reader.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, memory_limit: str = MEMORY_LIMIT, threads: int | None = None) -> None:
         """Open the file. Raises InputError where there is none, Corrupt where it is no OLAP."""
         if not path.exists():
             raise InputError(f"there is no OLAP at {path} yet", "ingest a day, or: isthmus olap rebuild")
         # An in-memory instance with the file attached: DuckDB keeps one instance a path in a process, so that
         # a plain connect would go on showing the file that was replaced.
-        self.connection = duckdb.connect(":memory:", config={"memory_limit": MEMORY_LIMIT})
+        config: dict[str, Any] = {"memory_limit": memory_limit} | ({"threads": threads} if threads else {})
+        self.connection = duckdb.connect(":memory:", config=config)
         try:
             quoted = str(path).replace("'", "''")
             self.connection.execute(f"ATTACH '{quoted}' AS olap (READ_ONLY)")
