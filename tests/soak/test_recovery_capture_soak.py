@@ -16,6 +16,7 @@ from primary_kills import (
     check_killed_round,
     really,
 )
+from two_writers import rounds_under_writers
 
 pytestmark = pytest.mark.soak
 SEEDS = 20
@@ -27,6 +28,12 @@ def test_ten_thousand_cuts_under_commits_are_all_consistent(
     print(told := cuts_under_commits(tmp_path, monkeypatch, cuts=10_000))
     assert told.inconsistent == 0
     assert told.once > 1000
+
+
+def test_in_five_minutes_of_two_writers_that_compact_and_clean_up_no_round_fails(tmp_path: Path) -> None:
+    print(told := rounds_under_writers(tmp_path, seconds=300))
+    assert told.failed == 0
+    assert told.commits > 1000 and told.compactions > 100
 
 
 def test_a_primary_killed_at_every_step_is_left_with_nothing_half_done(tmp_path: Path) -> None:
