@@ -14,12 +14,13 @@ from typing import Any
 
 from isthmus.app.console import ConsolePart
 from isthmus.app.galleries.config import TABLES as GALLERY
+from isthmus.app.product.config import TABLES as UP
 from isthmus.app.sitepart import ACQUIRE_TABLES, RECOVERY_TABLES, SitePart
 from isthmus.core.errors import UnknownName
 from isthmus.core.settings import describe
 
 _SITE: dict[str, type] = {"site": SitePart}
-_CONSOLE: dict[str, type] = {"console": ConsolePart}
+_CONSOLE: dict[str, type] = {"console": ConsolePart, **UP}
 
 
 def explained(part: str | None = None) -> Iterator[tuple[str, str, str, str]]:

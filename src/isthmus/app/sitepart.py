@@ -14,7 +14,10 @@ GALLERY_TABLES = ("gallery", "gate", "sync", "ice", "device")
 ACQUIRE_TABLES = ("acquire", "agent")
 RECOVERY_TABLES = ("recovery",)
 CONSOLE_TABLES = ("console",)
-TABLES = ("site", *LOOP_TABLES, *GALLERY_TABLES, *ACQUIRE_TABLES, *RECOVERY_TABLES, *CONSOLE_TABLES)
+UP_TABLES = ("up",)
+TABLES = (
+    "site", *LOOP_TABLES, *GALLERY_TABLES, *ACQUIRE_TABLES, *RECOVERY_TABLES, *CONSOLE_TABLES, *UP_TABLES,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

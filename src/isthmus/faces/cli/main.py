@@ -22,6 +22,7 @@ from isthmus.faces.cli import (
     gate,
     loop,
     mining,
+    product,
     recovery,
     recoverynames,
     scenes,
@@ -36,6 +37,7 @@ from isthmus.faces.cli.screen import say
 
 COMMANDS = (
     setup,
+    product,
     scenes,
     mining,
     loop,
@@ -57,6 +59,9 @@ ORDER = (
     "demo",
     "init",
     "check",
+    "up",
+    "status",
+    "doctor",
     "keys",
     "sources",
     "ingest",
@@ -78,7 +83,7 @@ ORDER = (
 )
 """In which help lists them: as one comes to need them."""
 
-isthmus.commands = {name: isthmus.commands[name] for name in (*ORDER, *isthmus.commands)}
+isthmus.commands = {name: isthmus.commands[name] for name in (*ORDER, *isthmus.commands) if name in isthmus.commands}
 
 
 def run(arguments: Sequence[str]) -> int:

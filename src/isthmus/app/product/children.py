@@ -1,0 +1,83 @@
+"""One process of a part: started so that it ends with its parent, heard line by line, ended with all it started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from isthmus.app.product import launch
+
+_MOST_LINE_BYTES = 64 << 10
+_CHUNK = 64 << 10
+
+
+class Child:
+    """A process in a group of its own: ctrl-C reaches the supervisor alone, and what it started can be ended."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        """Start `command`, a program's path and its words. Raises OSError."""
+        launcher = [sys.executable, "-I", "-S", str(Path(launch.__file__)), str(os.getpid())]
+        self._process = subprocess.Popen(
+            [*launcher, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            process_group=0,
+            env={**(os.environ if environment is None else environment), "PYTHONUNBUFFERED": "1"},
+        )
+        assert self._process.stdout is not None
+        self._out = self._process.stdout
+        os.set_blocking(self._out.fileno(), False)
+        self._rest = b""
+        self.pid = self._process.pid
+        self.drained = False
+
+    def fileno(self) -> int:
+        """Return the descriptor on which its lines come."""
+        return self._out.fileno()
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines that have come; `drained` is set once no more will come. Never waits."""
+        while not self.drained:
+            try:
+                chunk = os.read(self._out.fileno(), _CHUNK)
+            except BlockingIOError:
+                return
+            self.drained = not chunk
+            *whole, self._rest = (self._rest + chunk).split(b"\n")
+            if self._rest and (self.drained or len(self._rest) > _MOST_LINE_BYTES):
+                whole.append(self._rest)
+                self._rest = b""
+            for line in whole:
+                yield line.decode(errors="replace").rstrip("\r")
+
+    def ended(self) -> int | None:
+        """Return the exit code once it ended, negative for a signal; what it started is killed then."""
+        if self._process.returncode is not None:
+            return self._process.returncode
+        # looked at without being reaped: until then its number, and that of its group, cannot be another's
+        if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return None
+        self.kill()
+        return self._process.wait()
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill it, and all that it started."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Let go of its lines."""
+        self._out.close()
