@@ -1,4 +1,4 @@
-"""A server of pages for tests: the real frame and pages, with doubles for the guard and for what runs operations."""
+"""A server of pages for tests: the real frame and pages, doubles for the guard and for what runs operations."""
 
 from __future__ import annotations
 
@@ -245,7 +245,7 @@ class _Shape(HTMLParser):
 
 
 def flaws(html: str) -> list[str]:
-    """Return what is wrong with a page's HTML: tags out of order, ids twice, inline script or style, foreign links."""
+    """Return what is wrong with a page: tags out of order, ids twice, inline script or style, foreign links."""
     shape = _Shape()
     shape.feed(html)
     shape.close()

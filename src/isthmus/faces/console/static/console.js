@@ -1,1 +1,14 @@
-// What every page runs: keys, live figures, charts. Each in a module of its own.
+// What every page runs. Each matter is a module of its own; a page works without any of them, only less lively.
+import { charts } from "./charts.js";
+import { commands } from "./commands.js";
+import { keys } from "./keys.js";
+import { live } from "./live.js";
+import { notices } from "./notices.js";
+
+const everywhere = (root) => { charts(root); commands(root); };
+
+keys();
+notices();
+live();
+everywhere(document);
+document.addEventListener("htmx:after:swap", () => everywhere(document));
