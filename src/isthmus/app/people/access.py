@@ -90,9 +90,8 @@ class Access:
             if not fits or row is None or row["password"] != trial.stored:  # it may have changed meanwhile
                 waits = [kind.after(_tries(own, subject).failures) for subject, kind in _kinds(trial.counted)]
                 wait = f"; next try in {max(waits):.0f} s" if max(waits) else ""
-                self.trail.note(
-                    Actor(trial.name or NOBODY, trial.where), "login", "", f"failed{wait}", connection=own
-                )
+                by, subject = Actor(NOBODY, trial.where), trial.name or UNKNOWN
+                self.trail.note(by, "login", subject, f"failed{wait}", connection=own)
                 return ""
             by_name, by_address = trial.counted
             own.execute("DELETE FROM tries WHERE subject = ?", (by_name,))
