@@ -109,7 +109,7 @@ class SessionGuard:
         if site:
             return site == "same-origin" or (site == "none" and not origin)
         if not origin:
-            return connection.scope["type"] == "http"
+            return bool(connection.scope["type"] == "http")
         return self.ours(origin, connection.headers.get("host", ""))
 
     def ours(self, origin: str, host: str) -> bool:
