@@ -18,7 +18,10 @@ ENDED: tuple[State, ...] = ("done", "failed", "cancelled", "lost")
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """What an operation takes. `flag` is the option's name on the command line, empty for an argument by place."""
+    """What an operation takes. `flag` is the option's name on the command line, empty for an argument by place.
+
+    `least` and `most` bound a number, where it is bounded.
+    """
 
     name: str
     kind: Kind
@@ -28,6 +31,8 @@ class Parameter:
     many: bool = False
     default: Any = None
     choices: tuple[str, ...] = ()
+    least: float | None = None
+    most: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
