@@ -22,6 +22,7 @@ from isthmus.faces.cli import (
     gate,
     loop,
     mining,
+    people,
     product,
     recovery,
     recoverynames,
@@ -52,6 +53,7 @@ COMMANDS = (
     recovery,
     recoverynames,
     serve,
+    people,
 )
 """The modules whose import adds commands to the root."""
 
@@ -80,6 +82,9 @@ ORDER = (
     "device",
     "recovery",
     "serve",
+    "user",
+    "key",
+    "audit",
 )
 """In which help lists them: as one comes to need them."""
 
