@@ -58,9 +58,8 @@ class Records:
             for row in self._store.rows("SELECT * FROM device_gallery ORDER BY name")
         ]
 
-    def items(self, gallery: str) -> Iterator[tuple[bytes, Item]]:
-        """Stream a gallery's records with their key hashes, by key hash."""
-        after = b""
+    def items(self, gallery: str, after: bytes = b"") -> Iterator[tuple[bytes, Item]]:
+        """Stream a gallery's records behind a key hash with their key hashes, by key hash."""
         while rows := self._store.rows(
             "SELECT hash, body FROM device_record WHERE gallery = ? AND hash > ? ORDER BY hash LIMIT 2000",
             (gallery, after),
@@ -81,6 +80,13 @@ class Records:
     def vector(self, item: Item) -> bytes | None:
         """Return a record's vector; None where it has none."""
         return self.contents.read(item.vector) if isinstance(item.vector, Ref) else item.vector
+
+    def content(self, digest: bytes) -> bytes | None:
+        """Return a content that a record refers to; None where none does. Raises Corrupt where it was altered."""
+        used = "SELECT 1 FROM device_used WHERE name = ? LIMIT 1"
+        if not self._store.rows(used, (self.contents.name(digest),)):
+            return None
+        return self.contents.read(Ref(digest, 0))  # the digest alone proves it
 
     def models(self, gallery: str) -> list[Model]:
         """List the models whose vectors a gallery has, the server's first."""
