@@ -96,10 +96,7 @@ class InnerSite:
     def remove(self, gallery: str, id: str) -> None:
         """Remove a record, its image and its vectors. Raises UnknownName where there is none."""
         with self._set.changing() as change:
-            self._found(change, gallery, id)
-            ts, now = self._time(change)
-            entry = oplog.make_delete(gallery, id, ts, now, Binary(change.ui(gallery), 4))
-            self._take(change, entry, "remove", gallery, id)
+            self.erase(change, gallery, id)
 
     def import_folder(self, gallery: str, folder: Path, report: Report = silent) -> Imported:
         """Make a record of each image file below a folder, its id the path without the ending.
@@ -176,6 +173,13 @@ class InnerSite:
         make = oplog.make_insert if new else oplog.make_replace
         entry = make(gallery_name(gallery), document, ts, now, Binary(change.ui(gallery), 4))
         self._take(change, entry, "add" if new else "replace", gallery, id)
+
+    def erase(self, change: Change, gallery: str, id: str) -> None:
+        """Remove a record in an open transaction. Raises UnknownName where there is none."""
+        self._found(change, gallery, id)
+        ts, now = self._time(change)
+        entry = oplog.make_delete(gallery, id, ts, now, Binary(change.ui(gallery), 4))
+        self._take(change, entry, "remove", gallery, id)
 
     def _import(self, gallery: str, batch: Sequence[Found], done: Imported) -> Imported:
         added, replaced, unchanged, refused = done.added, done.replaced, done.unchanged, [*done.refused]

@@ -24,6 +24,7 @@ class GalleryPart:
     stream: str = setting("name of the stream that carries the changes", default="galleries")
     database: str = setting("database of the galleries' namespaces", default="galleries")
     extractor: str = setting("what makes vectors of images (faces, phash, your own); none where empty", default="")
+    model: str = setting("published model that makes the vectors, in place of extractor", default="")
     allow: tuple[str, ...] = setting("namespaces to take, as patterns such as galleries.*; empty: all", default=())
     deny: tuple[str, ...] = setting("namespaces never to take", default=())
     rename: tuple[str, ...] = setting('namespaces to rename, as "from=to"', default=())
@@ -44,6 +45,8 @@ class GalleryPart:
     def __post_init__(self) -> None:
         if self.mongodb_file and self.mongodb_env:
             raise ValueError("name either mongodb_file or mongodb_env")
+        if self.model and self.extractor:
+            raise ValueError("name either extractor or model")
         if self.role == "inner" and (self.mongodb_file or self.mongodb_env):
             raise ValueError(
                 "set 1 is embedded: MongoDB holds set 2 alone; tail its oplog with isthmus gallery feed"
@@ -114,6 +117,7 @@ class DevicePart:
     )
     store_key_env: str = setting("environment variable that holds them instead", default="")
     extractor: str = setting("what makes the vector of a probe", default="faces")
+    model: str = setting("published model that makes it, in place of extractor", default="")
     person: str = setting("attribute that says whose a record is; none where empty", default="")
     person_by_folder: bool = setting("the id up to its last / says whose a record is", default=False)
 

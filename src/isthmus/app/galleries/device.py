@@ -8,6 +8,7 @@ import json
 import ssl
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -16,6 +17,7 @@ from isthmus.app.galleries.config import DevicePart, GalleryConfig, read_gallery
 from isthmus.app.secrets import secret_of
 from isthmus.core.errors import InputError, IsthmusError, Refused
 from isthmus.core.progress import Report, silent
+from isthmus.gallery.device.models import Settled
 from isthmus.gallery.device.sealing import key_from_environment, key_from_file
 from isthmus.gallery.device.site import DeviceSite
 from isthmus.gallery.enrolment import MOST_BODY_BYTES, Enrolled
@@ -39,6 +41,8 @@ class Portable:
 
     def __init__(self, config: GalleryConfig, report: Report = silent) -> None:
         self.config, self.report = config, report
+        self.settled: Sequence[Settled] = ()
+        """What the last synchronisation changed of the models."""
         self.part: DevicePart = config.need("device")
         persons = Persons(self.part.person, self.part.person_by_folder)
         self.site = DeviceSite(config.place(self.part.folder), SystemClock(), self._store_key(), persons=persons)
@@ -74,10 +78,14 @@ class Portable:
         enrolled, base = self.site.enrolled(), self.site.url
         url = "ws" + base.removeprefix("http") + "/v1/signal"  # http becomes ws, https becomes wss
         channel = await connect(url, enrolled.device, self.site.key, enrolled.server, self.config.ice)
-        return await self.site.sync(channel, self.report)
+        done = await self.site.sync(channel, self.report)
+        self.settled = self.site.settle_models()
+        return done
 
     def extractor(self) -> Extractor:
         """Return what makes vectors of probes. Raises UnknownName, MissingExtra."""
+        if self.part.model:
+            return self.site.models.extractor(self.part.model)
         return load(self.part.extractor)
 
     def _store_key(self) -> bytes | None:

@@ -16,6 +16,8 @@ from isthmus.core.ports import Clock
 from isthmus.gallery.feed import Feed
 from isthmus.gallery.inner import InnerSite
 from isthmus.gallery.oplog.namespaces import Namespaces
+from isthmus.gallery.piece import shelved
+from isthmus.gallery.publishing import Publishing
 from isthmus.gallery.source import OplogSource
 from isthmus.gallery.store.log import Retention
 from isthmus.gallery.store.sqlite import SqliteSet, image_check
@@ -52,8 +54,14 @@ class Inner:
         return cls(read_gallery_config(path))
 
     def name(self, gallery: str) -> str:
-        """Return a gallery's namespace: a bare name belongs to the site's database."""
-        return self.part.namespace(gallery)
+        """Return a gallery's namespace: a bare name belongs to the site's database.
+
+        Raises InputError for the shelf of a model, which is no gallery of images.
+        """
+        name = self.part.namespace(gallery)
+        if (model := shelved(name)) is not None:
+            raise InputError(f"{name} holds the model {model}", "see isthmus model --help")
+        return name
 
     @cached_property
     def store(self) -> Store:
@@ -74,6 +82,11 @@ class Inner:
     def site(self) -> InnerSite:
         """Set 1 as a person changes it."""
         return InnerSite(self.set, self.clock, getpass.getuser(), self.audit, image_check(self.part.limits))
+
+    @cached_property
+    def publishing(self) -> Publishing:
+        """What publishes models into set 1."""
+        return Publishing(self.set, self.site, self.clock, getpass.getuser(), self.audit)
 
     @cached_property
     def source(self) -> OplogSource:

@@ -15,6 +15,7 @@ from isthmus.app.clock import SystemClock
 from isthmus.app.galleries.config import GalleryConfig, GalleryPart, GatePart, read_gallery_config
 from isthmus.app.galleries.desk import FILE, Desk
 from isthmus.app.galleries.inner import Inner, namespaces_of
+from isthmus.app.galleries.makers import Installed, Maker, Published
 from isthmus.app.galleries.secrets import server_uri
 from isthmus.core.errors import Busy, Corrupt, InputError
 from isthmus.core.header import Header
@@ -99,13 +100,15 @@ class Outer:
         return open_set(self.config, self.store)
 
     @cached_property
-    def extractor(self) -> Extractor | None:
-        """What makes vectors here; None where the site makes none."""
-        if not self.part.extractor:
-            return None
-        from isthmus.imaging.extractors import load
+    def maker(self) -> Maker:
+        """What makes vectors here: an extractor that is installed, or a model that is published."""
+        part = self.part
+        return Published(part.model, self.set, self.store) if part.model else Installed(part.extractor)
 
-        return load(self.part.extractor)
+    @property
+    def extractor(self) -> Extractor | None:
+        """What makes vectors here; None where the site makes none, or its model is not published yet."""
+        return self.maker.extractor()
 
     def name(self, gallery: str) -> str:
         """Return a gallery's namespace: a bare name belongs to the site's database."""
@@ -226,13 +229,8 @@ class Outer:
 
     def model_of(self, gallery: str) -> Model | None:
         """Return the model whose vectors devices get of a gallery, with the gallery's own threshold."""
-        from isthmus.imaging.port import Translator
-
-        extractor = self.extractor
-        if extractor is None:
-            return None
-        kin = extractor.kin if isinstance(extractor, Translator) else ()
-        return self.thresholds.applied(gallery, extractor.model, kin)
+        told = self.maker.told()
+        return None if told is None else self.thresholds.applied(gallery, *told)
 
     def make_vectors(self, most: int = VECTORS_AT_ONCE) -> int:
         """Make the vectors of some images that have none yet; returns how many images were looked at.
@@ -241,12 +239,14 @@ class Outer:
         """
         extractor = self.extractor
         if extractor is None:
+            self.maker.complete()
             return 0
         model = extractor.model.name
         waiting = self.set.without_vector(model, most + len(self._damaged))
         waiting = [digest for digest in waiting if digest not in self._damaged]
         if not waiting:
             damaged, self._damaged = self._damaged, {}  # looked at again next time: they may have been restored
+            self.maker.complete()
             for error in damaged.values():
                 raise error
         made = []

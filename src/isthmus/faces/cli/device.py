@@ -74,7 +74,8 @@ def sync(ctx: click.Context) -> None:
     from isthmus.app.galleries.device import Portable
 
     with Screen() as screen:
-        done = Portable.open(ctx.obj, screen).sync()
+        portable = Portable.open(ctx.obj, screen)
+        done = portable.sync()
     rows = [
         (one.gallery, "+".join(tier.value for tier in one.tiers), one.written, one.removed, one.verified)
         for one in done.galleries
@@ -82,6 +83,8 @@ def sync(ctx: click.Context) -> None:
     table(("gallery", "tier", "written", "removed", "verified"), rows)
     for name in done.dropped:
         say(f"{name} was taken away and deleted here")
+    for one in portable.settled:
+        say(f"model {one.name}: {one.what}")
     say(
         f"{done.bytes_received + done.bytes_sent:,} bytes, of them {done.content_bytes:,} content,"
         f" {done.round_trips} round trips, {done.seconds:.1f} s"

@@ -18,10 +18,13 @@ from isthmus.core.ports import Clock
 from isthmus.core.progress import Progress, Report, silent
 from isthmus.gallery import enrolment
 from isthmus.gallery.device.matching import Matrices
+from isthmus.gallery.device.models import DeviceModels, Settled
 from isthmus.gallery.device.records import HeldGallery
 from isthmus.gallery.device.store import DeviceStore
 from isthmus.gallery.enrolment import Enrolled
 from isthmus.gallery.people import Near, Persons, nearest_people
+from isthmus.gallery.piece import shelved
+from isthmus.gallery.publication import Published
 from isthmus.gallery.record import Document
 from isthmus.gallery.sync.pull import SyncReport, SyncSettings, pull
 from isthmus.imaging.port import Extractor, Model, Translator
@@ -90,6 +93,7 @@ class DeviceSite:
     ) -> None:
         self._folder = folder
         self.store = DeviceStore(folder, clock, key, step)
+        self.models = DeviceModels(self.store, clock, step)
         self._matrices = Matrices(self.store, persons)
 
     def close(self) -> None:
@@ -166,6 +170,19 @@ class DeviceSite:
             finally:
                 self._matrices.tidy()
 
+    def settle_models(self, again: str = "") -> Sequence[Settled]:
+        """Make the versions of models active that are to be; see device.models. Raises Busy during a session.
+
+        `again` names a model of which nothing is passed over any more.
+        """
+        with held(self._folder / "sync.lock", "a synchronisation"):
+            return self.models.again(again) if again else self.models.settle()
+
+    def roll_back_model(self, name: str) -> Published:
+        """Go back to an earlier version of a model; see device.models. Raises Busy during a synchronisation."""
+        with held(self._folder / "sync.lock", "a synchronisation"):
+            return self.models.roll_back(name)
+
     def list(self) -> Sequence[HeldGallery]:
         """List the galleries that the device holds."""
         return self.store.galleries()
@@ -176,6 +193,8 @@ class DeviceSite:
 
         made = 0
         for found in self.store.galleries():
+            if shelved(found.gallery) is not None:
+                continue
             for place, item in self.store.without_vector(found.gallery, extractor.model.name):
                 if item.image is None:
                     continue

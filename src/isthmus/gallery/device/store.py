@@ -21,6 +21,7 @@ from isthmus.core.errors import Busy, Corrupt, InputError, Refused
 from isthmus.core.ports import Clock
 from isthmus.gallery.device.acts import Acts
 from isthmus.gallery.device.content import Contents, PartFile
+from isthmus.gallery.device.installed import Installed
 from isthmus.gallery.device.records import Records
 from isthmus.gallery.device.schema import STEPS, kind_of, same_kind
 from isthmus.gallery.device.sealing import Plain, Sealed, Sealing
@@ -58,6 +59,7 @@ class DeviceStore(Records):
         _unlock(store, sealing, folder)
         super().__init__(store, sealing, Contents(folder / "content", sealing, step))
         self.queue = Acts(store, clock, sealing)
+        self.installed = Installed(store, sealing, self.contents.name, self._reap, step)
         self._leftovers = False
         self._reap()
 
@@ -246,6 +248,31 @@ class DeviceStore(Records):
             self.contents.remove(name)
         self.contents.sync()
         return len(gone)
+
+    def lose_damaged(self, gallery: str) -> int:
+        """Remove records whose contents are missing or altered, so that they are fetched anew; returns how many.
+
+        The gallery's position is forgotten: the next session finds the difference, and sends only that.
+        """
+        places = []
+        for place, item in self.items(gallery):
+            for content in item.contents:
+                try:
+                    self.contents.read(content)
+                except Corrupt:
+                    self.contents.remove(self.contents.name(content.digest))
+                    places.append(place)
+        with self._store.transaction() as connection:
+            row = connection.execute("SELECT * FROM device_gallery WHERE name = ?", (gallery,)).fetchone()
+            writing = Writing(connection, row, self._key(row), self.contents.name, self._body)
+            writing.page(Page((), places, -1, b""))
+            writing.end()
+            forgotten = (
+                "UPDATE device_gallery SET change = -1, begun = -1, cursor = x'', verified = 0 WHERE name = ?"
+            )
+            connection.execute(forgotten, (gallery,))
+        self._reap()
+        return writing.removed
 
     # --- inside -------------------------------------------------------------------------------------------------
 

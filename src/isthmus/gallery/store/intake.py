@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from isthmus.gallery.piece import is_piece, piece_refusal
 from isthmus.gallery.record import Document
 from isthmus.gallery.store import inline
 
@@ -82,7 +83,8 @@ class Intake:
         """Make an image ready that came as bytes."""
         from blake3 import blake3
 
-        refused = self._check(content) if self._check else None
+        judge = piece_refusal if is_piece(content) else self._check
+        refused = judge(content) if judge else None
         return Ready(blake3(content).digest(), len(content), content, refused)
 
     def clear(self) -> None:

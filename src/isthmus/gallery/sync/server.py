@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from isthmus.core.errors import InputError
+from isthmus.gallery.piece import shelved
 from isthmus.gallery.ports import Set
 from isthmus.gallery.sync.damage import Damages
 from isthmus.gallery.sync.epochs import Epochs
@@ -72,9 +73,11 @@ class SyncServer:
         self._indexes: OrderedDict[tuple[str, bytes, Mode, str], Index] = OrderedDict()
 
     def modes(self, device: str) -> dict[str, Mode]:
-        """Return what a device may hold now. Raises Refused where it is revoked."""
+        """Return what a device may hold now; of a model's shelf its pieces. Raises Refused where it is revoked."""
         there = [stat.gallery for stat in self.set.galleries() if 0 < len(stat.gallery) <= 255]
-        return {name: mode for name, mode in self.policy.allowed(device, there).items() if self._can(name, mode)}
+        granted = self.policy.allowed(device, there)
+        modes = {name: Mode.IMAGES if shelved(name) else mode for name, mode in granted.items()}
+        return {name: mode for name, mode in modes.items() if self._can(name, mode)}
 
     async def index(self, gallery: str, mode: Mode) -> Index:
         """Return the index of a gallery, brought up to date."""
