@@ -93,6 +93,11 @@ def _figure(scene: Scene, step: int | None, forecast: Forecast | None) -> Figure
     return figure
 
 
+def facing_right(scene: Scene, now: int) -> Scene:
+    """Turn a scene so that the ego is at (0, 0) at a step and drives to the right there: pictures then compare."""
+    return _facing_right(scene, now, None)[0]
+
+
 def _facing_right(scene: Scene, now: int, forecast: Forecast | None) -> tuple[Scene, Forecast | None]:
     """Turn everything so that the ego is at (0, 0) and drives to the right: pictures then compare."""
     heading = float(scene.ego[now, HEADING])

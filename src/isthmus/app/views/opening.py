@@ -1,0 +1,163 @@
+"""Opens what a view of the loop looks at, quickly: the site as its files are now, and readers of its OLAP.
+
+A TOML and its rules are read again only when they changed; a reader of the OLAP is lent to one view at a time and
+kept until another file is published in its place. Neither is in the way of a writer: the OLAP is replaced by a
+rename, and nothing of SQLite stays open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isthmus.core.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from isthmus.app.site import Site
+    from isthmus.warehouse.query import Reading
+
+Stamp = tuple[tuple[str, int, int, int], ...]
+_KEPT_SITES = 8
+_KEPT_READERS = 2
+MEMORY_LIMIT = "512MB"
+"""What a reader may hold in memory: counts, sorts and pages of a table of simple fields."""
+
+
+class _Known:
+    """What was read of sites and is the same until their files change."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sites: OrderedDict[Path, tuple[Stamp, Any, Any]] = OrderedDict()
+
+    def site(self, toml: Path) -> Site:
+        """Return a site of its own for one view. Raises ConfigError, InputError."""
+        from isthmus.app.site import Site
+
+        with self._lock:
+            known = self._sites.get(toml)
+        if known is None or known[0] != _stamp([toml, *(Path(one[0]) for one in known[0][1:])]):
+            stamp = _stamp([toml])  # of before it is read: a change meanwhile is seen next time
+            site = Site.open(toml)
+            stamp += _stamp([site.config.folder / file for file in site.config.rules.files])
+            known = stamp, site.config, site.catalogue
+            with self._lock:
+                self._sites[toml] = known
+                self._sites.move_to_end(toml)
+                while len(self._sites) > _KEPT_SITES:
+                    self._sites.popitem(last=False)
+        made = Site(known[1])
+        made.__dict__["catalogue"] = known[2]  # the place of the cached property
+        return made
+
+
+class _Readers:
+    """Readers of OLAP files that nobody uses now, each of the file as it was when it was opened."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[tuple[Stamp, Reading]] = []
+
+    @contextlib.contextmanager
+    def lend(self, path: Path) -> Iterator[Reading]:
+        """Lend a reader of the file as it is now. Raises InputError where there is none, Corrupt."""
+        from isthmus.warehouse.query import Reading
+
+        stamp = _stamp([path])
+        reading = self._taken(stamp) or Reading(path, MEMORY_LIMIT)
+        try:
+            yield reading
+        except BaseException:
+            reading.close()  # an unfinished result may hang on it
+            raise
+        self._give_back(stamp, reading)
+
+    def _taken(self, stamp: Stamp) -> Reading | None:
+        found, stale = None, []
+        with self._lock:
+            for one in list(self._idle):
+                if one[0] == stamp and found is None:
+                    found = one[1]
+                    self._idle.remove(one)
+                elif one[0] != stamp and one[0][0][0] == stamp[0][0]:  # an earlier file at the same place
+                    stale.append(one[1])
+                    self._idle.remove(one)
+        for reading in stale:
+            reading.close()
+        return found
+
+    def _give_back(self, stamp: Stamp, reading: Reading) -> None:
+        with self._lock:
+            self._idle.append((stamp, reading))
+            over = self._idle[:-_KEPT_READERS]
+            del self._idle[:-_KEPT_READERS]
+        for _, old in over:
+            old.close()
+
+    def close(self) -> None:
+        """Close those that nobody uses."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for _, reading in idle:
+            reading.close()
+
+
+_KNOWN, _READERS = _Known(), _Readers()
+
+
+@contextlib.contextmanager
+def opened(toml: Path) -> Iterator[Site]:
+    """Open the site of a TOML for one view, and close its state at the end.
+
+    Raises ConfigError with every mistake in the TOML, MissingExtra where the loop is not installed.
+    """
+    try:
+        site = _KNOWN.site(toml)
+    except ImportError as error:
+        raise MissingExtra.named(f"{error.name or 'a part'}, which the loop needs,", "loop") from error
+    try:
+        yield site
+    finally:
+        if "store" in site.__dict__:
+            site.store.close()
+
+
+@contextlib.contextmanager
+def reading(site: Site) -> Iterator[Reading]:
+    """Lend a reader of the site's OLAP as it is now. Raises InputError where nothing was ingested yet."""
+    with _READERS.lend(site.tables.olap.path) as lent:
+        yield lent
+
+
+def has_olap(site: Site) -> bool:
+    """Tell whether the site has an OLAP yet."""
+    return bool(site.tables.olap.path.exists())
+
+
+def has_state(site: Site) -> bool:
+    """Tell whether the site has a state file yet: a view makes none."""
+    return (site.state_folder / "isthmus.sqlite").exists()
+
+
+def let_go() -> None:
+    """Close the readers that nobody uses now."""
+    _READERS.close()
+
+
+def _stamp(files: list[Path]) -> Stamp:
+    return tuple((str(file), *_seen(file)) for file in files)
+
+
+def _seen(file: Path) -> tuple[int, int, int]:
+    try:
+        found = file.stat()
+    except OSError:
+        return 0, 0, 0
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+__all__ = ["MEMORY_LIMIT", "has_olap", "has_state", "let_go", "opened", "reading"]
