@@ -61,12 +61,16 @@ class UpRecord:
 
 
 def ticks_of(pid: int) -> int:
-    """Return when a process started, in ticks since the machine did (proc(5), field 22); 0 where there is none."""
+    """Return when a process started, in ticks since the machine did (proc(5), field 22); 0 where there is none.
+
+    One that has ended and was not waited for yet is none.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return 0
-    return int(text.rpartition(")")[2].split()[19])
+    fields = text.rpartition(")")[2].split()
+    return 0 if fields[0] in "ZX" else int(fields[19])
 
 
 def write_record(folder: Path, record: UpRecord) -> None:
