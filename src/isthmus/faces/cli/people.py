@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +38,7 @@ _FILE = click.option(
 
 @isthmus.group(cls=Commands)
 def user() -> None:
-    """Add and remove users of the console and the API."""
+    """Users of the console: add, list, change, remove."""
 
 
 @user.command("add")
@@ -120,7 +121,10 @@ def remove_user(ctx: click.Context, name: str) -> None:
 
 @isthmus.group(cls=Commands)
 def key() -> None:
-    """Make and revoke API keys, for programs (not the TOML's keys: those are explained by `isthmus keys`)."""
+    """API keys of programs: make, list, revoke.
+
+    The keys of a site's TOML are another thing: isthmus keys explains those.
+    """
 
 
 @key.command("add")
@@ -194,7 +198,7 @@ def revoke_key(ctx: click.Context, name: str) -> None:
 )
 @click.pass_context
 def audit(ctx: click.Context, after: int | None, limit: int, verify: bool, since: str) -> None:
-    """Show who changed what by the console and the API, when and from where.
+    """Show who changed what, when and from where.
 
     Each line's digest continues the one before. Note the head that --verify prints somewhere else from time to
     time: with --since it proves that the log was not written anew.
@@ -251,7 +255,7 @@ def _new_password(name: str, file: Path | None) -> str:
         except UnicodeDecodeError as error:
             raise InputError(f"{file} is no text", "put the password there alone, on one line") from error
         return judge_password(lines[0] if lines else "", named)
-    if not click.get_text_stream("stdin").isatty():
+    if not sys.stdin.isatty():
         raise InputError("there is no terminal to ask for the password on", "give --password-file")
     text = click.prompt(f"Password of {named}, {LEAST_PASSWORD} signs or more", hide_input=True, err=True)
     judged = judge_password(text, named)
