@@ -13,7 +13,7 @@ import torch
 from isthmus.core.errors import RunFailed
 from isthmus.loop.forecasting import checkpoint, release
 from isthmus.loop.forecasting.feed import Batch, Feed, Portion, in_order
-from isthmus.loop.forecasting.job import EpochCurve, Team, Trained, TrainJob, cost, must_be_finite
+from isthmus.loop.forecasting.job import EpochCurve, Team, Trained, TrainJob, cost, must_be_finite, note_so_far
 from isthmus.loop.forecasting.loss import loss_of, watched
 from isthmus.loop.forecasting.model import Network
 from isthmus.loop.forecasting.shards import Shards
@@ -82,6 +82,7 @@ class Training:
             self.best = copy.deepcopy(self.averaged.state_dict())
         if self.team.rank == 0:
             checkpoint.save(Path(self.job.folder), self._state())
+            note_so_far(self.job, self.curves)
         return curve
 
     def result(self, folder: Path) -> Trained:

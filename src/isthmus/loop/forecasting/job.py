@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from isthmus.core.errors import RunFailed
 from isthmus.loop.forecasting.settings import TrainSettings
+from isthmus.state.files import replacing
 
 CURVES = "curves.json"
+SO_FAR = "so_far.json"
+"""The curves of a training that goes on, for who watches; what it takes up after a kill is its checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,13 @@ class Trained:
         """Read a finished training."""
         told = json.loads((folder / CURVES).read_text())
         return cls(folder, told["best_epoch"], tuple(EpochCurve(**curve) for curve in told["curves"]))
+
+
+def note_so_far(job: TrainJob, curves: Sequence[EpochCurve]) -> None:
+    """Leave the curves of the epochs that are done in the job's folder, in place of those before."""
+    told = {"epochs": job.settings.epochs, "curves": [asdict(curve) for curve in curves]}
+    with replacing(Path(job.folder) / SO_FAR) as file:
+        file.write(json.dumps(told).encode())
 
 
 class Team(Protocol):

@@ -145,10 +145,12 @@ class Ledger:
         rows = self._store.rows("SELECT * FROM run WHERE pipeline = ? AND open", (pipeline,))
         return _run(rows[0]) if rows else None
 
-    def runs(self, pipeline: str | None = None) -> list[Run]:
-        """List runs, newest first."""
+    def runs(self, pipeline: str | None = None, most: int = -1, before: str | None = None) -> list[Run]:
+        """List runs, newest first: at most so many, and with `before` those that began before that one."""
         rows = self._store.rows(
-            "SELECT * FROM run WHERE ?1 IS NULL OR pipeline = ?1 ORDER BY started DESC", (pipeline,)
+            "SELECT * FROM run WHERE (?1 IS NULL OR pipeline = ?1) AND (?2 IS NULL OR (started, rowid) <"
+            " (SELECT started, rowid FROM run WHERE id = ?2)) ORDER BY started DESC, rowid DESC LIMIT ?3",
+            (pipeline, before, most),
         )
         return [_run(row) for row in rows]
 
