@@ -112,6 +112,10 @@ class ReportBox:
             self.trouble = str(error)
         else:
             self.trouble = ""
+        return self.heard()
+
+    def heard(self) -> Report | None:
+        """Return the newest report that was read here before, without a look at the road."""
         heard = self._heard("report")
         return Report.of_bytes("the last report", heard[1]) if heard else None
 

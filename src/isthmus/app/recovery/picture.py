@@ -34,7 +34,12 @@ def own_action(site: RecoverySite) -> Action | None:
 
 def picture_of(site: RecoverySite) -> Picture:
     """Gather the picture at this moment."""
-    now, other, rules = site.clock.now(), site.pair.other(), site.pair.fence.role in RULING
+    return picture_with(site, site.pair.other())
+
+
+def picture_with(site: RecoverySite, other: Report | None) -> Picture:
+    """Gather the picture from this site's rows and what is known of the other site."""
+    now, rules = site.clock.now(), site.pair.fence.role in RULING
     mine = own_action(site)
     theirs = _reported(other.progress) if other else None
     primary, standby = (mine, theirs) if rules else (theirs, mine)
