@@ -55,7 +55,7 @@ def told_by(config: AcquireConfig) -> ServerTold | None:
 def read(text: str, address: str = "") -> ServerTold:
     """Read metrics in Prometheus' text format; what is not known here is passed over."""
     told = ServerTold(address)
-    for line in text.splitlines():
+    for line in text.split("\n"):
         found = _LINE.fullmatch(line)
         if found is None:
             continue
