@@ -213,10 +213,15 @@ class Registry:
         """Return the champion of the pipeline, None before the first release."""
         return self._champion(self.store, pipeline)
 
-    def list(self, pipeline: str | None = None) -> tuple[Model, ...]:
-        """List the models of one pipeline or of all, the newest first."""
+    def list(self, pipeline: str | None = None, most: int = -1, before: str | None = None) -> tuple[Model, ...]:
+        """List the models of one pipeline or of all, the newest first.
+
+        At most so many, and with `before` those that were entered before that one.
+        """
         rows = self.store.rows(
-            "SELECT * FROM model WHERE ? IS NULL OR pipeline = ? ORDER BY rowid DESC", (pipeline, pipeline)
+            "SELECT * FROM model WHERE (?1 IS NULL OR pipeline = ?1) AND (?2 IS NULL OR rowid <"
+            " (SELECT rowid FROM model WHERE model_id = ?2)) ORDER BY rowid DESC LIMIT ?3",
+            (pipeline, before, most),
         )
         return tuple(_model(row) for row in rows)
 

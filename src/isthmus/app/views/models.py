@@ -1,0 +1,162 @@
+"""The models of a site: their states, where each comes from, what happened to it, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isthmus.app.views.opening import has_state, opened
+from isthmus.app.views.runs import Figure, figures_of
+from isthmus.core.errors import InputError, UnknownName
+
+if TYPE_CHECKING:
+    from isthmus.loop.release.registry import Model, Registry
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShown:
+    """One model. `state` is candidate, champion, retired, rejected or withdrawn; `parent` what it started from.
+
+    `scenes` is how many it was trained on, chosen by `rules` from a version of `table`; `folder` is its place.
+    """
+
+    id: str
+    pipeline: str
+    state: str
+    run: str
+    created: datetime
+    mode: str
+    parent: str
+    scenes: int
+    rules: tuple[str, ...]
+    table: str
+    version: int
+    id_list: str
+    id_list_digest: str
+    folder: str
+    manifest: str
+    decision: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventShown:
+    """One thing that happened to a model."""
+
+    event: str
+    source: str
+    target: str
+    at: datetime
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDetails:
+    """One model with its line: `ancestors` from its parent to the first, `children` what was trained from it."""
+
+    model: ModelShown
+    ancestors: tuple[ModelShown, ...]
+    children: tuple[ModelShown, ...]
+    events: tuple[EventShown, ...]
+    figures: tuple[Figure, ...]
+    settings: Mapping[str, Any]
+    digests: Mapping[str, str]
+    software: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reign:
+    """Who is champion of a pipeline, and which model a rollback would bring back; empty for none."""
+
+    pipeline: str
+    champion: str
+    before: str
+
+
+def list_models(toml: Path, pipeline: str = "", limit: int = 50, before: str = "") -> tuple[ModelShown, ...]:
+    """List models, newest first; with `before` those that were entered before that one. Raises UnknownName."""
+    with opened(toml) as site:
+        if pipeline and pipeline not in site.config.pipelines:
+            raise UnknownName.among("pipeline", pipeline, site.config.pipelines)
+        if not has_state(site):
+            return ()
+        found = site.registry.list(pipeline or None, limit, before or None)
+        return tuple(_shown(model) for model in found)
+
+
+def show_model(toml: Path, model_id: str) -> ModelDetails:
+    """Show one model. Raises UnknownName with the nearest."""
+    with opened(toml) as site:
+        if not has_state(site):
+            raise UnknownName.among("model", model_id, ())
+        model = site.registry.get(model_id)
+        known = {one.model_id: one for one in site.registry.list(model.pipeline)}
+        return ModelDetails(
+            _shown(model),
+            _ancestors(model, known),
+            tuple(_shown(one) for one in known.values() if one.card.parent == model_id),
+            tuple(
+                EventShown(one.event, one.source, one.target, datetime.fromisoformat(one.at), one.why)
+                for one in site.registry.history(model_id)
+            ),
+            tuple(figures_of(model.card.measures)),
+            model.card.settings,
+            model.card.digests,
+            model.card.software,
+        )
+
+
+def list_reigns(toml: Path) -> tuple[Reign, ...]:
+    """Say for each pipeline of the site who is champion and who was before."""
+    with opened(toml) as site:
+        if not has_state(site):
+            return tuple(Reign(name, "", "") for name in site.config.pipelines)
+        return tuple(_reign(site.registry, name) for name in site.config.pipelines)
+
+
+def _reign(registry: Registry, pipeline: str) -> Reign:
+    champion = registry.champion(pipeline)
+    if champion is None:
+        return Reign(pipeline, "", "")
+    try:
+        before = registry.predecessor(pipeline).model_id
+    except InputError:  # the first champion
+        before = ""
+    return Reign(pipeline, champion.model_id, before)
+
+
+def _ancestors(model: Model, known: Mapping[str, Model]) -> tuple[ModelShown, ...]:
+    found: list[ModelShown] = []
+    seen = {model.model_id}
+    at = known.get(model.card.parent or "")
+    while at is not None and at.model_id not in seen:
+        seen.add(at.model_id)
+        found.append(_shown(at))
+        at = known.get(at.card.parent or "")
+    return tuple(found)
+
+
+def _shown(model: Model) -> ModelShown:
+    from isthmus.app.mining import plain
+
+    card = model.card
+    return ModelShown(
+        model.model_id,
+        model.pipeline,
+        model.state,
+        card.run_id,
+        datetime.fromisoformat(model.created_at),
+        card.mode,
+        card.parent or "",
+        card.id_count,
+        tuple(used.name for used in card.rules),
+        card.table,
+        card.version,
+        plain(card.id_list),
+        card.id_list_digest,
+        plain(model.folder),
+        model.manifest,
+        card.decision,
+    )
