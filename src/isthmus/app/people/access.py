@@ -104,6 +104,12 @@ class Access:
             self.trail.note(Actor(trial.name, trial.where), "login", trial.name, connection=own)
         return token
 
+    def enter(self, name: str, where: str) -> str:
+        """Begin a session for who has just proved who they are; returns its token. Raises UnknownName."""
+        name = self.people.member(name).name
+        with self._store.transaction() as own:
+            return self.sessions.begin(name, where, "", own)
+
     def log_out(self, token: str, where: str) -> None:
         """End a session; nothing happens where it has ended."""
         person = self.sessions.person(token)

@@ -47,7 +47,7 @@ class Passwords:
         """
         from argon2.exceptions import InvalidHashError, VerificationError
 
-        text = password_of(password[: MOST_PASSWORD + 1])
+        text = password_of(password[: MOST_PASSWORD + 1]).encode(errors="replace").decode()
         try:
             fits = self._hasher.verify(stored or self._nobodys, text)
         except InvalidHashError as error:

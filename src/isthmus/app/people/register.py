@@ -88,8 +88,8 @@ class Register:
         return [_member(row) for row in rows]
 
     def member(self, name: str) -> Member:
-        """Return one person. Raises UnknownName."""
-        rows = self._store.rows("SELECT * FROM person WHERE name = ?", (name.strip().lower(),))
+        """Return one person. Raises UnknownName, InputError."""
+        rows = self._store.rows("SELECT * FROM person WHERE name = ?", (name_of(name),))
         if not rows:
             raise _unknown(name)
         return _member(rows[0])

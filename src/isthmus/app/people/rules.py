@@ -51,7 +51,7 @@ def judge_password(text: str, name: str) -> str:
         raise InputError(f"the password has {len(password)} signs", f"take {LEAST_PASSWORD} or more")
     if len(password) > MOST_PASSWORD:
         raise InputError(f"the password has more than {MOST_PASSWORD} signs", "take a shorter one")
-    if any(unicodedata.category(sign) == "Cc" for sign in password):
+    if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in password):
         raise InputError("the password has a control sign, such as a line end", "leave it out")
     core = re.sub(r"[\W\d_]+", "", password.lower())
     if len(set(password)) < _LEAST_SIGNS or core in _COMMON or core == re.sub(r"[\W\d_]+", "", name) != "":

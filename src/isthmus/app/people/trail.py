@@ -192,6 +192,6 @@ def _noted(since: str) -> tuple[int, str] | None:
     if not since:
         return None
     number, _, digest = since.partition(":")
-    if not number.isdigit() or len(digest) != 2 * HASH_BYTES:
+    if not (number.isascii() and number.isdecimal() and len(number) < 19 and len(digest) == 2 * HASH_BYTES):
         raise InputError(f"{since!r} is no head of the audit log", "write NUMBER:DIGEST as verifying tells it")
     return int(number), digest.lower()

@@ -72,6 +72,10 @@ class SessionGuard:
         """Return the session's own token, as the browser sent it."""
         return connection.cookies.get(self.cookie, "")
 
+    def proof(self, token: str) -> str:
+        """Return the token that changes of the session with this one must bear."""
+        return proof_of(token)
+
     def begin(self, response: Response, token: str) -> None:
         """Give a new session's token to the browser: for scripts out of reach, and never sent from elsewhere."""
         age = int(self.console.session_hours * 3600)
@@ -150,8 +154,9 @@ class SessionGuard:
 class Threshold:
     """An ASGI layer around the application: refuses foreign names, and notes every change in the audit log.
 
-    A change is a call that is neither GET, HEAD nor OPTIONS, by somebody whom the guard knows. An endpoint that
-    notes its own, or that changes nothing (a question sent by POST), sets `request.state.noted`.
+    A change is a call that is neither GET, HEAD nor OPTIONS, by somebody whom the guard knows. What was refused
+    is noted too. An endpoint whose change is noted in more words, or that changes nothing (a question sent by
+    POST), sets `request.state.noted`.
     """
 
     def __init__(self, app: ASGIApp, guard: SessionGuard) -> None:

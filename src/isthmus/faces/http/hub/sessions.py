@@ -92,7 +92,7 @@ class Desk:
         if not tried:
             raise Refused("the present password is another", "type the one that you log in with")
         await self.set_password(name, password, Actor(name, where))
-        return await self.log_in(name, password, where)
+        return await self.ask(lambda access: access.enter(name, where))
 
     def close(self) -> None:
         """Close the file, once what goes on has ended."""
