@@ -303,9 +303,6 @@ def _training(folder: Path, number: int, mode: str) -> Training:
         number,
         mode,
         int(settings.get("epochs") or so_far.get("epochs") or len(curves)),
-        _column(
-            [{"it": value} for value in train_loss] if train_loss else curves, "it" if train_loss else "train_loss"
-        ),
         _numbers(ended.get("train_loss") or [row.get("train_loss") for row in curves]),
         _numbers(ended.get("validation_loss") or [row.get("loss") for row in curves]),
         _numbers(row.get("ade") for row in curves),
