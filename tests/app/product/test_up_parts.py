@@ -33,6 +33,7 @@ _TABLES = st.fixed_dictionaries(
     ("tables", "names"),
     [
         ({"acquire": {}}, ["acquire"]),
+        ({"acquire": {"gate": {"north": {}, "south": {}}}}, ["acquire", "office-north", "office-south"]),
         ({"agent": {}}, ["agent"]),
         ({"gallery": {"role": "inner"}, "gate": {}}, ["gate-send"]),
         ({"gallery": {"role": "inner"}}, []),
@@ -63,7 +64,7 @@ def test_the_environment_of_an_agent_comes_from_its_credential_or_its_gate() -> 
     [without] = parts_of({"agent": {}})
     assert by_web.words == ("agent", "--environment", "video")
     assert by_gate.words == ("agent", "--environment", "north")
-    assert "agent.json is not there yet" in without.lacks
+    assert "agent.json is not there" in without.lacks
 
 
 def test_a_device_is_brought_up_to_date_once_it_is_enrolled(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The supervisor as a real process with real children, which are killed, end, hang and have children of their own."""
+"""The supervisor as a real process with real children, which are killed, end, hang, and have children."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ QUICK = "first_wait_s = 0.05\nlongest_wait_s = 0.2\n"
 SERVES = "import time; print('serving http://127.0.0.1:1234 key x'); time.sleep(600)"
 HANGS = "import signal, time; signal.signal(15, signal.SIG_IGN); print('serving'); time.sleep(600)"
 GRANDCHILD = (
-    "import subprocess, sys, time; child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
+    "import subprocess, sys, time;"
+    " child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
     " print('child', child.pid); print('serving'); time.sleep(600)"
 )
 
@@ -190,6 +191,7 @@ def test_one_supervisor_runs_a_site(tmp_path: Path) -> None:
             capture_output=True,
             text=True,
             env=environment(),
+            check=False,
         )
         assert "is already under way by process" in again.stderr
         assert site.end() == 0

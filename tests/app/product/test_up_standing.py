@@ -54,7 +54,9 @@ def test_whatever_happens_a_part_stands_as_the_rules_say(
         if what == "time":
             now += value
             one, act = passed(now, one)
-            assert (act == "start") == (before.state in (BACKING_OFF, RESTING) and one.due is not None and now >= one.due)
+            assert (act == "start") == (
+                before.state in (BACKING_OFF, RESTING) and one.due is not None and now >= one.due
+            )
             assert act != "kill" or before.state == STOPPING
             if act == "start":
                 assert not stopped, "what was asked to end is never started again"

@@ -1,4 +1,4 @@
-"""One process of a part: started so that it ends with its parent, heard line by line, ended with all it started."""
+"""One process of a part: it ends with its parent, is heard line by line, and is ended with all that it started."""
 
 from __future__ import annotations
 
@@ -35,22 +35,26 @@ class Child:
         os.set_blocking(self._out.fileno(), False)
         self._rest = b""
         self.pid = self._process.pid
-        self.drained = False
+        self._drained = False
 
     def fileno(self) -> int:
         """Return the descriptor on which its lines come."""
         return self._out.fileno()
 
+    def drained(self) -> bool:
+        """Tell whether no more lines will come."""
+        return self._drained
+
     def lines(self) -> Iterator[str]:
-        """Yield the lines that have come; `drained` is set once no more will come. Never waits."""
-        while not self.drained:
+        """Yield the lines that have come. Never waits."""
+        while not self._drained:
             try:
                 chunk = os.read(self._out.fileno(), _CHUNK)
             except BlockingIOError:
                 return
-            self.drained = not chunk
+            self._drained = not chunk
             *whole, self._rest = (self._rest + chunk).split(b"\n")
-            if self._rest and (self.drained or len(self._rest) > _MOST_LINE_BYTES):
+            if self._rest and (self._drained or len(self._rest) > _MOST_LINE_BYTES):
                 whole.append(self._rest)
                 self._rest = b""
             for line in whole:

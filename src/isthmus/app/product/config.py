@@ -11,7 +11,18 @@ from isthmus.app.sitepart import SitePart, open_toml
 from isthmus.core.errors import suggestion
 from isthmus.core.settings import setting
 
-NAMES = ("acquire", "agent", "gate-send", "gate-receive", "sync", "recovery", "triggers", "device", "console")
+NAMES = (
+    "acquire",
+    "office",
+    "agent",
+    "gate-send",
+    "gate-receive",
+    "sync",
+    "recovery",
+    "triggers",
+    "device",
+    "console",
+)
 """The parts that a site may have, in the order in which they are shown; the last one ends last."""
 
 
@@ -23,7 +34,9 @@ class Restarting:
     first_wait_s: float = setting("pause after a first failure; it doubles", default=1.0, minimum=0.01, unit="s")
     longest_wait_s: float = setting("longest pause", default=60.0, minimum=0.01, unit="s")
     steady_s: float = setting("a part that ran so long had no failure before", default=60.0, minimum=0, unit="s")
-    grace_s: float = setting("how long a part may take to end before it is killed", default=25.0, minimum=0, unit="s")
+    grace_s: float = setting(
+        "how long a part may take to end before it is killed", default=25.0, minimum=0, unit="s"
+    )
 
     def __post_init__(self) -> None:
         if self.longest_wait_s < self.first_wait_s:
@@ -39,6 +52,11 @@ class UpPart(Restarting):
         "how often a device is brought up to date; 0: by a person alone", default=300.0, minimum=0, unit="s"
     )
     part: Mapping[str, Restarting] = setting("other values for one part", factory=dict)
+
+
+def kind_of(name: str) -> str:
+    """Return what `[up]` calls a part: there is an office for each environment behind a gate."""
+    return "office" if name.startswith("office-") else name
 
 
 TABLES: dict[str, type] = {"up": UpPart}
@@ -64,8 +82,8 @@ class UpConfig:
         return self.path.resolve().parent / path
 
     def restarting(self, part: str) -> Restarting:
-        """Return how a part is started again."""
-        return self.up.part.get(part, self.up)
+        """Return how a part is started again; office-LABEL as all offices are."""
+        return self.up.part.get(kind_of(part), self.up)
 
 
 def read_up_config(path: Path) -> UpConfig:

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from isthmus.app.product.config import kind_of
+
 Tables = Mapping[str, Any]
 
 
@@ -15,7 +17,7 @@ class Part:
 
     `because` is what of the TOML asks for it. A part that `tells` says a line that begins with "serving" once it
     is ready; any other is ready when it has run for a moment. One with `every_s` does its work and ends, and is
-    started again after so long. `lacks` says what a person has to do before it can be started; empty where nothing.
+    started again after so long. `lacks` says what a person has to do before it can be started, if anything.
     """
 
     name: str
@@ -38,12 +40,15 @@ class Known:
 
 def parts_of(tables: Tables, known: Known = Known(), leave_out: Collection[str] = ()) -> list[Part]:
     """List the parts that the tables of a TOML ask for, the console last, without those that are left out."""
-    return [part for part in _parts(tables, known) if part.name not in leave_out]
+    return [part for part in _parts(tables, known) if kind_of(part.name) not in leave_out]
 
 
 def _parts(tables: Tables, known: Known) -> Iterator[Part]:
     if "acquire" in tables:
         yield Part("acquire", ("serve", "acquire"), "[acquire]")
+        for label in _table(_table(tables, "acquire"), "gate"):
+            words = ("acquire", "office", "--environment", label)
+            yield Part(f"office-{label}", words, f"[acquire.gate.{label}]", tells=False)
     if "agent" in tables:
         yield _agent(_table(tables, "agent"), known)
     yield from _galleries(tables)
@@ -62,7 +67,7 @@ def _agent(agent: Tables, known: Known) -> Part:
     gate = _table(agent, "gate")
     label = str(gate.get("environment", "")) if gate else known.environment
     file = agent.get("credential", "agent.json")
-    lacks = "" if label else f"its credential {file} is not there yet: isthmus acquire environment add, at the server"
+    lacks = "" if label else f"its credential {file} is not there: at the server, isthmus acquire environment add"
     return Part("agent", ("agent", "--environment", label), "[agent]", tells=False, lacks=lacks)
 
 

@@ -37,7 +37,7 @@ class PartRecord:
 
 @dataclass(frozen=True, slots=True)
 class UpRecord:
-    """How a site's supervisor stood. `ended`: it ended by itself. `ticks` tells its process of a later namesake."""
+    """How a site's supervisor stood. `ended`: it ended by itself. `ticks` tells it from a later process."""
 
     pid: int
     ticks: int
@@ -81,10 +81,12 @@ def write_record(folder: Path, record: UpRecord) -> None:
 
 
 def read_record(folder: Path) -> UpRecord | None:
-    """Read the record of a state's folder; None where the site was never up, or the file is none of this release."""
+    """Read the record of a state's folder; None where the site was never up, or the file cannot be read."""
     try:
         told: Mapping[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        parts = tuple(PartRecord(**{**one, "since": datetime.fromisoformat(one["since"])}) for one in told["parts"])
+        parts = tuple(
+            PartRecord(**{**one, "since": datetime.fromisoformat(one["since"])}) for one in told["parts"]
+        )
         return UpRecord(**{**told, "begun": datetime.fromisoformat(told["begun"]), "parts": parts})
     except (OSError, ValueError, TypeError, KeyError):
         return None

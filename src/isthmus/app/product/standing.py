@@ -124,7 +124,7 @@ def ended(
 
 
 def pause(failures: int, rules: Restarting, dice: float = 0.0) -> float:
-    """Return the pause in seconds after so many failures in a row, at least one; `dice` from 0 to 1 shortens it."""
+    """Return the pause in seconds after so many failures in a row; `dice`, from 0 to 1, shortens it."""
     doubled = rules.first_wait_s * 2.0 ** min(failures - 1, 64)
     return min(doubled, rules.longest_wait_s) * (1.0 - 0.5 * dice)
 
@@ -156,5 +156,9 @@ def asked_to_stop(now: float, before: Standing, rules: Restarting) -> tuple[Stan
 def _told(code: int) -> str:
     if code < 0:
         return f"it was ended by signal {-code}"
-    meanings = {0: "it ended without being asked to", WRONG_INPUT: "its input is wrong", BUSY: "what it needs is held"}
+    meanings = {
+        0: "it ended without being asked to",
+        WRONG_INPUT: "its input is wrong",
+        BUSY: "what it needs is held",
+    }
     return f"{meanings[code]} (exit code {code})" if code in meanings else f"it ended with exit code {code}"

@@ -1,8 +1,8 @@
 """Runs the parts of a site as its children: starts them again when they end, and ends them all when it ends.
 
-One thread waits for lines of the parts, for signals and for what is due by time; what is to be done then is decided
-by `standing`. Parts end in waves, the console last, so that a person can watch. A supervisor that is killed takes
-its children with it (see `launch`).
+One thread waits for lines of the parts, for signals and for what is due by time; what is to be done then is
+decided by `standing`. Parts end in waves, the console last, so that a person can watch. A supervisor that is
+killed takes its children with it (see `launch`).
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ class Supervisor:
     def _hear(self, one: _Watched) -> None:
         """Take the lines that a part has written."""
         child = one.child
-        if child is None or child.drained:
+        if child is None or child.drained():
             return
         for line in child.lines():
             one.said = line.strip() or one.said
@@ -191,7 +191,7 @@ class Supervisor:
                 found = _ADDRESS.search(line)
                 one.address = found[0] if found else ""
                 self._stand(one, ready(time.monotonic(), one.standing))
-        if child.drained:
+        if child.drained():
             self._selector.unregister(child)
 
     def _look(self, one: _Watched) -> None:
@@ -199,7 +199,7 @@ class Supervisor:
         if one.child is None or (code := one.child.ended()) is None:
             return
         self._hear(one)  # its last words
-        if not one.child.drained:
+        if not one.child.drained():
             self._selector.unregister(one.child)
         one.child.close()
         one.child = None
@@ -242,7 +242,9 @@ class Supervisor:
             write_record(self._config.state_folder, UpRecord(pid, ticks_of(pid), self._begun, over, parts))
         running = sum(part.state == RUNNING for part in parts)
         lost = [part.name for part in parts if part.state == FAILED]
-        self._notifier.status(f"{running} of {len(parts)} run" + (f"; given up: {', '.join(lost)}" if lost else ""))
+        self._notifier.status(
+            f"{running} of {len(parts)} run" + (f"; given up: {', '.join(lost)}" if lost else "")
+        )
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -13,87 +13,46 @@ from collections.abc import Sequence
 import click
 
 from isthmus.core.errors import ConfigError, IsthmusError
-from isthmus.faces.cli import (
-    acquire,
-    acquiregate,
-    acquirekeeping,
-    device,
-    devicemodel,
-    gallery,
-    gate,
-    loop,
-    mining,
-    model,
-    people,
-    product,
-    recovery,
-    recoverynames,
-    scenes,
-    serve,
-    setup,
-    table,
-    warehouse,
-)
 from isthmus.faces.cli.extras import missing_extra
+from isthmus.faces.cli.lazily import Entry, Lazily
 from isthmus.faces.cli.root import isthmus
-from isthmus.faces.cli.screen import say
 
 COMMANDS = (
-    setup,
-    product,
-    scenes,
-    mining,
-    loop,
-    warehouse,
-    table,
-    acquire,
-    acquirekeeping,
-    acquiregate,
-    gallery,
-    gate,
-    model,
-    device,
-    devicemodel,
-    recovery,
-    recoverynames,
-    serve,
-    people,
+    Entry("demo", "Tell four stories in FOLDER, as a first look.", "setup"),
+    Entry("init", "Make a new site in FOLDER.", "setup"),
+    Entry("check", "Say everything that is wrong with the site's TOML and rules.", "setup"),
+    Entry("up", "Run all that the site's TOML asks for, and keep it running.", "product"),
+    Entry("keys", "Explain every key of a site's TOML.", "setup"),
+    Entry("sources", "List the sources and what each last brought.", "scenes"),
+    Entry("ingest", "Bring one day of a source in.", "scenes"),
+    Entry("query", "Ask the OLAP in SQL, read-only.", "scenes"),
+    Entry("scenes", "Draw a scene, count scenes.", "scenes"),
+    Entry("rules", "List the rules, and the fields that they speak of.", "mining"),
+    Entry("mine", "Find scenes by a rule, or scenes like one.", "mining"),
+    Entry("loop", "Train, evaluate, decide, release: runs and models.", "loop"),
+    Entry("warehouse", "Look after the tables of scenes.", "warehouse"),
+    Entry("table", "Make, change and look at single tables of the warehouse.", "table"),
+    Entry("olap", "The OLAP database that follows the warehouse.", "scenes"),
+    Entry(
+        "acquire", "Ask an interface server for images, and run one.", "acquire", "acquiregate", "acquirekeeping"
+    ),
+    Entry("agent", "Work inside a network environment.", "acquire"),
+    Entry("gallery", "Keep galleries of reference images.", "gallery"),
+    Entry("gate", "Carry galleries through a gatekeeper that copies files one way.", "gate"),
+    Entry("model", "Publish released models to the sites and devices behind the gate.", "model"),
+    Entry("device", "Portable devices, at the sync server and on themselves.", "device", "devicemodel"),
+    Entry("recovery", "Keep chosen tables on another site, ready to take over.", "recovery", "recoverynames"),
+    Entry("serve", "Run a server of this site until it is interrupted.", "serve"),
+    Entry("user", "Users of the console: add, list, change, remove.", "people"),
+    Entry("key", "API keys of programs: make, list, revoke.", "people"),
+    Entry("audit", "Show who changed what, when and from where.", "people"),
 )
-"""The modules whose import adds commands to the root."""
+"""The commands in the order in which help lists them, as one comes to need them: the line that help shows, and the
+modules whose import adds the command with all that is below it."""
 
-ORDER = (
-    "demo",
-    "init",
-    "check",
-    "up",
-    "status",
-    "doctor",
-    "keys",
-    "sources",
-    "ingest",
-    "query",
-    "scenes",
-    "rules",
-    "mine",
-    "loop",
-    "warehouse",
-    "table",
-    "olap",
-    "acquire",
-    "agent",
-    "gallery",
-    "gate",
-    "model",
-    "device",
-    "recovery",
-    "serve",
-    "user",
-    "key",
-    "audit",
-)
-"""In which help lists them: as one comes to need them."""
+ORDER = tuple(entry.name for entry in COMMANDS)
 
-isthmus.commands = {name: isthmus.commands[name] for name in (*ORDER, *isthmus.commands) if name in isthmus.commands}
+isthmus.commands = Lazily(COMMANDS, isthmus.commands)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -133,6 +92,13 @@ def run(arguments: Sequence[str]) -> int:
         say(f"isthmus: unexpected {type(error).__name__}: {text}; isthmus --debug with the same words shows where")
         return _end(error, 1, debug)
     return code if isinstance(code, int) else 0
+
+
+def say(text: str, *, fold: bool = False) -> None:
+    """Print a line for a person; what prints it is imported only now, for most commands never come here."""
+    from isthmus.faces.cli import screen
+
+    screen.say(text, fold=fold)
 
 
 def _bear_any_text() -> None:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 def up(ctx: click.Context, leave_out: tuple[str, ...], show: bool) -> None:
     """Run all that the site's TOML asks for, and keep it running.
 
-    Each part is a process of its own: servers, agents, schedules, the console. One that ends is started again after
-    a pause; ctrl-C or SIGTERM ends all of them, the console last. [up] says what is left out: isthmus keys up.
+    Each part is a process of its own: servers, agents, schedules, the console. One that ends is started
+    again after a pause; ctrl-C or SIGTERM ends all of them, the console last. [up] in the TOML says what is
+    left out, and how patient it is.
     """
     from isthmus.app.product.asked import asked_for, need_parts
     from isthmus.app.product.config import read_up_config
@@ -77,7 +78,7 @@ def told(record: PartRecord) -> str:
 
 
 def as_json(part: str, line: str) -> dict[str, Any]:
-    """Return a line of a part as the members of a JSON object; one that is an object already gets the part's name."""
+    """Return a line of a part as a JSON object; one that is an object already gets the part's name."""
     if line.startswith("{"):
         try:
             found = json.loads(line)

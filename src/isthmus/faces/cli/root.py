@@ -10,10 +10,11 @@ import click
 
 from isthmus import __version__
 from isthmus.core.errors import InputError, UnknownName
-from isthmus.faces.cli.screen import Screen
+from isthmus.faces.cli.lazily import Lazily
 
 if TYPE_CHECKING:
     from isthmus.app.site import Site
+    from isthmus.faces.cli.screen import Screen
 
 SITE_FILE = "isthmus.toml"
 
@@ -32,6 +33,14 @@ class Commands(click.Group):
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             raise UnknownName.among("command", args[0], self.list_commands(ctx))
         return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands with a line each; those of the root are not imported for it."""
+        if not isinstance(self.commands, Lazily):
+            super().format_commands(ctx, formatter)
+            return
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.commands.about(name)) for name in self.commands])
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
