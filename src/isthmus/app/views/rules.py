@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,18 +65,22 @@ def list_rules(toml: Path) -> tuple[RuleShown, ...]:
 
 
 def count_scenes(toml: Path, sought: Sought) -> Counted:
-    """Count what is sought. Raises InputError where there is no OLAP yet, UnknownName, ConditionError."""
+    """Count what is sought; nothing before the first ingest. Raises UnknownName, ConditionError, InputError."""
     from isthmus.loop.mining.held import fields_of, require
     from isthmus.loop.mining.mine import mine
 
-    with opened(toml) as site, reading(site) as view:
+    with opened(toml) as site, contextlib.ExitStack() as lent:
         schema = schema_of(site, sought.table)
         bound, where = conditions(site, sought, schema)
+        said = bound.explanation if bound else f"where {where}" if where else ""
+        told = "" if where is None else str(where)
+        if not has_olap(site):
+            return Counted(0, 0, said, sought.table, sought.rule, told)
+        view = lent.enter_context(reading(site))
         require(view, sought.table, fields_of(bound.expression if bound else None, where))
         mined = mine(view, sought.table, bound, where, warehouse="", version=0, limit=0, key=schema.key)
         of = mined.considered if bound else _total(view, sought.table)
-        said = bound.explanation if bound else f"where {where}" if where else ""
-        return Counted(mined.matched, of, said, sought.table, sought.rule, "" if where is None else str(where))
+        return Counted(mined.matched, of, said, sought.table, sought.rule, told)
 
 
 def _found(site: Site, bound: Mapping[str, BoundRule]) -> tuple[dict[str, int], int]:

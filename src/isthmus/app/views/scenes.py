@@ -6,6 +6,7 @@ typed. What the OLAP holds is shown as it stands; bringing it level with the war
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import threading
@@ -139,12 +140,18 @@ def list_scenes(
 ) -> Listing:
     """List a page of the rows that are sought; `after` is what the page before said.
 
-    Raises InputError where there is no OLAP yet or the page begins nowhere, UnknownName, ConditionError.
+    Before the first ingest there is no row and no version. Raises InputError where the page begins nowhere,
+    UnknownName, ConditionError.
     """
     from isthmus.loop.mining.held import fields_of, require
 
     limit = max(1, min(limit, MOST))
-    with opened(toml) as site, reading(site) as view:
+    with opened(toml) as site, contextlib.ExitStack() as lent:
+        if not has_olap(site):
+            schema = schema_of(site, sought.table)
+            conditions(site, sought, schema)
+            return Listing(sought.table, schema.key, (), (), 0, 0, "", 0)
+        view = lent.enter_context(reading(site))
         schema, held, version = _standing(site, view, sought.table)
         bound, where = conditions(site, sought, schema)
         whole = _both(bound.expression if bound else None, where)
