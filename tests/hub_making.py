@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import click
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
@@ -19,16 +17,15 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from isthmus.app.people.person import Person, Role
-from isthmus.app.works.work import Operation, Parameter, Work
+from isthmus.app.works.work import Operation, Work
 from isthmus.core.errors import InputError, UnknownName
+from isthmus.faces.cli.catalogue import recipes
 from isthmus.faces.console.frame import Frame
 from isthmus.faces.console.pages import routes
 from isthmus.faces.http.hub.hub import Hub
 
 BEGUN = datetime(2026, 5, 1, 8, 0, tzinfo=UTC)
 TOKEN = "the-session-token"
-_ADMIN = ("failover", "switchover", "failback", "set-independent", "enrol", "revoke", "new-epoch")
-_READS = ("list", "show", "status", "stats", "rules", "verify-nothing")
 
 
 class Still:
@@ -162,48 +159,9 @@ def made_hub(
     return Made(app, hub, frame, works, guard, clock)
 
 
-@functools.cache
 def operations() -> Mapping[str, Operation]:
-    """Read the operations off the command line's tree; roles roughly as in earnest."""
-    from isthmus.faces.cli.main import isthmus
-
-    found: dict[str, Operation] = {}
-
-    def walk(command: click.Command, words: tuple[str, ...], context: click.Context) -> None:
-        if isinstance(command, click.Group):
-            for name in command.list_commands(context):
-                inner = command.get_command(context, name)
-                if inner is not None:
-                    walk(inner, (*words, name), click.Context(inner, context, name))
-            return
-        last = words[-1]
-        role = Role.ADMIN if last in _ADMIN else Role.VIEWER if last in _READS else Role.OPERATOR
-        name = " ".join(words)
-        found[name] = Operation(name, command.get_short_help_str(), role, tuple(map(_parameter, command.params)))
-
-    walk(isthmus, (), click.Context(isthmus))
-    return found
-
-
-def _parameter(one: click.Parameter) -> Parameter:
-    option = isinstance(one, click.Option)
-    flag = max(one.opts, key=len) if option else ""
-    choices = tuple(map(str, one.type.choices)) if isinstance(one.type, click.Choice) else ()
-    kind: Any = "text"
-    if isinstance(one, click.Option) and one.is_flag:
-        kind = "yes or no"
-    elif choices:
-        kind = "choice"
-    elif isinstance(one.type, click.types.IntParamType):
-        kind = "whole number"
-    elif isinstance(one.type, click.types.FloatParamType):
-        kind = "number"
-    elif isinstance(one.type, click.Path):
-        kind = "file out" if one.name in ("out", "report") else "file in"
-    about = (one.help or "") if isinstance(one, click.Option) else ""
-    return Parameter(
-        one.name or "", kind, about, flag, one.required, one.multiple or one.nargs == -1, None, choices
-    )
+    """Read the operations off the command line's tree, as in earnest."""
+    return {name: recipe.operation for name, recipe in recipes().items()}
 
 
 _VOID = ("meta", "link", "img", "input", "br", "hr", "source", "col", "wbr")

@@ -48,6 +48,17 @@ class UnknownName(InputError):
         return cls(f"unknown {kind} {name!r}", suggestion(name, known))
 
 
+class WrongArguments(InputError):
+    """Everything that is wrong in what an operation was given; each mistake is one line."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(self.mistakes))
+
+    def __reduce__(self) -> tuple[type, tuple[Sequence[str]]]:  # type: ignore[override]
+        return type(self), (self.mistakes,)
+
+
 class ConditionError(InputError):
     """A condition that cannot be read, or whose types do not fit.
 

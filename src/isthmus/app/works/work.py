@@ -20,7 +20,7 @@ ENDED: tuple[State, ...] = ("done", "failed", "cancelled", "lost")
 class Parameter:
     """What an operation takes. `flag` is the option's name on the command line, empty for an argument by place.
 
-    `least` and `most` bound a number, where it is bounded.
+    `least` and `most` bound a number, where it is bounded; `plain` texts are names without any sign of a path.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
     least: float | None = None
     most: float | None = None
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)

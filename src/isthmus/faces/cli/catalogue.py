@@ -15,7 +15,7 @@ from isthmus.app.people.person import Role
 from isthmus.app.works.recipe import Recipe, Recipes
 from isthmus.app.works.work import Kind, Operation, Parameter
 from isthmus.core.errors import InputError
-from isthmus.faces.cli.offered import ALWAYS, FILES, FOLDERS, GRAVE, LEFT_OUT, NEEDED, OFFERED, WRITTEN
+from isthmus.faces.cli.offered import ALWAYS, FILES, FOLDERS, GRAVE, LEFT_OUT, NAMES, NEEDED, OFFERED, WRITTEN
 
 
 @functools.cache
@@ -89,6 +89,7 @@ def _parameter(command: str, one: click.Parameter) -> Parameter:
         tuple(map(str, one.type.choices)) if isinstance(one.type, click.Choice) else (),
         least,
         most,
+        place in NAMES,
     )
 
 

@@ -9,11 +9,12 @@ from isthmus.app.people.person import Role
 from isthmus.app.works.work import Kind
 
 _VIEWER = """
-check, keys, sources, query, status, doctor, scenes show, scenes stats, rules list, rules fields, mine,
+check, keys, sources, query, scenes show, scenes stats, rules list, rules fields, mine,
 loop list, loop show, loop triggers, loop models, table list, table show,
 acquire status, acquire failed, acquire gate status, acquire gate request, acquire environment list,
 gallery list, gallery stat, gallery quarantine, gate status, gate request, device list, device rules,
-recovery status, recovery show-progress, recovery request, recovery get-current-disaster, recovery install-cron
+model list, model show, status, recovery status, recovery show-progress, recovery request,
+recovery get-current-disaster, recovery install-cron
 """
 _OPERATOR = """
 ingest, loop run, loop resume, loop cancel, loop release, loop rollback, loop withdraw,
@@ -23,7 +24,8 @@ acquire send, acquire retry, acquire pause, acquire resume, acquire cancel, acqu
 acquire gate resend, acquire gate snapshot, acquire gate dismiss,
 gallery add, gallery replace, gallery remove, gallery import, gallery tidy, gallery feed, gallery audit,
 gallery calibrate, gate send, gate receive, gate resend, gate snapshot, gate dismiss,
-device sync, device identify, device extract, device tag,
+device sync, device identify, device extract, device tag, device weights,
+device models, device rollback, device run, device files, model publish, model withdraw,
 recovery backup, recovery restore, recovery verify, recovery drill, recovery check, recovery repair,
 recovery stop-backup, recovery stop-restore, recovery start, recovery resend, recovery dismiss,
 recovery generate-config, recovery prepare, recovery sql,
@@ -33,6 +35,7 @@ _ADMIN = """
 table grant, table revoke,
 acquire keys add, acquire keys list, acquire keys revoke, acquire environment add, acquire environment retire,
 acquire gate keys, acquire gate epoch, gate keys, gate epoch,
+user add, user list, user role, user password, user logout, user remove, key add, key list, key revoke, audit,
 device invite, device enrol, device revoke, device grant, device withdraw,
 recovery keys, recovery set-independent, recovery switchover, recovery failover, recovery failback
 """
@@ -62,8 +65,6 @@ NEVER: dict[str, str] = {
     "serve sync": _RUNS_ON,
     "serve acquire": _RUNS_ON,
     "serve recovery": _RUNS_ON,
-    "serve console": _RUNS_ON,
-    "device weights": "it fills a folder or stick: run it where that is",
 }
 """Commands that are no operations, with the reason."""
 
@@ -94,8 +95,15 @@ LEFT_OUT: dict[tuple[str, str], str] = {
 ALWAYS: dict[str, tuple[str, ...]] = {"table drop": ("--yes",), "recovery failover": ("--yes",)}
 """What is always said, since nobody is there to answer a question."""
 
-NEEDED = frozenset({("gallery feed", "file"), ("device enrol", "token_file")})
-"""Parameters that an operation cannot do without, because what else the command takes is left out."""
+NEEDED = frozenset(
+    {
+        ("gallery feed", "file"),
+        ("device enrol", "token_file"),
+        ("user add", "password_file"),
+        ("user password", "password_file"),
+    }
+)
+"""Parameters that an operation cannot do without: nobody is there to be asked, or the other way is left out."""
 
 FILES: dict[tuple[str, str], Kind] = {
     ("query", "out"): "file out",
@@ -110,6 +118,13 @@ FILES: dict[tuple[str, str], Kind] = {
     ("gallery import", "folder"): "file in",
     ("gallery feed", "file"): "file in",
     ("device enrol", "token_file"): "file in",
+    ("device weights", "folder"): "file out",
+    ("device files", "folder"): "file out",
+    ("device run", "inputs"): "file in",
+    ("device run", "out"): "file out",
+    ("user add", "password_file"): "file in",
+    ("user password", "password_file"): "file in",
+    ("key add", "out"): "file out",
     ("device identify", "photo"): "file in",
     ("recovery drill", "report"): "file out",
     ("recovery generate-config", "file"): "file out",
@@ -129,10 +144,13 @@ WRITTEN: dict[tuple[str, str], str] = {
 }
 """What a file is called where the call gives it no name, but it is written all the same."""
 
+NAMES = frozenset({("model publish", "what")})
+"""Texts for which a place of this machine would do too, and which are therefore taken as plain names alone."""
+
 GRAVE = frozenset(
     {
         "table drop", "gallery remove", "acquire gate epoch", "gate epoch", "recovery set-independent",
-        "recovery switchover", "recovery failover", "recovery failback",
+        "recovery switchover", "recovery failover", "recovery failback", "user remove", "model withdraw",
     }
 )  # fmt: skip
 """What a person confirms by typing a word before it is run from a page."""
