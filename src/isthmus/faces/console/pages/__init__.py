@@ -11,7 +11,9 @@ from isthmus.faces.http.hub.hub import Hub
 
 MODULES = (
     "overview",
+    "recovery",
     "work",
+    "people",
 )
 
 
