@@ -100,12 +100,12 @@ def _failover(seen: RecoverySeen) -> Iterator[Look]:
 
 
 def _failback(seen: RecoverySeen) -> Iterator[Look]:
-    yield _role(seen, ("fenced",))
+    yield _role(seen, ("fenced", "primary"))
     other = seen.other
     if other is None:
         yield Look("successor", "wrong", {"peer": seen.peer, "role": "-", "epoch": 0})
         return
-    later = other.role == "primary" and other.epoch > 0 and other.epoch >= seen.epoch
+    later = other.role == "primary" and other.epoch > seen.epoch
     yield Look("successor", "well" if later else "wrong", _of(other))
     yield Look("heard", "well" if _heard(seen, other) else "beware", _of(other))
     yield _alarms(seen)

@@ -85,6 +85,11 @@ class Acting:
             )
         )
 
+    def command(self, operation: str, arguments: Mapping[str, Any] | None = None) -> str:
+        """Write the command line that does what `operation` does."""
+        known = self._hub.works.operations().get(operation)
+        return command_line(str(self._hub.toml), operation, known, arguments or {})
+
 
 def dashed(operation: str) -> str:
     """Return an operation's name as it stands in a path: `recovery verify` becomes `recovery-verify`."""

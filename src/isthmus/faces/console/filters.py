@@ -104,6 +104,19 @@ def yes_no(context: Context, value: object) -> str:
     return t("base.yes" if value else "base.no")
 
 
+@pass_context
+def plainly(context: Context, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Write moments in the site's time zone, and roles of recovery in words, for a text that they stand in."""
+    t: Words = context["t"]
+    found = dict(values)
+    for name, value in values.items():
+        if isinstance(value, datetime):
+            found[name] = f"{value.astimezone(context['zone']):%Y-%m-%d %H:%M:%S}"
+        elif name in ("role", "wanted"):
+            found[name] = t.known(f"recovery.role.{value}", str(value))
+    return found
+
+
 def _time(context: Context, value: datetime, text: str) -> Markup:
     here = value.astimezone(context["zone"])
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
@@ -122,4 +135,5 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "moment": moment,
     "ago": ago,
     "yes_no": yes_no,
+    "plainly": plainly,
 }

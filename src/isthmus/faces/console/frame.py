@@ -153,6 +153,7 @@ class Frame:
             "person": person,
             "csrf": csrf,
             "act": acting.act,
+            "command": acting.command,
             "path": request.url.path,
             "query": request.query_params,
             "language": t.language,
@@ -203,7 +204,8 @@ def _to_login(request: Request) -> Response:
 
 def _wants_part(request: Request) -> bool:
     headers = request.headers
-    return "hx-request" in headers and headers.get("hx-request-type") != "full"
+    whole = headers.get("hx-target", "").partition("#")[0] == "body" or "hx-history-restore-request" in headers
+    return "hx-request" in headers and not whole
 
 
 def _site_of(toml: Path) -> tuple[str, tzinfo]:
