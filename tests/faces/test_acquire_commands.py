@@ -169,6 +169,21 @@ def test_a_list_with_mistakes_is_told_with_its_lines_and_nothing_is_taken(
     assert len(world.hub.client("operator").batches()) == before
 
 
+def test_at_the_server_itself_no_key_has_to_be_named(world: World, capfd: Capture) -> None:
+    file = world.list("atserver", "0.jpg")
+    lines, _ = world.operator(capfd, "send", str(file))
+    kept = world.hub.folder / "state" / "acquire" / "local.key"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    before = kept.read_text()
+    told_, _ = world.operator(capfd, "status", lines[0])
+    assert "\tlocal\t" in told_[1]
+    assert kept.read_text() == before, "it is made once"
+    with world.hub.opened() as ledger:
+        found = ledger.keys()
+    (key,) = (one for one in found if one.name == "local")
+    assert (key.role, key.revoked) == ("operator", None)
+
+
 def test_what_a_client_says_wrongly_is_answered_in_one_line(
     capfd: Capture, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

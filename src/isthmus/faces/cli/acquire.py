@@ -42,7 +42,7 @@ class _Acquire(Commands):
     "--key-file",
     envvar="ISTHMUS_ACQUIRE_KEY_FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file with the API key; or put the key into ISTHMUS_ACQUIRE_KEY.",
+    help="The file with the API key; or put the key into ISTHMUS_ACQUIRE_KEY. At the server none is needed.",
 )
 @click.option("--ca", type=click.Path(path_type=Path, dir_okay=False), help="Certificates to judge the server by.")
 @click.pass_context
@@ -60,14 +60,20 @@ def _client(ctx: click.Context) -> Client:
     from isthmus.app.secrets import secret_of
 
     server, key_file, ca = ctx.meta["isthmus.server"]
+    key = secret_of(key_file, "ISTHMUS_ACQUIRE_KEY")
     if not server:
         from isthmus.app.acquiring.config import read_acquire_config
         from isthmus.app.acquiring.environments import public_url
 
         if not ctx.obj.exists():
             raise InputError("nothing says which server to ask", "name it with --server or ISTHMUS_ACQUIRE_SERVER")
-        server = public_url(read_acquire_config(ctx.obj))
-    return Client(server, secret_of(key_file, "ISTHMUS_ACQUIRE_KEY"), ca)
+        config = read_acquire_config(ctx.obj)
+        server = public_url(config)
+        if not key and key_file is None:
+            from isthmus.app.acquiring.localkey import local_key
+
+            key = local_key(config)
+    return Client(server, key, ca)
 
 
 @acquire.command()
