@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from isthmus.core.errors import Busy, InputError, IsthmusError, Refused, UnknownName
+from isthmus.core.errors import Busy, InputError, IsthmusError, Refused, UnknownName, WrongArguments
 
 PROBLEM = "application/problem+json"
 _ENCODER = msgspec.json.Encoder()
@@ -25,6 +25,7 @@ _TITLES = {
     411: "Length required",
     413: "Too large",
     415: "Not understood",
+    421: "Not this name",
     422: "Wrong input",
     426: "WebSocket only",
     429: "Too many",
@@ -80,6 +81,8 @@ async def told(_: Request, error: Exception) -> Response:
         return problem(507 if full else 503, error.strerror or str(error), {"retry-after": "5"})
     if isinstance(error, Busy):
         return problem(503, str(error), {"retry-after": "1"})
+    if isinstance(error, WrongArguments):
+        return problem(422, str(error), lines=[WrongLine(0, what) for what in error.mistakes])
     for kind, status in ((UnknownName, 404), (InputError, 422), (Refused, 403)):
         if isinstance(error, kind):
             return problem(status, str(error))

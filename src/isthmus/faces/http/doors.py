@@ -26,7 +26,8 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """One door. `bodies` and `good` give a type for each media type; `None` is plain bytes or text.
+    """One door. `bodies` and `good` give a type for each media type; `None` is plain bytes or text; a
+    mapping is a JSON schema as it stands.
 
     `role` says who may pass: from a role upward, keys of the roles that are named, or anybody (None).
     `good` is by status; `bad` are the other statuses that it can answer with, besides those that all have.

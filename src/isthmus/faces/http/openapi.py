@@ -56,8 +56,8 @@ def document(doors: Sequence[Door], version: str, about: About) -> dict[str, Any
     """Build the description."""
     kinds: list[Any] = [Problem]
     for door in doors:
-        kinds += [kind for kind in door.bodies.values() if kind is not None]
-        kinds += [kind for media in door.good.values() for kind in media.values() if kind is not None]
+        kinds += [kind for kind in door.bodies.values() if _typed(kind)]
+        kinds += [kind for media in door.good.values() for kind in media.values() if _typed(kind)]
     schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     for name, tighter in about.tighter.items():
         components[name] = _tightened(components[name], tighter)
@@ -120,7 +120,13 @@ def _responses(door: Door, known: list[tuple[Any, Any]]) -> dict[str, Any]:
     return dict(sorted(responses.items()))
 
 
+def _typed(kind: Any) -> bool:
+    return kind is not None and not isinstance(kind, Mapping)
+
+
 def _schema(kind: Any, media: str, known: list[tuple[Any, Any]]) -> Any:
+    if isinstance(kind, Mapping):
+        return kind
     if kind is not None and media == JSON:
         return next(schema for one, schema in known if one is kind or one == kind)
     if media == JSON:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from isthmus.acquire.ports import Key
@@ -21,11 +21,10 @@ from isthmus.core.errors import IsthmusError
 from isthmus.faces.http import reading
 from isthmus.faces.http.acquire import shapes
 from isthmus.faces.http.acquire.guard import SEES, key_of
+from isthmus.faces.http.streaming import EventStream
 
 HEARTBEAT_S = 15.0
 FIRST_MESSAGE_S = 0.25
-_HELLO = b"retry: 2000\n: watching\n\n"
-_HEARTBEAT = b": still here\n\n"
 _MOST_MESSAGE = 4096
 
 
@@ -49,7 +48,17 @@ class EventDoors:
             await service.own_batch(key, asked.batch)
         if service.hub.watchers >= service.settings.watchers:
             raise HTTPException(503, "too many watch already", {"retry-after": "10"})
-        return _Stream(service, service.sees(key), asked.batch, _after(request, asked.after))
+        owner, after = service.sees(key), _after(request, asked.after)
+
+        @contextlib.contextmanager
+        def opened() -> Iterator[AsyncIterator[bytes]]:
+            with service.hub.watching(owner, asked.batch, after) as watcher:
+                yield watcher.chunks(HEARTBEAT_S)
+
+        def broken(error: Exception) -> None:
+            service.say("a stream ended", level="warning", error=str(error))
+
+        return EventStream(opened, broken)
 
     async def socket(self, websocket: WebSocket) -> None:
         """Send the same events as text messages, one each."""
@@ -117,50 +126,6 @@ async def _until_gone(
         listening.cancel()
         sending.cancel()
         await asyncio.gather(listening, sending, return_exceptions=True)
-
-
-class _Stream(Response):
-    """A response without an end: the hub's chunks, and a comment now and then to keep the line open."""
-
-    media_type = "text/event-stream"
-
-    def __init__(self, service: AcquireService, owner: str, batch: str, after: int | None) -> None:
-        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
-        del self.headers["content-length"]
-        self._service, self._owner, self._batch, self._after = service, owner, batch, after
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer until the client goes or the server ends."""
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        if scope["method"] == "HEAD":
-            await send({"type": "http.response.body", "body": b""})
-            return
-        with self._service.hub.watching(self._owner, self._batch, self._after) as watcher:
-            sending = asyncio.ensure_future(self._send(watcher.chunks(HEARTBEAT_S), send))
-            listening = asyncio.ensure_future(_gone(receive))
-            try:
-                await asyncio.wait({sending, listening}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                sending.cancel()
-                listening.cancel()
-                ended, _ = await asyncio.gather(sending, listening, return_exceptions=True)
-        if isinstance(ended, (IsthmusError, OSError)):
-            # the client asks again, after its last event
-            self._service.say("a stream ended", level="warning", error=str(ended))
-        elif isinstance(ended, Exception):
-            raise ended
-
-    @staticmethod
-    async def _send(chunks: AsyncIterator[bytes], send: Send) -> None:
-        await send({"type": "http.response.body", "body": _HELLO, "more_body": True})
-        async for chunk in chunks:
-            await send({"type": "http.response.body", "body": chunk or _HEARTBEAT, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _after(request: Request, asked: int | None) -> int | None:
