@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from isthmus.app.recovery.site import RecoverySite
-from isthmus.core.errors import Busy, InputError, Refused
+from isthmus.core.errors import Busy, InputError, IsthmusError, Refused
 from isthmus.recovery.barrier import Barrier
 from isthmus.recovery.fork import Parted
 from isthmus.recovery.roles import RULING
@@ -104,6 +105,8 @@ def _fail_over(site: RecoverySite) -> str:
     heard = max(other.epoch if other else 0, latest.epoch if latest else 0)
     told = site.turnover.take_over("failover", heard)
     site.audit.note(getpass.getuser(), "failover", subject=loss.shown, detail=str(loss))
+    with contextlib.suppress(IsthmusError, OSError):  # the lost site can wait: the next turn tells it again
+        site.pair.tell(site.clock.now())
     return told
 
 
