@@ -22,6 +22,8 @@ COMMANDS = (
     Entry("init", "Make a new site in FOLDER.", "setup"),
     Entry("check", "Say everything that is wrong with the site's TOML and rules.", "setup"),
     Entry("up", "Run all that the site's TOML asks for, and keep it running.", "product"),
+    Entry("status", "Show what runs, how far behind each part is, and alarms.", "product"),
+    Entry("doctor", "Say what is wrong with a site, and how to mend it.", "product"),
     Entry("keys", "Explain every key of a site's TOML.", "setup"),
     Entry("sources", "List the sources and what each last brought.", "scenes"),
     Entry("ingest", "Bring one day of a source in.", "scenes"),

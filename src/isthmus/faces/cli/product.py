@@ -40,6 +40,66 @@ def up(ctx: click.Context, leave_out: tuple[str, ...], show: bool) -> None:
     ctx.exit(Supervisor(config, parts, Told()).run())
 
 
+@isthmus.command()
+@click.option("--json", "as_json", is_flag=True, help="As one JSON document.")
+@click.pass_context
+def status(ctx: click.Context, as_json: bool) -> int:
+    """Show what runs, how far behind each part is, and alarms.
+
+    Works whether the site runs or not. Exit code 1: something is wrong.
+    """
+    from isthmus.app.product.config import read_up_config
+    from isthmus.app.product.status import status_of
+
+    now = status_of(read_up_config(ctx.obj))
+    if as_json:
+        click.echo(json.dumps(now.to_json(), indent=2, ensure_ascii=False))
+        return 0 if now.well else 1
+    from isthmus.faces.cli.screen import say
+    from isthmus.faces.cli.tables import table
+
+    table(
+        ("part", "state", "since", "address", "restarts", "stands"),
+        [(one.name, one.state, one.since, one.address, one.restarts, one.lag.text) for one in now.parts],
+    )
+    running = f"up since {now.begun:%Y-%m-%d %H:%M:%S}, process {now.pid}" if now.up and now.begun else "not up"
+    say(f"{now.site} is {running}" + (f": {now.wrong}" if now.wrong else ""))
+    for one in now.parts:
+        for line in (one.wrong, *one.lag.alarms):
+            if line:
+                say(f"WRONG {one.name}: {line}", fold=True)
+    return 0 if now.well else 1
+
+
+@isthmus.command()
+@click.option("--network", is_flag=True, help="Call the peers that the TOML names, too.")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON document.")
+@click.pass_context
+def doctor(ctx: click.Context, network: bool, as_json: bool) -> int:
+    """Say what is wrong with a site, and how to mend it.
+
+    Looks at the TOML, the installation, folders, disks, keys, state files, ports, the clock. Changes nothing.
+    Exit code 1: something is an error.
+    """
+    from isthmus.app.product.doctor import examine
+
+    found = examine(ctx.obj, network=network)
+    errors = sum(one.severity == "error" for one in found)
+    if as_json:
+        click.echo(json.dumps([one.to_json() for one in found], indent=2, ensure_ascii=False))
+        return 1 if errors else 0
+    from isthmus.faces.cli.screen import say
+
+    for one in found:
+        where = f" ({one.where})" if one.where else ""
+        click.echo(f"{one.severity.upper():<8} {one.what}{where}")
+        if one.mend:
+            click.echo(f"{'':<8} to mend: {one.mend}")
+    warnings = sum(one.severity == "warning" for one in found)
+    say(f"{errors} errors, {warnings} warnings" if errors or warnings else "all is well")
+    return 1 if errors else 0
+
+
 class Told:
     """Prints one line for each change of a part, and on the error stream what the parts write.
 
