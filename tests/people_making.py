@@ -124,9 +124,7 @@ OWN = {"sec-fetch-site": "same-origin"}
 """What a browser says of a form of our own pages."""
 
 
-def served(
-    tmp_path: Path, people: Mapping[str, Role] | None = None, part: ConsolePart | None = None
-) -> Served:
+def served(tmp_path: Path, people: Mapping[str, Role] | None = None, part: ConsolePart | None = None) -> Served:
     """Make the application of pages and doors with people, all with the same password."""
     clock, hasher, said = Hand(), Counting(), list[str]()
     toml = tmp_path / "isthmus.toml"
