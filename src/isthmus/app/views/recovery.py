@@ -239,8 +239,9 @@ class _Looking:
         fence = fences.read(site.root)
         role = fence.role
         other = self._try(lambda: site.post.heard(), None)
-        rounds = self._try(lambda: _rounds(site), [])
-        primary, standby, shown_at = self._try(lambda: _actions(site, other), (None, None, None))
+        rounds: list[RoundSeen] = self._try(lambda: _rounds(site), [])
+        nothing: tuple[ActionSeen | None, ActionSeen | None, datetime | None] = (None, None, None)
+        primary, standby, shown_at = self._try(lambda: _actions(site, other), nothing)
         alarms, lag, missing, unsent, request = self._road(role)
         barrier = self._try(lambda: site.backup.barrier() if role in RULES else site.landing.barrier(), None)
         tables: list[TableSeen] = self._try(lambda: _tables(site), [])
@@ -274,7 +275,7 @@ class _Looking:
         )
 
     def _road(self, role: str) -> tuple[list[AlarmSeen], int, int, int, str]:
-        """Return alarms, parts behind, contents missing, changes not sent, and the line that asks for what lacks."""
+        """Return alarms, parts behind, contents missing, changes not sent, and the line that asks for them."""
         site = self._site
         if role in RULES:
             sends = self._try(lambda: site.outbound.status(), None)

@@ -2,9 +2,9 @@
 
 | act | where | what it does | what may be lost |
 |---|---|---|---|
-| switchover | at the primary, both sites run | the writers wait, the last round leaves, the other site takes over | nothing |
-| failover | at the standby, the primary is lost | this site goes on from the last barrier that came whole | later writes |
-| failback | at the old primary that was fenced off | follows the new primary | nothing: what it had alone is kept aside |
+| switchover | at the primary, both sites run | the writers wait, the other site takes over | nothing |
+| failover | at the standby, the primary is lost | goes on from the last whole barrier | later writes |
+| failback | at the old primary, fenced off | follows the new primary | nothing: it is kept aside |
 """
 
 from __future__ import annotations
