@@ -48,7 +48,7 @@ class UpRecord:
     @property
     def alive(self) -> bool:
         """Whether the supervisor runs now."""
-        return not self.ended and ticks_of(self.pid) == self.ticks
+        return not self.ended and self.ticks > 0 and ticks_of(self.pid) == self.ticks
 
     @property
     def lost(self) -> bool:
