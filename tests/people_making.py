@@ -1,4 +1,4 @@
-"""People for tests: a clock that is moved by hand, quick hashing, and a server with the real guard, doors and pages."""
+"""People for tests: a clock moved by hand, quick hashing, a server with the real guard, doors and pages."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def served(tmp_path: Path, people: Mapping[str, Role] | None = None, part: Conso
 
 def tokens(client: TestClient) -> dict[str, str]:
     """Return the cookies that a client holds."""
-    return {name: value for name, value in client.cookies.items()}
+    return dict(client.cookies.items())
 
 
 def texts(html: str) -> str:

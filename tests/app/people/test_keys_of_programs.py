@@ -57,14 +57,14 @@ def test_a_name_is_free_again_once_its_key_is_revoked(access: Access) -> None:
     access.keys.revoke("ci", SHELL)
     second = access.keys.add("ci", Role.ADMIN, SHELL)
     assert access.who(first.text, "") is None and access.who(second.text, "")
-    assert [one.revoked is None for _, one in access.keys.keys()] == [False, True]
+    assert [one.revoked is None for _, one in access.keys.listed()] == [False, True]
 
 
 def test_the_last_use_of_a_key_is_noted_but_not_at_every_call(access: Access, clock: Hand) -> None:
     made = access.keys.add("ci", Role.VIEWER, SHELL)
 
     def used() -> object:
-        return access.keys.keys()[0][1].used
+        return access.keys.listed()[0][1].used
 
     assert used() is None
     access.who(made.text, "")

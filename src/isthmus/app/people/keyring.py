@@ -97,7 +97,7 @@ class Keyring:
                 raise UnknownName(f"there is no key {name!r} that opens anything", "see: isthmus key list")
             self._trail.note(by, "key revoke", f"key:{name}", connection=own)
 
-    def keys(self, after: int = 0, most: int = 1000) -> list[tuple[int, KeyShown]]:
+    def listed(self, after: int = 0, most: int = 1000) -> list[tuple[int, KeyShown]]:
         """List keys with their numbers, in the order in which they were made, revoked ones too."""
         rows = self._store.rows("SELECT * FROM api_key WHERE number > ? ORDER BY number LIMIT ?", (after, most))
         return [(row["number"], _shown(row)) for row in rows]

@@ -159,7 +159,7 @@ def add_key(ctx: click.Context, name: str, role: str, days: float | None, out: P
 def list_keys(ctx: click.Context, every: bool) -> None:
     """List the API keys; never their texts."""
     with _access(ctx) as (access, _):
-        found = [one for _, one in access.keys.keys(most=1_000_000) if every or one.revoked is None]
+        found = [one for _, one in access.keys.listed(most=1_000_000) if every or one.revoked is None]
     columns = ("name", "begins", "role", "made", "by", "expires", "last used", "revoked")
     table(
         columns,

@@ -260,7 +260,7 @@ class PeoplePages:
         made: Any = None,
     ) -> Response:
         after = key_of(request.query_params.get("after", ""), Number) or 0
-        found = await self._desk.ask(lambda access: access.keys.keys(after, _AT_ONCE + 1))
+        found = await self._desk.ask(lambda access: access.keys.listed(after, _AT_ONCE + 1))
         next = cursor(found[_AT_ONCE - 1][0]) if len(found) > _AT_ONCE else ""
         shown = [one for _, one in found[:_AT_ONCE]]
         return await self._page(request, "keys", error, form, keys=shown, next=next, made=made)

@@ -120,7 +120,7 @@ class PeopleDoors:
         """List API keys in the order in which they were made."""
         given = asked(request, Paged)
         after = key_of(given.after, Number) or 0
-        found = await self._desk.ask(lambda access: access.keys.keys(after, given.limit + 1))
+        found = await self._desk.ask(lambda access: access.keys.listed(after, given.limit + 1))
         return answer(_page([key_shown(one) for _, one in found], given.limit, [number for number, _ in found]))
 
     async def add_key(self, request: Request) -> Response:
