@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -17,6 +17,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from isthmus.app.people.person import Person, Role
+from isthmus.app.works.happening import Happenings, Take
 from isthmus.app.works.work import Operation, Work
 from isthmus.core.errors import InputError, UnknownName
 from isthmus.faces.cli.catalogue import recipes
@@ -70,6 +71,7 @@ class NotedWorks:
     known: Mapping[str, Operation]
     begun: list[Work] = field(default_factory=list)
     given: list[Mapping[str, bytes]] = field(default_factory=list)
+    happenings: Happenings = field(default_factory=Happenings)
 
     def operations(self) -> Mapping[str, Operation]:
         return self.known
@@ -112,6 +114,9 @@ class NotedWorks:
 
     def file(self, id: str, name: str) -> Path:
         return self.folder / id / name
+
+    def watch(self, take: Take, after: str = "") -> tuple[Callable[[], None], bool]:
+        return self.happenings.watch(take, after)
 
 
 @dataclass

@@ -7,11 +7,22 @@ import pytest
 
 from isthmus.app.people.person import Role
 from isthmus.core.errors import InputError
-from isthmus.faces.cli import main, root
+from isthmus.faces.cli import root
 from isthmus.faces.cli.catalogue import commands, flag_of, kind_of, named, recipes
-from isthmus.faces.cli.offered import ALWAYS, FILES, FOLDERS, GRAVE, LEFT_OUT, NAMES, NEEDED, NEVER, OFFERED, WRITTEN
+from isthmus.faces.cli.offered import (
+    ALWAYS,
+    FILES,
+    FOLDERS,
+    GRAVE,
+    LEFT_OUT,
+    NAMES,
+    NEEDED,
+    NEVER,
+    OFFERED,
+    WRITTEN,
+)
 
-assert main.COMMANDS
+assert recipes()  # reads the tree
 TREE = {" ".join(words): command for words, command in commands(root.isthmus)}
 LISTED = [name for names in OFFERED.values() for name in names]
 

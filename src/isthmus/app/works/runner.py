@@ -28,6 +28,7 @@ from isthmus.app.works.ledger import Ledger
 from isthmus.app.works.naming import Naming
 from isthmus.app.works.place import Place
 from isthmus.app.works.recipe import Recipes
+from isthmus.app.works.seeing import called
 from isthmus.app.works.work import ENDED, Operation, State, Work
 from isthmus.core.errors import Busy, Refused, UnknownName
 from isthmus.core.ports import Clock
@@ -142,7 +143,8 @@ class Runner:
         with self._lock:
             self._room()
             work = Work(
-                self._names.next(), operation, shown, shown_line(recipe, values, str(self._site)), by.name,
+                self._names.next(), operation, shown, shown_line(recipe, values, str(self._site)),
+                called(by),
                 "waiting", self._clock.now(),
             )  # fmt: skip
             live = _Live(work, command_line(recipe, values), by, Hearing())
@@ -182,7 +184,7 @@ class Runner:
         """Ask a work to stop, as ctrl-C does; one that has ended stays as it is. Raises UnknownName, Refused."""
         work = self.get(id)
         recipe = self._recipes().get(work.operation)
-        if by.name != work.by and recipe is not None and not by.may(recipe.operation.role):
+        if called(by) != work.by and recipe is not None and not by.may(recipe.operation.role):
             raise Refused(f"{work.operation} needs the role {recipe.operation.role}", f"{by.name} is {by.role}")
         with self._lock:
             live = self._live.get(id)
@@ -310,7 +312,7 @@ def _judged(live: _Live, code: int) -> tuple[State, int, str]:
 def _environment(by: Person) -> dict[str, str]:
     """Return what a command runs with: the server's surroundings, and for audit logs the name of who asked."""
     own = {name: value for name, value in os.environ.items() if name != "ISTHMUS_SITE"}
-    return own | {"LOGNAME": by.name if by.by == "session" else f"key:{by.name}", "PYTHONIOENCODING": "utf-8"}
+    return own | {"LOGNAME": called(by), "PYTHONIOENCODING": "utf-8"}
 
 
 def wait_for(runner: Runner, id: str, for_s: float) -> Work:

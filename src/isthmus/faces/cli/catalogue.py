@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import click
@@ -21,9 +22,9 @@ from isthmus.faces.cli.offered import ALWAYS, FILES, FOLDERS, GRAVE, LEFT_OUT, N
 @functools.cache
 def recipes() -> Recipes:
     """Return every operation with its command, by its name, in the order of the tree."""
-    from isthmus.faces.cli import main, root
+    from isthmus.faces.cli import root
 
-    assert main.COMMANDS  # its import fills the tree
+    import_module("isthmus.faces.cli.main")  # fills the tree
 
     found = {}
     for words, command in commands(root.isthmus):
@@ -32,6 +33,11 @@ def recipes() -> Recipes:
         if role is not None:
             found[name] = _recipe(words, command, role)
     return found
+
+
+def grave() -> frozenset[str]:
+    """Return the operations that a person confirms by typing a word."""
+    return frozenset(name for name, recipe in recipes().items() if recipe.grave)
 
 
 def role_of(name: str) -> Role | None:

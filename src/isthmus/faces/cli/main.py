@@ -44,7 +44,7 @@ COMMANDS = (
     Entry("model", "Publish released models to the sites and devices behind the gate.", "model"),
     Entry("device", "Portable devices, at the sync server and on themselves.", "device", "devicemodel"),
     Entry("recovery", "Keep chosen tables on another site, ready to take over.", "recovery", "recoverynames"),
-    Entry("serve", "Run a server of this site until it is interrupted.", "serve"),
+    Entry("serve", "Run a server of this site until it is interrupted.", "serve", "console"),
     Entry("user", "Users of the console: add, list, change, remove.", "people"),
     Entry("key", "API keys of programs: make, list, revoke.", "people"),
     Entry("audit", "Show who changed what, when and from where.", "people"),

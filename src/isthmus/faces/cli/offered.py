@@ -13,7 +13,7 @@ check, keys, sources, query, scenes show, scenes stats, rules list, rules fields
 loop list, loop show, loop triggers, loop models, table list, table show,
 acquire status, acquire failed, acquire gate status, acquire gate request, acquire environment list,
 gallery list, gallery stat, gallery quarantine, gate status, gate request, device list, device rules,
-model list, model show, status, recovery status, recovery show-progress, recovery request,
+model list, model show, status, doctor, recovery status, recovery show-progress, recovery request,
 recovery get-current-disaster, recovery install-cron
 """
 _OPERATOR = """
@@ -65,6 +65,7 @@ NEVER: dict[str, str] = {
     "serve sync": _RUNS_ON,
     "serve acquire": _RUNS_ON,
     "serve recovery": _RUNS_ON,
+    "serve console": _RUNS_ON,
 }
 """Commands that are no operations, with the reason."""
 

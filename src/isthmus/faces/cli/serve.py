@@ -39,11 +39,11 @@ def serve_sync(ctx: click.Context) -> None:
 
     config = read_gallery_config(ctx.obj)
     part = config.need("sync")
-    service = SyncService(config, _log)
+    service = SyncService(config, log)
     service.check()
     server = SyncHttpServer(service, part.tls_certificate, part.tls_key)
-    _loaded(server, part.tls_certificate, part.tls_key)
-    bound = _bound(part.host, part.port, "[sync]")
+    loaded(server, part.tls_certificate, part.tls_key)
+    bound = bound_at(part.host, part.port, "[sync]")
     scheme = "https" if part.tls_certificate else "http"
     host = f"[{part.host}]" if ":" in part.host else part.host
     click.echo(f"serving {scheme}://{host}:{bound.getsockname()[1]} key {service.key.public}")
@@ -68,14 +68,14 @@ def serve_acquire(ctx: click.Context) -> None:
 
     config = read_acquire_config(ctx.obj)
     part = config.server
-    bound = _bound(part.host, part.port, "[acquire]")
+    bound = bound_at(part.host, part.port, "[acquire]")
     scheme = "https" if part.tls_certificate else "http"
     host = f"[{part.host}]" if ":" in part.host else part.host
     url = f"{scheme}://{host}:{bound.getsockname()[1]}"
     service = SiteService(config, Log(sys.stderr, SystemClock()), part.server.public_url or url)
     try:
         server = AcquireHttpServer(service, part.tls_certificate, part.tls_key)
-        _loaded(server, part.tls_certificate, part.tls_key)
+        loaded(server, part.tls_certificate, part.tls_key)
         click.echo(f"serving {url}")
         sys.stdout.flush()
         server.run(sockets=[bound])
@@ -84,7 +84,7 @@ def serve_acquire(ctx: click.Context) -> None:
     say("stopped")
 
 
-def _loaded(server: uvicorn.Server, certificate: str, key: str) -> None:
+def loaded(server: uvicorn.Server, certificate: str, key: str) -> None:
     """Load the certificate before anything is served. Raises InputError."""
     try:
         server.config.load()
@@ -106,7 +106,7 @@ def serve_recovery(ctx: click.Context) -> None:
     from isthmus.app.recovery.serving import Turns
 
     config = read_recovery_config(ctx.obj)
-    turns = Turns(config, _log)
+    turns = Turns(config, log)
     door = config.recovery.door
     if door is None:
         _serve_alone(turns)
@@ -114,8 +114,8 @@ def serve_recovery(ctx: click.Context) -> None:
         from isthmus.faces.http.recovery import recovery_server
 
         server = recovery_server(config, turns)
-        bound = _bound(door.host, door.port, "[recovery.door]")
-        _loaded(server, door.tls_certificate, door.tls_key)
+        bound = bound_at(door.host, door.port, "[recovery.door]")
+        loaded(server, door.tls_certificate, door.tls_key)
         scheme = "https" if door.tls_certificate else "http"
         click.echo(f"serving {scheme}://{door.host}:{bound.getsockname()[1]}")
         sys.stdout.flush()
@@ -142,7 +142,8 @@ def _serve_alone(turns: Turns) -> None:
         turns.stop()
 
 
-def _bound(host: str, port: int, table: str) -> socket.socket:
+def bound_at(host: str, port: int, table: str) -> socket.socket:
+    """Listen where `table` of a TOML says. Raises InputError."""
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -155,5 +156,6 @@ def _bound(host: str, port: int, table: str) -> socket.socket:
     return bound
 
 
-def _log(text: str) -> None:
+def log(text: str) -> None:
+    """Say what happens, with the time."""
     say(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}")

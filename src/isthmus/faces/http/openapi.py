@@ -30,6 +30,7 @@ _WORDS = {
     415: "The body is of a type that is not taken here.",
     416: "There is no such part of it.",
     422: "Something in it is wrong; nothing was done.",
+    429: "Too much at a time; come again later.",
     503: "The server cannot do it now; come again later.",
     507: "The disk is full.",
 }

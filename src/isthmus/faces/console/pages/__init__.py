@@ -13,7 +13,9 @@ MODULES = (
     "overview",
     "recovery",
     "work",
+    "act",
     "people",
+    "scenes",
 )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from starlette.requests import HTTPConnection
 
 from isthmus.app.people.person import Person, Role
+from isthmus.app.works.happening import Take
 from isthmus.app.works.work import Operation, Work
 from isthmus.core.ports import Clock
 
@@ -60,7 +61,14 @@ class Works(Protocol):
         ...
 
     def file(self, id: str, name: str) -> Path:
-        """Return where a file lies that a work wrote. Raises UnknownName."""
+        """Return where a file lies that a work wrote, or what it printed: stdout.txt. Raises UnknownName."""
+        ...
+
+    def watch(self, take: Take, after: str = "") -> tuple[Callable[[], None], bool]:
+        """Tell `take`, from any thread, what happens from now on, and what happened after the event `after`.
+
+        Returns what ends it, and whether nothing was missed.
+        """
         ...
 
 
@@ -74,3 +82,5 @@ class Hub:
     works: Works
     clock: Clock
     say: Callable[[str], None] = lambda text: None
+    grave: frozenset[str] = frozenset()
+    """Operations that a person confirms by typing a word before a page runs them."""

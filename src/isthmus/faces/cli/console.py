@@ -1,0 +1,51 @@
+"""The command that serves a site as one product: its API, and the pages of its console."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from isthmus.faces.cli.screen import say
+from isthmus.faces.cli.serve import bound_at, loaded, log, serve
+
+
+@serve.command("console")
+@click.pass_context
+def serve_console(ctx: click.Context) -> None:
+    """Show the site, and run its operations, by pages and by an API.
+
+    Listens where [console] says: pages at /, the API below /v1, its description at /docs, metrics at /metrics.
+    Nobody is let in before there is a user or a key: isthmus user add NAME --role admin
+    """
+    from isthmus.app.clock import SystemClock
+    from isthmus.app.console import need_leave_to_listen, read_console_config
+    from isthmus.app.people.access import somebody_known
+    from isthmus.app.works.runner import Runner
+    from isthmus.faces.cli.catalogue import grave, recipes
+    from isthmus.faces.console.application import site_application
+    from isthmus.faces.http.hub.guard import guard_of
+    from isthmus.faces.http.hub.hub import Hub
+    from isthmus.faces.http.hub.server import HubServer
+
+    config, clock = read_console_config(ctx.obj), SystemClock()
+    part = config.console
+    known = somebody_known(config.people_file, clock)
+    need_leave_to_listen(part, known)
+    bound = bound_at(part.host, part.port, "[console]")
+    runner = Runner(config.state_folder, config.path, recipes, clock)
+    runner.open()
+    try:
+        hub = Hub(config.path, config.sites, guard_of(config, clock), runner, clock, log, grave())
+        server = HubServer(site_application(hub), part.tls_certificate, part.tls_key)
+        loaded(server, part.tls_certificate, part.tls_key)
+        scheme = "https" if part.tls_certificate else "http"
+        host = f"[{part.host}]" if ":" in part.host else part.host
+        click.echo(f"serving {scheme}://{host}:{bound.getsockname()[1]}")
+        if not known:
+            say("nobody is known yet; make the first user: isthmus user add NAME --role admin", fold=True)
+        sys.stdout.flush()
+        server.run(sockets=[bound])
+    finally:
+        runner.close()
+    say("stopped")
