@@ -9,7 +9,7 @@ export PYTHONWARNINGS := ignore::DeprecationWarning
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak model check format bench clean
+.PHONY: help setup demo test soak model tutorial book check format bench clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -35,6 +35,12 @@ soak: $(READY) ## Run the long tests: kills at random moments, again and again, 
 
 model: $(READY) ## Try 20,000 random steps of two recovery sites against an oracle: many minutes
 	$(BIN)/python tests/recovery_model_run.py
+
+tutorial: $(READY) ## Follow the tutorial's blocks as they stand, in an empty folder
+	$(BIN)/python -m pytest -q --soak tests/soak/test_tutorial_soak.py
+
+book: $(READY) ## Build the book (docs and the reference made from the code) into build/book
+	$(BIN)/mkdocs build --quiet
 
 check: $(READY) ## Prove format, lint, types and the import floors
 	$(BIN)/ruff format --check .

@@ -75,7 +75,7 @@ def test_every_command_in_the_documents_exists_with_its_options(
 
 def test_commands_are_found_in_the_documents() -> None:
     assert len(COMMANDS) > 20
-    assert ("README.md", "isthmus loop list") in COMMANDS
+    assert ("look-around.md", "isthmus loop list") in COMMANDS
 
 
 @pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.name)
