@@ -9,7 +9,7 @@ from typing import Any
 
 from isthmus.app.views import acquire as acquiring
 from isthmus.app.views import devices, gates
-from isthmus.app.views.overview import End, Figure, Health, Look, table_of
+from isthmus.app.views.looking import End, Figure, Health, Look, table_of
 from isthmus.app.views.recovery import RULES, AlarmSeen, recovery_of
 from isthmus.core.errors import InputError
 
@@ -80,7 +80,8 @@ def _device(look: Look, toml: Path, tables: Tables, now: datetime) -> None:
         times = [datetime.fromisoformat(one.synced) for one in held if one.synced]
         return len(held), min(times, default=None)
 
-    count, oldest = look.read(synced, (0, None))
+    nothing: tuple[int, datetime | None] = (0, None)
+    count, oldest = look.read(synced, nothing)
     look.figures += [Figure("galleries", count), Figure("synced", oldest, "moment")]
     look.ends.append(
         End(
@@ -117,9 +118,10 @@ def _acquire(look: Look, toml: Path, tables: Tables, now: datetime) -> None:
 def _agent(look: Look, toml: Path, tables: Tables, now: datetime) -> None:
     from isthmus.app.product.asked import asked_for
     from isthmus.app.product.config import read_up_config
+    from isthmus.app.product.parts import Part
 
     look.kinds.append("agent")
-    parts = look.read(lambda: asked_for(read_up_config(toml)), [])
+    parts: list[Part] = look.read(lambda: asked_for(read_up_config(toml)), [])
     label = next((part.words[-1] for part in parts if part.name == "agent"), "")
     if label:
         look.ends.append(End("acquire", label, True, "acquire-server"))

@@ -6,19 +6,15 @@ person has to know, and the others are shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from isthmus.app.views.recovery import AlarmSeen
+from isthmus.app.views.looking import AlarmSeen, Boundary, End, Figure, Health, Look
 from isthmus.core.errors import IsthmusError
 
-T = TypeVar("T")
-Boundary = Literal["gate", "sync", "acquire", "recovery"]
-Health = Literal["well", "waiting", "alarm", "unknown"]
-Unit = Literal["count", "seconds", "moment", "text"]
 _WORST: tuple[Health, ...] = ("alarm", "waiting", "unknown", "well")
 _DOWN = ("failed", "backing off", "lost")
 
@@ -35,32 +31,8 @@ class PartSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """One figure of a site or a flow; the faces find its words by `name` and write it by its `unit`."""
-
-    name: str
-    value: Any
-    unit: Unit = "count"
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """A site's end of a boundary. `mark` joins it to the other end: a stream, an environment.
-
-    `gives`: what flows leaves here. `far` names what stands at the other end where no shown site does.
-    """
-
-    boundary: Boundary
-    mark: str
-    gives: bool
-    far: str
-    figures: tuple[Figure, ...] = ()
-    health: Health = "well"
-
-
-@dataclass(frozen=True, slots=True)
 class SiteSeen:
-    """One site. `kinds` say what it is: inner, outer, sync, acquire, agent, loop, device, and its role of a pair."""
+    """One site. `kinds` say what it is: inner, outer, sync, acquire, agent, loop, device, its role of a pair."""
 
     name: str
     kinds: tuple[str, ...] = ()
@@ -85,7 +57,7 @@ class SiteSeen:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What crosses one boundary, from a node to another, both by name. `far` tells which of them is no shown site."""
+    """What crosses one boundary, from a node to another, by name. `far` tells which of them is no shown site."""
 
     boundary: Boundary
     source: str
@@ -155,7 +127,8 @@ def site_of(toml: Path, now: datetime, own: bool = False) -> SiteSeen:
     except (IsthmusError, OSError) as error:
         return SiteSeen(toml.resolve().parent.name, own=own, flaws=(str(error),))
     look = Look()
-    up, parts = look.read(lambda: _parts(config), (False, ()))
+    nothing: tuple[bool, tuple[PartSeen, ...]] = (False, ())
+    up, parts = look.read(lambda: _parts(config), nothing)
     for table, reading in LOOKS.items():
         if table in config.tables:
             reading(look, toml, config.tables, now)
@@ -170,27 +143,6 @@ def site_of(toml: Path, now: datetime, own: bool = False) -> SiteSeen:
         tuple(look.ends),
         tuple(dict.fromkeys(look.flaws)),
     )
-
-
-class Look:
-    """What is gathered of one site."""
-
-    def __init__(self) -> None:
-        self.kinds: list[str] = []
-        self.figures: list[Figure] = []
-        self.alarms: list[AlarmSeen] = []
-        self.ends: list[End] = []
-        self.flaws: list[str] = []
-
-    def read(self, what: Callable[[], T], otherwise: T) -> T:
-        """Read something; what keeps it from being read becomes a flaw."""
-        try:
-            return what()
-        except (IsthmusError, OSError) as error:
-            self.flaws.append(str(error))
-        except ModuleNotFoundError as error:
-            self.flaws.append(f"{error.name} is not installed")
-        return otherwise
 
 
 def _parts(config: Any) -> tuple[bool, tuple[PartSeen, ...]]:
@@ -209,13 +161,3 @@ def _parts(config: Any) -> tuple[bool, tuple[PartSeen, ...]]:
         else:
             found.append(PartSeen(part.name, ran.state, ran.since, ran.restarts, ran.why))
     return alive, tuple(found)
-
-
-def table_of(tables: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return a TOML's table; an empty one where something else stands in its place."""
-    found = tables.get(name)
-    return found if isinstance(found, Mapping) else {}
-
-
-__all__ = ["AlarmSeen", "End", "Figure", "Flow", "Look", "Overview", "PartSeen", "SiteSeen", "flows_of",
-           "overview_of", "site_of", "table_of"]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The picture of the sites: where each box and each line between them stands, as plain figures; no words, no markup.
+"""The picture of the sites: where each box and each line between them stands, as plain figures without words.
 
 Boxes stand in columns by how far they are from where things begin: environments and inner sites on the left, then
 what follows them, devices on the right. A line goes from the right edge of one box to the left edge of another.
