@@ -38,9 +38,9 @@ def models(ctx: click.Context, retry: str | None) -> None:
 @click.argument("name")
 @click.pass_context
 def rollback(ctx: click.Context, name: str) -> None:
-    """On a device: go back to the version of model NAME before the active one.
+    """On a device: go back to a model's version before.
 
-    That one is passed over from then on, until it is published with other files or tried again with
+    The active version of model NAME is left. It is passed over from then on, until it is published with other files or tried again with
     isthmus device models --retry NAME.
     """
     from isthmus.app.galleries.device import Portable
@@ -54,7 +54,10 @@ def rollback(ctx: click.Context, name: str) -> None:
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.pass_context
 def files(ctx: click.Context, name: str, folder: Path) -> None:
-    """On a device: write the files of the active version of model NAME into FOLDER, for other programs."""
+    """On a device: write a model's files out.
+
+    Those of the active version of NAME go into FOLDER, for other programs.
+    """
     from isthmus.app.galleries.device import Portable
 
     models = Portable.open(ctx.obj).site.models
@@ -69,7 +72,7 @@ def files(ctx: click.Context, name: str, folder: Path) -> None:
 @click.option("--out", type=OUT, help="Write the outputs into this file, .npz.")
 @click.pass_context
 def run(ctx: click.Context, name: str, inputs: Path | None, out: Path | None) -> None:
-    """On a device: run the active version of model NAME on INPUTS.
+    """On a device: run the active version of model NAME.
 
     INPUTS is an .npz file with an array by the name of each input; without it the model is run on the example by
     which it was proven.
