@@ -27,7 +27,7 @@ class ConsolePart:
     """`[console]`: the site's one server, with its API and its pages."""
 
     host: str = setting("address to listen on", default="127.0.0.1")
-    port: int = setting("port to listen on; 0: any free one", default=8480, minimum=0, maximum=65535)
+    port: int = setting("port to listen on; 0: any free one", default=8460, minimum=0, maximum=65535)
     tls_certificate: str = setting("certificate chain, PEM", default="", path=True)
     tls_key: str = setting("private key of the certificate, PEM", default="", path=True)
     public_url: str = setting(
