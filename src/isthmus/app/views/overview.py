@@ -32,7 +32,10 @@ class PartSeen:
 
 @dataclass(frozen=True, slots=True)
 class SiteSeen:
-    """One site. `kinds` say what it is: inner, outer, sync, acquire, agent, loop, device, its role of a pair."""
+    """One site. `kinds` say what it is: inner, outer, sync, acquire, agent, loop, device, its role of a pair.
+
+    `flaws` say what could not be read; `health` is how it stands, in a word.
+    """
 
     name: str
     kinds: tuple[str, ...] = ()
@@ -43,16 +46,7 @@ class SiteSeen:
     alarms: tuple[AlarmSeen, ...] = ()
     ends: tuple[End, ...] = ()
     flaws: tuple[str, ...] = ()
-
-    @property
-    def health(self) -> Health:
-        """How it stands, in a word."""
-        if self.alarms or self.flaws or any(part.state in _DOWN for part in self.parts):
-            return "alarm"
-        known = [end.health for end in self.ends if end.health != "unknown"]
-        if self.up:
-            known.append("well")
-        return min(known, key=_WORST.index, default="unknown")
+    health: Health = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +119,7 @@ def site_of(toml: Path, now: datetime, own: bool = False) -> SiteSeen:
     try:
         config = read_up_config(toml)
     except (IsthmusError, OSError) as error:
-        return SiteSeen(toml.resolve().parent.name, own=own, flaws=(str(error),))
+        return SiteSeen(toml.resolve().parent.name, own=own, flaws=(str(error),), health="alarm")
     look = Look()
     nothing: tuple[bool, tuple[PartSeen, ...]] = (False, ())
     up, parts = look.read(lambda: _parts(config), nothing)
@@ -142,7 +136,16 @@ def site_of(toml: Path, now: datetime, own: bool = False) -> SiteSeen:
         tuple(look.alarms),
         tuple(look.ends),
         tuple(dict.fromkeys(look.flaws)),
+        _health(look, up, parts),
     )
+
+
+def _health(look: Look, up: bool, parts: Sequence[PartSeen]) -> Health:
+    """Say how a site stands, in a word."""
+    if look.alarms or look.flaws or any(part.state in _DOWN for part in parts):
+        return "alarm"
+    known = [end.health for end in look.ends if end.health != "unknown"]
+    return min([*known, "well"] if up else known, key=_WORST.index, default="unknown")
 
 
 def _parts(config: Any) -> tuple[bool, tuple[PartSeen, ...]]:

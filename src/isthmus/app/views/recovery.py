@@ -31,7 +31,10 @@ _DRILLS = 5
 
 @dataclass(frozen=True, slots=True)
 class RoundSeen:
-    """A round on one side. `bytes` are those of contents; `at` is the moment of its barrier."""
+    """A round on one side. `bytes` are those of contents; `at` is the moment of its barrier.
+
+    `seconds` is how long it took, none while it runs.
+    """
 
     action: Kind
     key: str
@@ -45,11 +48,7 @@ class RoundSeen:
     begun: datetime | None
     ended: datetime | None
     error: str
-
-    @property
-    def seconds(self) -> float | None:
-        """How long it took; None while it runs."""
-        return (self.ended - self.begun).total_seconds() if self.begun and self.ended else None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,15 +327,19 @@ def _backed_up(one: Round) -> RoundSeen:
     ended = one.ended or (one.sealed if one.state in ("CONFIRM", "UNPIN", "FINISH") else None)
     return RoundSeen(
         "backup", one.key, one.prior, one.full, one.state, one.tables, one.files, one.bytes,
-        one.at or _moment(one.key), one.begun, ended, one.error,
+        one.at or _moment(one.key), one.begun, ended, one.error, _took(one.begun, ended),
     )  # fmt: skip
 
 
 def _restored(one: Landed) -> RoundSeen:
     return RoundSeen(
         "restore", one.key, one.prior, one.full, one.state, None, one.files, one.bytes,
-        _moment(one.key), one.begun, one.ended, one.error,
+        _moment(one.key), one.begun, one.ended, one.error, _took(one.begun, one.ended),
     )  # fmt: skip
+
+
+def _took(begun: datetime | None, ended: datetime | None) -> float | None:
+    return (ended - begun).total_seconds() if begun and ended else None
 
 
 def _moment(key: str) -> datetime:

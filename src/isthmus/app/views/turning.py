@@ -42,17 +42,15 @@ class Guide:
     act: Act
     looks: tuple[Look, ...]
     word: str
-
-    @property
-    def possible(self) -> bool:
-        """Whether nothing forbids the act."""
-        return all(look.verdict != "wrong" for look in self.looks)
+    possible: bool
 
 
 def guide_of(act: Act, seen: RecoverySeen) -> Guide:
     """Look at everything that an act needs."""
     looks = {"switchover": _switchover, "failover": _failover, "failback": _failback}[act]
-    return Guide(act, tuple(looks(seen)), seen.site if act == "failover" else seen.peer)
+    found = tuple(looks(seen))
+    word = seen.site if act == "failover" else seen.peer
+    return Guide(act, found, word, all(look.verdict != "wrong" for look in found))
 
 
 def offered(seen: RecoverySeen) -> tuple[Act, ...]:
