@@ -51,6 +51,8 @@ class Acting:
         """
         arguments = arguments or {}
         known = self._hub.works.operations().get(operation)
+        if operation in self._hub.grave and not confirm:
+            confirm = operation
         reason = ready
         if known is None:
             reason = self._t("base.act.missing", operation=operation)

@@ -9,12 +9,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from isthmus.app.views.overview import overview_of
-from isthmus.app.works.work import ENDED
 from isthmus.faces.console.frame import Frame
+from isthmus.faces.console.pages.work import running_of
 from isthmus.faces.console.picture import BOX, HIGH, drawn
 from isthmus.faces.http.hub.hub import Hub
-
-_LATEST = 20
 
 
 def routes(hub: Hub, frame: Frame) -> list[BaseRoute]:
@@ -23,7 +21,7 @@ def routes(hub: Hub, frame: Frame) -> list[BaseRoute]:
     async def overview(request: Request) -> Response:
         """Show all sites, what flows between them, and what runs now."""
         seen = await asyncio.to_thread(overview_of, [hub.toml, *hub.sites], hub.clock.now())
-        running = [work for work in hub.works.latest(_LATEST) if work.state not in ENDED]
+        running = await asyncio.to_thread(running_of, hub, await frame.need(request))
         return await frame.page(
             request, "overview.html", seen=seen, picture=drawn(seen), running=running, box=BOX, high=HIGH
         )

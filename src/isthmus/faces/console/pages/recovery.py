@@ -10,12 +10,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
-from isthmus.app.people.person import Role
+from isthmus.app.people.person import Person, Role
 from isthmus.app.views.recovery import RecoverySeen, RoundSeen, recovery_of, rpo_of
 from isthmus.app.views.turning import Act, guide_of, offered
+from isthmus.app.works.seeing import seen
 from isthmus.app.works.work import Work
 from isthmus.core.errors import ConfigError, InputError, MissingExtra, Refused, UnknownName
 from isthmus.faces.console.frame import Frame
+from isthmus.faces.console.pages.work import works_of
 from isthmus.faces.http.hub.hub import Hub
 
 _TOLD = ("recovery verify", "recovery drill", "recovery check", "recovery prepare")
@@ -39,7 +41,7 @@ class _Pages:
     async def recovery(self, request: Request) -> Response:
         """Show how the pair stands."""
         try:
-            seen = await self._seen()
+            now = await self._seen()
         except ConfigError:
             raise
         except (InputError, MissingExtra) as error:
@@ -47,31 +49,31 @@ class _Pages:
         return await self._frame.page(
             request,
             "recovery.html",
-            seen=seen,
-            acts=offered(seen),
-            rounds=_newest(seen.rounds),
-            rpo=_chart(seen),
-            told=self._told(),
+            seen=now,
+            acts=offered(now),
+            rounds=_newest(now.rounds),
+            rpo=_chart(now),
+            told=await asyncio.to_thread(self._told, await self._frame.need(request)),
         )
 
     async def guide(self, request: Request) -> Response:
         """Lead through a change of role: what was looked at, what is lost, the word to type; then how it goes."""
         act = _act(request)
-        seen = await self._seen()
-        work = self._work(request.query_params.get("work", ""), act)
+        now = await self._seen()
+        work = self._work(request.query_params.get("work", ""), act, await self._frame.need(request))
         return await self._frame.page(
-            request, "guide.html", seen=seen, guide=guide_of(act, seen), act_name=act, work=work, wrong=False
+            request, "guide.html", seen=now, guide=guide_of(act, now), act_name=act, work=work, wrong=False
         )
 
     async def begin(self, request: Request) -> Response:
         """Begin the act, where nothing forbids it and the word was typed."""
         act = _act(request)
-        seen = await self._seen()
-        guide = guide_of(act, seen)
+        now = await self._seen()
+        guide = guide_of(act, now)
         typed = str((await request.form()).get("confirm", ""))
         if typed != guide.word:
             return await self._frame.page(
-                request, "guide.html", status=422, seen=seen, guide=guide, act_name=act, work=None, wrong=True
+                request, "guide.html", status=422, seen=now, guide=guide, act_name=act, work=None, wrong=True
             )
         if not guide.possible:
             raise Refused(f"{act} is not possible now", "see what the page says of each check")
@@ -84,18 +86,18 @@ class _Pages:
         operation = self._hub.works.operations().get(f"recovery {act}")
         return {"yes": True} if operation and any(one.name == "yes" for one in operation.parameters) else {}
 
-    def _work(self, id: str, act: Act) -> Work | None:
+    def _work(self, id: str, act: Act, person: Person) -> Work | None:
         if not id:
             return None
-        work = self._hub.works.get(id)
+        work = seen(self._hub.works.get(id), self._hub.works.operations(), person)
         if work.operation != f"recovery {act}":
             raise UnknownName(f"the work {id} is no {act}")
         return work
 
-    def _told(self) -> list[Work]:
+    def _told(self, person: Person) -> list[Work]:
         """Return the newest run of each operation that proves something."""
         found: dict[str, Work] = {}
-        for work in self._hub.works.latest(_LOOKED_AT):
+        for work in works_of(self._hub, person, _LOOKED_AT):
             if work.operation in _TOLD:
                 found.setdefault(work.operation, work)
         return list(found.values())

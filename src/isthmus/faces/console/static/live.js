@@ -19,6 +19,7 @@ export function live() {
 
 function listen(lamp) {
   const mark = (state) => {
+    if (lamp.dataset.state === state) return;
     lamp.dataset.state = state;
     lamp.title = lamp.dataset[state];
     lamp.querySelector(".unseen").textContent = lamp.dataset[state];
@@ -26,19 +27,24 @@ function listen(lamp) {
   const heard = (event) => {
     let told;
     try { told = JSON.parse(event.data); } catch { return; }
-    const work = told.id ?? told.work;
-    if (work) document.getElementById(`work-${work}`)?.dispatchEvent(new CustomEvent("changed"));
+    for (const row of document.querySelectorAll(`[id="work-${CSS.escape(told.work?.id ?? "")}"]`)) row.dispatchEvent(new CustomEvent("changed"));
     document.body.dispatchEvent(new CustomEvent("works", { detail: told }));
   };
+  let source;
   const open = () => {
-    const source = new EventSource("/v1/events");
+    if (source || document.hidden) return;
+    source = new EventSource("/v1/events");
     source.addEventListener("open", () => mark("on"));
     source.addEventListener("error", () => {
       mark("off");
-      if (source.readyState === EventSource.CLOSED) setTimeout(open, AGAIN_MS);
+      if (source?.readyState === EventSource.CLOSED) { close(); setTimeout(open, AGAIN_MS); }
     });
-    for (const kind of ["message", "begun", "progress", "said", "changed", "ended", "work"]) source.addEventListener(kind, heard);
+    for (const kind of ["state", "progress", "said", "ended"]) source.addEventListener(kind, heard);
   };
+  const close = () => { source?.close(); source = undefined; };
+  // a browser has few connections to one server: a page that nobody sees holds none
+  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+  addEventListener("pagehide", close);
+  addEventListener("pageshow", open);
   open();
-  addEventListener("pagehide", () => mark("off"));
 }
