@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -74,6 +74,16 @@ def fleet(path: Path, after: str = "", most: int = 50) -> Fleet | None:
 
     Raises ConfigError, Busy, Corrupt.
     """
+    return _looked(path, lambda name: name > after, most)
+
+
+def one(path: Path, name: str) -> DeviceShown | None:
+    """Show one device; None where the site does not know it. Raises ConfigError, Busy, Corrupt."""
+    found = _looked(path, lambda other: other == name, 1)
+    return found.devices[0] if found is not None and found.devices else None
+
+
+def _looked(path: Path, chosen: Callable[[str], bool], most: int) -> Fleet | None:
     with needing():
         from isthmus.app.galleries.outer import Outer
 
@@ -86,7 +96,7 @@ def fleet(path: Path, after: str = "", most: int = 50) -> Fleet | None:
             registry = outer.desk.devices
             changes = {one.gallery: one.changed for one in outer.set.galleries()}
             rules, everyone = registry.rules(), registry.list()
-            some = [one for one in everyone if one.name > after][:most]
+            some = [one for one in everyone if chosen(one.name)][:most]
             shown = tuple(_shown(one, registry, rules, changes) for one in some)
         states: dict[str, int] = {}
         for one in everyone:

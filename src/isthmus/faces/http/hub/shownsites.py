@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from isthmus.core.errors import UnknownName
 from isthmus.faces.http.hub.hub import Hub
@@ -11,12 +13,16 @@ from isthmus.faces.http.hub.hub import Hub
 
 def name_of(toml: Path) -> str:
     """Return a site's name, also where the rest of its TOML is wrong; its folder's where it has none."""
-    try:
-        part = tomllib.loads(toml.read_text("utf-8-sig")).get("site", {})
-    except (OSError, ValueError):
-        part = {}
+    part = _read(toml).get("site")
     name = part.get("name") if isinstance(part, dict) else None
     return name if isinstance(name, str) and name else toml.resolve().parent.name
+
+
+def _read(toml: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(toml.read_text("utf-8-sig"))
+    except (OSError, ValueError):
+        return {}
 
 
 def sites_of(hub: Hub) -> dict[str, Path]:
@@ -35,3 +41,8 @@ def site_at(hub: Hub, name: str = "") -> Path:
     if name not in found:
         raise UnknownName.among("site", name, found)
     return found[name]
+
+
+def sites_with(hub: Hub, tables: Collection[str]) -> dict[str, Path]:
+    """Return those sites whose TOML has one of some tables, by name, the server's own first."""
+    return {name: toml for name, toml in sites_of(hub).items() if set(_read(toml)) & set(tables)}
