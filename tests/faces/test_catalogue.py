@@ -48,7 +48,7 @@ def test_every_offered_command_is_an_operation_of_its_role() -> None:
     for role, names in OFFERED.items():
         assert all(found[name].operation.role is role for name in names)
     assert found["recovery failover"].operation.role is Role.ADMIN
-    assert found["user add"].operation.role is Role.ADMIN
+    assert found["audit"].operation.role is Role.ADMIN
     assert found["recovery status"].operation.role is Role.VIEWER
 
 

@@ -35,7 +35,7 @@ _ADMIN = """
 table grant, table revoke,
 acquire keys add, acquire keys list, acquire keys revoke, acquire environment add, acquire environment retire,
 acquire gate keys, acquire gate epoch, gate keys, gate epoch,
-user add, user list, user role, user password, user logout, user remove, key add, key list, key revoke, audit,
+audit,
 device invite, device enrol, device revoke, device grant, device withdraw,
 recovery keys, recovery set-independent, recovery switchover, recovery failover, recovery failback
 """
@@ -54,6 +54,8 @@ OFFERED: dict[Role, frozenset[str]] = {
 
 _RUNS_ON = "it runs until it is ended: isthmus up starts it"
 _MAKES = "it makes a site, which is there already"
+_PEOPLE = "the doors below /v1/people do it: no password lies in a file, and the audit log names who did it"
+_KEYS = "the doors below /v1/keys do it: no key's text lies in a file, and the audit log names who did it"
 NEVER: dict[str, str] = {
     "demo": "it tells a story in a folder of its own",
     "init": _MAKES,
@@ -66,6 +68,15 @@ NEVER: dict[str, str] = {
     "serve acquire": _RUNS_ON,
     "serve recovery": _RUNS_ON,
     "serve console": _RUNS_ON,
+    "user add": _PEOPLE,
+    "user list": _PEOPLE,
+    "user logout": _PEOPLE,
+    "user role": _PEOPLE,
+    "user password": _PEOPLE,
+    "user remove": _PEOPLE,
+    "key add": _KEYS,
+    "key list": _KEYS,
+    "key revoke": _KEYS,
 }
 """Commands that are no operations, with the reason."""
 
@@ -100,8 +111,6 @@ NEEDED = frozenset(
     {
         ("gallery feed", "file"),
         ("device enrol", "token_file"),
-        ("user add", "password_file"),
-        ("user password", "password_file"),
     }
 )
 """Parameters that an operation cannot do without: nobody is there to be asked, or the other way is left out."""
@@ -123,9 +132,6 @@ FILES: dict[tuple[str, str], Kind] = {
     ("device files", "folder"): "file out",
     ("device run", "inputs"): "file in",
     ("device run", "out"): "file out",
-    ("user add", "password_file"): "file in",
-    ("user password", "password_file"): "file in",
-    ("key add", "out"): "file out",
     ("device identify", "photo"): "file in",
     ("recovery drill", "report"): "file out",
     ("recovery generate-config", "file"): "file out",
@@ -151,7 +157,7 @@ NAMES = frozenset({("model publish", "what")})
 GRAVE = frozenset(
     {
         "table drop", "gallery remove", "acquire gate epoch", "gate epoch", "recovery set-independent",
-        "recovery switchover", "recovery failover", "recovery failback", "user remove", "model withdraw",
+        "recovery switchover", "recovery failover", "recovery failback", "model withdraw",
     }
 )  # fmt: skip
 """What a person confirms by typing a word before it is run from a page."""
