@@ -134,7 +134,7 @@ def test_json_lines_hold_null_where_a_figure_is_no_number(capfd: pytest.CaptureF
 
 
 def test_a_new_site_is_sound_and_never_written_over(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert run(["init", str(tmp_path / "new")]) == 0
+    assert run(["init", str(tmp_path / "new"), "--role", "loop"]) == 0
     assert said(capfd, tmp_path / "new", "check")[0] == 0
     code, lines = said(capfd, tmp_path, "init", str(tmp_path / "new"))
     assert (code, "is there already" in lines[0]) == (2, True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
+from isthmus.app.product.questions import ROLES
 from isthmus.core.errors import InputError
 from isthmus.faces.cli.root import isthmus
 from isthmus.faces.cli.screen import Screen, err, say
@@ -19,40 +21,38 @@ from isthmus.faces.cli.tables import aligned, table
 @click.option(
     "--samples", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Real samples to use."
 )
-@click.option(
-    "--role",
-    type=click.Choice(["loop", "inner", "outer", "device", "acquire", "agent", "primary", "standby"]),
-    default="loop",
-    show_default=True,
-)
-def init(folder: Path, samples: Path | None, role: str) -> None:
+@click.option("--role", type=click.Choice(list(ROLES)), help="What the site is to be; a terminal is asked.")
+@click.option("--console", is_flag=True, help="With a console: pages and the API.")
+def init(folder: Path, samples: Path | None, role: str | None, console: bool) -> None:
     """Make a new site in FOLDER.
 
-    Writes its TOML, which explains itself. The role loop gets a catalogue with a rule of one's own to start from;
-    inner and outer are the two sides of a gate for galleries, device is a portable device; acquire is an interface
-    server, agent what works for it inside a network environment; primary and standby keep tables of one site on
-    another.
+    Writes its TOML, which explains itself. In a terminal it asks what the site is to be and what that needs,
+    unless --role says it. The role loop gets a catalogue with a rule of one's own to start from; inner and outer
+    are the two sides of a gate for galleries, device is a portable device; acquire is an interface server, agent
+    what works for it inside a network environment; primary and standby keep tables of one site on another.
     """
-    from isthmus.app.acquiring import starter as acquiring
-    from isthmus.app.galleries import starter as galleries
-    from isthmus.app.recovery import starter as recovery
-    from isthmus.app.starter import write_site
+    from isthmus.app.product.newsite import make_site
 
-    if role != "loop":
-        if samples is not None:
-            raise InputError("--samples is for the loop", "leave it out")
-        if role in acquiring.NEXT:
-            path, following = acquiring.write_acquire_site(folder, role), acquiring.NEXT[role]
-        elif role in recovery.NEXT:
-            path, following = recovery.write_recovery_site(folder, role), recovery.NEXT[role]
-        else:
-            path, following = galleries.write_gallery_site(folder, role), galleries.NEXT[role]
-        say(f"made {path}")
-        say(f"next: isthmus --site {shlex.quote(str(folder))} {following}")
-        return
-    path = write_site(folder, samples)
+    answers = None
+    if (folder / "isthmus.toml").exists():
+        raise InputError(f"{folder / 'isthmus.toml'} is there already", "choose another folder, or edit that file")
+    if role is None and samples is None:
+        if not sys.stdin.isatty():
+            raise InputError("nothing says what the site is to be", f"give --role, one of {', '.join(ROLES)}")
+        role, answers = asked(folder)
+    path, following = make_site(folder, role or "loop", samples, answers, console=console)
     say(f"made {path}")
-    say(f"next: isthmus --site {shlex.quote(str(folder))} ingest --source highway --day 2026-11-20")
+    say(f"next: isthmus --site {shlex.quote(str(folder))} {following}")
+    if console or (answers or {}).get(".console") == "yes":
+        say(f"then: isthmus --site {shlex.quote(str(folder))} up")
+
+
+def asked(folder: Path) -> tuple[str, dict[str, str]]:
+    """Ask the person at the terminal; returns the role and the answers."""
+    from isthmus.faces.cli.asking import ask, ask_role
+
+    role = ask_role()
+    return role, ask(role, folder)
 
 
 @isthmus.command()
