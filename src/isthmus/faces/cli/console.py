@@ -21,6 +21,7 @@ def serve_console(ctx: click.Context) -> None:
     from isthmus.app.clock import SystemClock
     from isthmus.app.console import need_leave_to_listen, read_console_config
     from isthmus.app.people.access import somebody_known
+    from isthmus.app.tls import check_tls
     from isthmus.app.works.runner import Runner
     from isthmus.faces.cli.catalogue import grave, recipes
     from isthmus.faces.console.application import site_application
@@ -32,11 +33,15 @@ def serve_console(ctx: click.Context) -> None:
     part = config.console
     known = somebody_known(config.people_file, clock)
     need_leave_to_listen(part, known)
+    if part.tls_certificate:
+        for note in check_tls(part.tls_certificate, part.tls_key, clock.now()):
+            say(f"note: {note}")
     bound = bound_at(part.host, part.port, "[console]")
     runner = Runner(config.state_folder, config.path, recipes, clock)
     runner.open()
+    guard = guard_of(config, clock)
     try:
-        hub = Hub(config.path, config.sites, guard_of(config, clock), runner, clock, log, grave())
+        hub = Hub(config.path, config.sites, guard, runner, clock, log, grave())
         server = HubServer(site_application(hub), part.tls_certificate, part.tls_key)
         loaded(server, part.tls_certificate, part.tls_key)
         scheme = "https" if part.tls_certificate else "http"
@@ -47,5 +52,6 @@ def serve_console(ctx: click.Context) -> None:
         sys.stdout.flush()
         server.run(sockets=[bound])
     finally:
+        guard.desk.close()
         runner.close()
     say("stopped")
