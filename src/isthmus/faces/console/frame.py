@@ -1,7 +1,8 @@
 """What surrounds every page: who asks, in which language and theme, and the templates.
 
 A page's endpoint is made a route by `Frame.at`, which asks the guard before anything is read, and answers with
-`Frame.page`. A call by htmx (header `HX-Request`) is given the page's block `content` alone.
+`Frame.page`. A call by htmx (header `HX-Request`) is given the page's block `content` alone, so what a template
+defines for itself, such as a macro, stands inside that block.
 """
 
 from __future__ import annotations

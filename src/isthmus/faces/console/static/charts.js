@@ -20,14 +20,35 @@ function load() {
   return library;
 }
 
-function options(told, width, colour) {
+// 24-hour clock, in the site's time zone; days where the ticks are days apart
+const two = (number) => `${number}`.padStart(2, "0");
+const clock = (date, seconds) => `${two(date.getHours())}:${two(date.getMinutes())}${seconds ? `:${two(date.getSeconds())}` : ""}`;
+const day = (date) => `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+
+function zoned(UPlot) {
+  const { zone } = document.documentElement.dataset;
+  return (seconds) => UPlot.tzDate(new Date(seconds * 1000), zone || "UTC");
+}
+
+function ticks(at) {
+  return (_, splits, __, ___, step) => splits.map((seconds, place) => {
+    const date = at(seconds);
+    if (step >= 86_400) return day(date);
+    const text = clock(date, step < 60);
+    return place === 0 || day(at(splits[place - 1])) !== day(date) ? `${text}\n${day(date)}` : text;
+  });
+}
+
+function options(UPlot, told, width, colour) {
+  const at = zoned(UPlot);
   const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 }, font: "12px system-ui" };
   return {
     width, height: HEIGHT,
     scales: { x: { time: told.time } },
     cursor: { drag: { x: true, y: false } },
-    axes: [{ ...axis }, { ...axis, size: 62 }],
-    series: [{}, ...told.series.map((one, at) => ({
+    tzDate: at,
+    axes: [told.time ? { ...axis, values: ticks(at) } : { ...axis }, { ...axis, size: 62 }],
+    series: [{ label: told.x || "x", ...(told.time && { value: (_, value) => (value == null ? "–" : `${day(at(value))} ${clock(at(value), true)}`) }) }, ...told.series.map((one, at) => ({
       label: one.label, stroke: colour(`--series-${(at % SERIES) + 1}`), width: 1.5, spanGaps: false,
       points: { show: told.xs.length < 60, size: 5 }, dash: at >= SERIES ? [6, 4] : undefined,
       value: (_, value) => (value == null ? "–" : `${+value.toPrecision(5)} ${told.unit}`.trim()),
@@ -44,7 +65,7 @@ async function draw(plot) {
   const probe = document.createElement("i");
   plot.append(probe);
   const colour = (name) => { probe.className = `colour${name}`; return getComputedStyle(probe).color || style.color; };
-  const made = options(told, Math.max(280, plot.clientWidth), colour);
+  const made = options(UPlot, told, Math.max(280, plot.clientWidth), colour);
   plot.replaceChildren();
   const chart = new UPlot(made, [told.xs, ...told.series.map((one) => one.values)], plot);
   new ResizeObserver(() => {

@@ -1,4 +1,5 @@
 // What every page runs. Each matter is a module of its own; a page works without any of them, only less lively.
+import { acted } from "./acted.js";
 import { charts } from "./charts.js";
 import { commands } from "./commands.js";
 import { keys } from "./keys.js";
@@ -10,5 +11,6 @@ const everywhere = (root) => { charts(root); commands(root); };
 keys();
 notices();
 live();
+acted();
 everywhere(document);
 document.addEventListener("htmx:after:swap", () => everywhere(document));
