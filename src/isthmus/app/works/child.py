@@ -113,10 +113,11 @@ class Child:
 
 
 def started(process: int) -> str:
-    """Return when a process began, as the kernel counts; empty where there is none, or no /proc."""
+    """Return when a process began, as the kernel counts; empty where there is none that lives, or no /proc."""
     try:
         # the command's name, in brackets, may hold anything; the start is the 20th field after it
-        return Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()[19].decode()
+        fields = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()
+        return "" if fields[0] in (b"Z", b"X") else fields[19].decode()
     except (OSError, IndexError):
         return ""
 

@@ -36,7 +36,7 @@ class Happenings:
     """The last changes, and who watches. Its methods may be called from any thread."""
 
     def __init__(self) -> None:
-        self._start = secrets.token_hex(3)
+        self.start = secrets.token_hex(3)
         self._number = 0
         self._kept: deque[Happening] = deque(maxlen=_KEPT)
         self._watchers: set[Take] = set()
@@ -46,7 +46,7 @@ class Happenings:
         """Tell a change to all who watch."""
         with self._lock:
             self._number += 1
-            told = Happening(f"{self._start}-{self._number}", what, work, said)
+            told = Happening(f"{self.start}-{self._number}", what, work, said)
             # what was printed is in `said` alone: kept with each line of it, it would grow with its square
             self._kept.append(replace(told, work=replace(work, said="")) if what == "said" else told)
             for take in self._watchers:
@@ -79,7 +79,7 @@ class Happenings:
         start, _, number = id.partition("-")
         if not id:
             return [], True
-        if start != self._start or not number.isdecimal() or int(number) > self._number:
+        if start != self.start or not number.isdecimal() or int(number) > self._number:
             return [], False
         kept = [one for one in self._kept if int(one.id.partition("-")[2]) > int(number)]
         return kept, len(kept) == self._number - int(number)

@@ -32,6 +32,7 @@ from isthmus.app.works.seeing import called
 from isthmus.app.works.work import ENDED, Operation, State, Work
 from isthmus.core.errors import Busy, Refused, UnknownName
 from isthmus.core.ports import Clock
+from isthmus.state.files import private_folder
 from isthmus.state.lock import held
 
 WELL = (0, 3)
@@ -92,14 +93,16 @@ class Runner:
 
     def open(self) -> None:
         """Take the works over. Raises Busy where another server has them."""
+        private_folder(self._folder)
         self._held.enter_context(held(self._folder / "works.lock", "running this site's operations"))
         orphans = self._ledger.lose(self._clock.now(), _DIED)
         for id, _, _ in orphans:
             self._ledger.end(replace(self._ledger.get(id), files=self._place.ended(id)))
         for _, process, began in orphans:
             if process:
+                grace_s = self._settings.grace_s
                 threading.Thread(
-                    target=end_orphan, args=(process, began, self._settings.grace_s), daemon=True
+                    target=end_orphan, args=(process, began, grace_s), name=f"ends {process}", daemon=True
                 ).start()
         self._tidy()
         self._open = True
