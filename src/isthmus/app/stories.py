@@ -1,4 +1,4 @@
-"""The stories that the demonstration tells, one after the other."""
+"""The stories that the demonstration tells: one life through all four, or one of them alone."""
 
 from __future__ import annotations
 
@@ -12,20 +12,24 @@ __all__ = ["Chapter", "Happened", "tell"]
 
 
 def tell(folder: Path, only: str | None, report: Report) -> Iterator[Chapter | Happened]:
-    """Tell the stories, or `only` the one of that name: loop, gallery, acquire or recovery."""
-    if only in (None, "loop"):
+    """Tell one life, or `only` the story of a name, with sites of its own: loop, gallery, acquire or recovery."""
+    if only is None:
+        from isthmus.app.life import tell_life
+
+        yield from tell_life(folder, report)
+    elif only == "loop":
         from isthmus.app.demo import demonstrate
 
         yield from demonstrate(folder, report)
-    if only in (None, "gallery"):
+    elif only == "gallery":
         from isthmus.app.galleries.demo import tell_galleries
 
         yield from tell_galleries(folder / "gallery")
-    if only in (None, "acquire"):
+    elif only == "acquire":
         from isthmus.app.acquiring.demo import tell_acquiring
 
         yield from tell_acquiring(folder / "acquire")
-    if only in (None, "recovery"):
+    else:
         from isthmus.app.recovery.demo import tell_recovery
 
         yield from tell_recovery(folder / "recovery")

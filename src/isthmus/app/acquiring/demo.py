@@ -39,7 +39,7 @@ port = {port}
 [acquire.server]
 lease_s = 5
 most_attempts = 2
-"""
+{warehouse}"""
 _AGENT = """[site]
 name = "{name}"
 [agent]
@@ -93,8 +93,9 @@ class Watcher:
 class Story(stage.Troupe):
     """The sites and storage servers in a folder; ends all that it started."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, shared: Path | None = None) -> None:
         super().__init__(folder)
+        self.shared = shared
         self.hub = folder / "hub"
         self.stores = {name: Storehouse(folder / f"storage-{name}") for name in _ENVIRONMENTS}
         self.url = ""
@@ -103,7 +104,8 @@ class Story(stage.Troupe):
         """Set up all sites: TOMLs, credentials carried to the agents, an operator's key."""
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        self._write(self.hub, _HUB.format(port=port))
+        root = f'[warehouse]\nroot = "{self.shared.as_posix()}"\n' if self.shared else ""
+        self._write(self.hub, _HUB.format(port=port, warehouse=root))
         for name, store in self.stores.items():
             store.start()
             self._write(self.folder / name, _AGENT.format(name=name, port=store.port))
@@ -168,10 +170,13 @@ class Story(stage.Troupe):
         (site / "isthmus.toml").write_text(text)
 
 
-def tell_acquiring(folder: Path) -> Iterator[Chapter | Happened]:
-    """Tell the story: ask, watch, refuse, fail, retry, kill. The folder is made anew."""
+def tell_acquiring(folder: Path, shared: Path | None = None) -> Iterator[Chapter | Happened]:
+    """Tell the story: ask, watch, refuse, fail, retry, kill. The folder is made anew.
+
+    `shared` is the folder of the warehouse that what came goes into; without it the server has one of its own.
+    """
     shutil.rmtree(folder, ignore_errors=True)
-    story = Story(folder.resolve())
+    story = Story(folder.resolve(), shared.resolve() if shared else None)
     with stage.interruptible():
         try:
             yield from _told(story)

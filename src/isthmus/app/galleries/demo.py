@@ -14,12 +14,14 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from isthmus.app import stage
 from isthmus.app.chapters import Chapter, Happened, find_samples
 from isthmus.core.errors import RunFailed
+from isthmus.gallery.piece import shelved
 
 _PEOPLE = 6
 _LOOK_S = 0.2
@@ -146,14 +148,23 @@ class Story:
         wanted = json.loads(self.tell("inner", "gate", "status", "--json"))["position"]
 
         def there(status: dict[str, Any]) -> bool:
-            done = all(one["records"] == one["vectors"] for one in status["galleries"])
+            images = [one for one in status["galleries"] if shelved(one["gallery"]) is None]
+            done = all(one["records"] == one["vectors"] for one in images)
             return done and status["gate"]["standing"] == wanted
 
         self.until(url, there, "level with the inner site")
         return f"{wanted['epoch']}/{wanted['seq']}, digest {wanted['digest'][:12]} on both sides"
 
 
-def tell_galleries(folder: Path) -> Iterator[Chapter | Happened]:
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A model that crosses with the galleries: the folder that it was released into, and its inputs for a run."""
+
+    folder: Path
+    inputs: Mapping[str, Any]
+
+
+def tell_galleries(folder: Path, released: Released | None = None) -> Iterator[Chapter | Happened]:
     """Tell the story: enrol, change, lose, heal, sync, identify, remove. The folder is made anew."""
     samples = find_samples()
     people = samples is not None and (samples / "faces" / "caltech").is_dir()
@@ -161,12 +172,16 @@ def tell_galleries(folder: Path) -> Iterator[Chapter | Happened]:
     faces = _faces(samples) if people and samples else _pictures(folder.with_name(f"{folder.name}-pictures"))
     known, stranger = list(faces)[:-1], list(faces)[-1]
 
-    yield Chapter("An inner network keeps a gallery of reference images")
+    what = "a gallery of reference images" + (", and publishes the released model" if released else "")
+    yield Chapter(f"An inner network keeps {what}")
     story.make()
     story.tell(
         "inner", "gallery", "import", "staff", str(story.photos({name: faces[name][0] for name in known[:-1]}))
     )
     yield Happened("gallery", f"{len(known) - 1} records imported at the inner site")
+    if released is not None:
+        published = story.tell("inner", "model", "publish", str(released.folder.resolve())).split()
+        yield Happened("model", f"{published[1]} is published: a change of the same stream, signed with it")
     for line in story.tell("inner", "gate", "send").splitlines():
         yield Happened("inner", line)
     yield Happened("gate", f"{story.carry()} files copied one way")
@@ -174,7 +189,7 @@ def tell_galleries(folder: Path) -> Iterator[Chapter | Happened]:
     with story.server() as url:
         yield Chapter("A sync server behind the gate applies it, a device fetches it over ICE")
         yield Happened("outer", f"stands at {story.level(url)}")
-        story.tell("outer", "device", "grant", "galleries.*", "--tag", "airport", "--mode", "both")
+        story.tell("outer", "device", "grant", "galleries.*", "models.*", "--tag", "airport", "--mode", "both")
         token = folder / "device" / "token"
         with open(os.open(token, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:  # noqa: PTH123 - with its mode
             file.write(story.tell("outer", "device", "invite", "gate-b12", "--tag", "airport"))
@@ -184,6 +199,8 @@ def tell_galleries(folder: Path) -> Iterator[Chapter | Happened]:
         yield from _synced(story)
         yield Happened("identify", _identified(story, faces[known[0]][1], known[0]))
         yield Happened("identify", _identified(story, faces[stranger][1], "a stranger"))
+        if released is not None:
+            yield from _run(story, published[0], released.inputs)
 
         yield Chapter("Changes cross; the gate loses a file, which shows and heals")
         story.tell("inner", "gallery", "replace", "staff", known[1], str(faces[known[1]][1]))
@@ -217,6 +234,20 @@ def _synced(story: Story) -> Iterator[Happened]:
         gallery, tier, written, removed, verified = line.split("\t")
         equal = "equal digests" if verified in ("true", "yes") else "NOT VERIFIED"
         yield Happened("sync", f"{gallery} by {tier}: {written} written, {removed} removed, {equal}")
+
+
+def _run(story: Story, name: str, inputs: Mapping[str, Any]) -> Iterator[Happened]:
+    """Run the model on the device."""
+    import numpy as np
+
+    for line in story.tell("device", "device", "models").splitlines()[1:]:
+        _, version, state, size, digest, _ = line.split("\t")
+        yield Happened("model", f"{version} is {state} on the device: {int(size):,} bytes, {digest}, proven there")
+    file = story.folder / "device" / "inputs.npz"
+    np.savez(file, allow_pickle=False, **inputs)
+    lines = story.tell("device", "device", "run", name, str(file)).splitlines()[1:]
+    told = [line.split("\t") for line in lines]
+    yield Happened("run", "; ".join(f"{output} of {shape}: {values} …" for output, shape, values in told))
 
 
 def _identified(story: Story, photo: Path, who: str) -> str:

@@ -1,6 +1,7 @@
 """Recovery's demonstration: a primary and a standby as processes, in folders of their own; one of them is killed.
 
-This process is the operator, who types command lines at both sites.
+This process is the operator, who types command lines at both sites. Told alone, the primary makes tables of its
+own; as a part of a longer story it publishes those of a warehouse that is there.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _COUNT = "SELECT count(*) AS scenes, count(DISTINCT day) AS days FROM scenes"
 _SITE = """[site]
 name = "{name}"
 workers = 2
-
+{warehouse}
 [source.highway]
 job_type = "simulation"
 [source.highway.settings]
@@ -44,7 +45,15 @@ restore_s = 0.5
 
 
 class Story(stage.Troupe):
-    """The two sites, and the command lines that are typed at them."""
+    """The two sites, and the command lines that are typed at them.
+
+    `shared` is the warehouse that the first one publishes, where it is not one of its own.
+    """
+
+    def __init__(self, folder: Path, shared: Path | None = None) -> None:
+        super().__init__(folder)
+        self.roots = {"north": shared or folder / "north" / "warehouse", "south": folder / "south" / "warehouse"}
+        self.shared = shared
 
     def make(self) -> None:
         """Make both sites, and let each trust the other's key."""
@@ -53,7 +62,8 @@ class Story(stage.Troupe):
             key = self.folder / name / "keys" / "recovery.pem"
             keys[name] = stage.tell(self.folder, "recovery", "keys", str(key)).strip()
         for name, peer, role in (("north", "south", "primary"), ("south", "north", "standby")):
-            text = _SITE.format(name=name, peer=peer, role=role, trust=keys[peer])
+            root = f'\n[warehouse]\nroot = "{self.shared.as_posix()}"\n' if self.shared and name == "north" else ""
+            text = _SITE.format(name=name, peer=peer, role=role, trust=keys[peer], warehouse=root)
             (self.folder / name / "isthmus.toml").write_text(text)
 
     def tell(self, name: str, *words: str) -> str:
@@ -105,7 +115,7 @@ class Story(stage.Troupe):
 
     def _count(self, name: str) -> int:
         """Count without a command line: each of those takes a second to start."""
-        catalog = Catalog(self.folder / name / "warehouse")
+        catalog = Catalog(self.roots[name])
         try:
             return catalog.open(_SCENES).count()
         except UnknownName:
@@ -113,13 +123,18 @@ class Story(stage.Troupe):
 
     def role(self, name: str) -> str:
         """Return what a site is now."""
-        return Catalog(self.folder / name / "warehouse").fence().role
+        return Catalog(self.roots[name]).fence().role
 
 
-def tell_recovery(folder: Path) -> Iterator[Chapter | Happened]:
-    """Tell the story: follow, verify, kill, fail over, fail back. The folder is made anew."""
+def tell_recovery(folder: Path, shared: Path | None = None) -> Iterator[Chapter | Happened]:
+    """Tell the story: follow, verify, kill, fail over, fail back. The folder is made anew.
+
+    `shared` is the folder of a warehouse whose tables are published; without it the primary makes some.
+    """
+    story = Story(folder.resolve(), shared.resolve() if shared else None)
+    if shared is not None and story.role("north") != "independent":
+        _leave(story)
     shutil.rmtree(folder, ignore_errors=True)
-    story = Story(folder.resolve())
     with stage.interruptible():
         try:
             yield from _told(story)
@@ -127,10 +142,20 @@ def tell_recovery(folder: Path) -> Iterator[Chapter | Happened]:
             story.close()
 
 
+def _leave(story: Story) -> None:
+    """Let the warehouse leave the pair that an earlier telling made of it."""
+    if (story.folder / "north" / "isthmus.toml").exists():
+        story.tell("north", "recovery", "stop-backup")
+        story.tell("north", "recovery", "set-independent")
+    else:
+        raise RunFailed(f"{story.roots['north']} is one of a pair that is not here", "name another folder")
+
+
 def _told(story: Story) -> Iterator[Chapter | Happened]:
     yield Chapter("A primary publishes its tables, and a standby follows")
     story.make()
-    story.ingest("north", _DAYS[0])
+    if story.shared is None:
+        story.ingest("north", _DAYS[0])
     story.tell("north", "recovery", "create-publication", "--all")
     for name in ("south", "north"):
         story.serve(name)

@@ -18,7 +18,7 @@ from isthmus.faces.cli.lazily import Entry, Lazily
 from isthmus.faces.cli.root import isthmus
 
 COMMANDS = (
-    Entry("demo", "Tell four stories in FOLDER, as a first look.", "setup"),
+    Entry("demo", "Tell one life in FOLDER, as a first look.", "setup"),
     Entry("init", "Make a new site in FOLDER.", "setup"),
     Entry("check", "Say everything that is wrong with the site's TOML and rules.", "setup"),
     Entry("up", "Run all that the site's TOML asks for, and keep it running.", "product"),

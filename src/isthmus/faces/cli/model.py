@@ -54,9 +54,9 @@ def publish(
     bgr: bool,
     raw: bool,
 ) -> None:
-    """At the inner site: publish WHAT; it crosses the gate with the galleries.
+    """At the inner site: publish a version.
 
-    WHAT is a released folder, an ONNX file, any folder of files, or a model or pipeline of this site's loop, of
+    It crosses the gate with the galleries. WHAT is a released folder, an ONNX file, any folder of files, or a model or pipeline of this site's loop, of
     which the champion is taken. With --picture the model makes the vectors of galleries where [gallery] and
     [device] name it. Publishing a version again makes it the one that counts, and heals its pieces everywhere.
     """
@@ -98,7 +98,7 @@ def list_(ctx: click.Context) -> None:
 @click.option("--version", default="", help="Another one than the one that counts.")
 @click.pass_context
 def show(ctx: click.Context, name: str, version: str) -> None:
-    """Show a version's files, figures and lineage as one JSON document."""
+    """Show a version as one JSON document."""
     from isthmus.app.galleries.models import card_text
     from isthmus.app.galleries.outer import any_set
     from isthmus.gallery.shelves import Shelves
@@ -117,7 +117,10 @@ def show(ctx: click.Context, name: str, version: str) -> None:
 @click.option("--why", default="", help="A sentence for whoever asks later.")
 @click.pass_context
 def withdraw(ctx: click.Context, name: str, version: str, why: str) -> None:
-    """At the inner site: withdraw a version; devices go back to the one before, or have none."""
+    """At the inner site: withdraw a version.
+
+    Devices go back to the one before, or have none.
+    """
     left = inner(ctx).publishing.withdraw(name, version, why)
     say(f"withdrawn; {left.latest.version if left.latest else 'no version'} of {name} counts now")
 

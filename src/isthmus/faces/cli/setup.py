@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from isthmus.app.product.questions import ROLES
-from isthmus.core.errors import InputError
+from isthmus.core.errors import InputError, RunFailed
 from isthmus.faces.cli.root import isthmus
 from isthmus.faces.cli.screen import Screen, err, say
 from isthmus.faces.cli.tables import aligned, table
@@ -83,15 +83,17 @@ def keys(part: str | None) -> None:
 @isthmus.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("demo-site"))
 @click.option(
-    "--only", type=click.Choice(["loop", "gallery", "acquire", "recovery"]), help="One of the four stories."
+    "--only", type=click.Choice(["loop", "gallery", "acquire", "recovery"]), help="A part, with sites of its own."
 )
-def demo(folder: Path, only: str | None) -> None:
-    """Tell four stories in FOLDER, as a first look.
+@click.option("--serve", "serving", is_flag=True, help="Leave the console open over its sites at the end.")
+def demo(folder: Path, only: str | None, serving: bool) -> None:
+    """Tell one life in FOLDER, as a first look.
 
-    The data loop: ingest, mine, train, evaluate, decide, release, report, twice. Galleries that cross a one-way
-    gate: add, cross, sync over ICE, identify, lose, heal, remove. Images acquired from two network environments:
-    ask, watch, refuse, retry, kill, lose nothing. Tables kept on a standby: follow, kill, fail over, fail back.
-    FOLDER is demo-site by default; a second demo takes the loop up.
+    Images are acquired from two network environments: ask, watch, refuse, retry, kill, lose nothing. Scenes are
+    ingested and mined; a model is trained, judged and released, twice. The model and galleries cross a one-way
+    gate; a device fetches them over ICE, identifies a photo and runs the model; a lost file shows and heals. The
+    tables of all that are kept on a standby: follow, kill, fail over, fail back. FOLDER is demo-site by default; a
+    second demo takes the loop and its warehouse up, and makes the other sites anew.
     """
     from isthmus.app.stories import Chapter, tell
 
@@ -110,6 +112,19 @@ def demo(folder: Path, only: str | None) -> None:
     say("\nTry next\n")
     for line in _next(shlex.quote(str(folder)), only):
         say(line)
+    if serving:
+        _leave_open(folder)
+
+
+def _leave_open(folder: Path) -> None:
+    """Serve the console over a demonstration's sites until somebody interrupts."""
+    from isthmus.app.showing import USER, prepare_console, serve_console
+
+    site, password = prepare_console(folder)
+    say(f"\nThe console is open over all of these sites; log in as {USER} with the password {password}")
+    say("It is told this once, and another one the next time. Ctrl-C ends it.")
+    if code := serve_console(site):
+        raise RunFailed(f"the console ended with {code}", f"see isthmus --site {site} doctor")
 
 
 def _next(site: str, only: str | None) -> Iterator[str]:
@@ -120,6 +135,10 @@ def _next(site: str, only: str | None) -> Iterator[str]:
         yield f"  isthmus --site {site} loop models"
     if only in (None, "gallery"):
         yield f"  isthmus --site {site}/gallery/outer gate status"
+    if only is None:
+        yield f"  isthmus --site {site}/gallery/inner model show forecast"
+        yield f"  isthmus --site {site}/gallery/device device models"
+    if only in (None, "gallery"):
         yield f"  isthmus --site {site}/gallery/outer gallery audit"
     if only in (None, "acquire"):
         yield f'  isthmus --site {site}/acquire/hub query "SELECT * FROM acquire.images LIMIT 5"'
