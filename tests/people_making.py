@@ -11,30 +11,21 @@ from typing import Any
 
 import httpx
 from argon2 import PasswordHasher
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from hub_making import NotedWorks, operations
 from isthmus.app.console import ConsolePart
 from isthmus.app.people.access import Access
 from isthmus.app.people.passwords import Passwords
-from isthmus.app.people.person import Role
+from isthmus.app.people.person import Person, Role
 from isthmus.app.people.rules import Lasting
 from isthmus.app.people.trail import Actor
-from isthmus.core.errors import IsthmusError
-from isthmus.faces.console.frame import Frame
-from isthmus.faces.console.pages import routes
-from isthmus.faces.http.answers import told
-from isthmus.faces.http.doors import Door, routes_of
-from isthmus.faces.http.hub import resources
-from isthmus.faces.http.hub.guard import SessionGuard, Threshold
+from isthmus.app.works.work import Work
+from isthmus.core.errors import Refused
+from isthmus.faces.console.application import site_application
+from isthmus.faces.http.hub.guard import SessionGuard
 from isthmus.faces.http.hub.hub import Hub
 from isthmus.faces.http.hub.sessions import Desk
-from isthmus.faces.http.reading import query
 
 SHELL = Actor("root@shell", "command line")
 PASSWORD = "correct horse battery"
@@ -92,6 +83,17 @@ def hashed(password: str = PASSWORD) -> str:
     return QUICK.hash(password)
 
 
+class RankedWorks(NotedWorks):
+    """Begins an operation only for who may, as in earnest."""
+
+    def start(
+        self, operation: str, arguments: Mapping[str, Any], by: Person, files: Mapping[str, bytes] | None = None
+    ) -> Work:
+        if operation in self.known and not by.may(self.known[operation].role):
+            raise Refused(f"{operation} needs the role {self.known[operation].role}")
+        return super().start(operation, arguments, by, files)
+
+
 @dataclass
 class Served:
     """The application with its people, and the means to look behind it."""
@@ -140,26 +142,8 @@ def served(tmp_path: Path, people: Mapping[str, Role] | None = None, part: Conso
         lambda: Passwords(hasher),
     )
     guard = SessionGuard(desk, part, "t")
-    hub = Hub(toml, (toml,), guard, NotedWorks(tmp_path, operations()), clock, said.append)
-
-    async def entering(request: Request, door: Door) -> None:
-        if isinstance(door.role, Role):
-            request.state.person = await guard.need(request, door.role)
-        request.state.asked = query(request, door.query)
-
-    async def act(request: Request) -> Response:
-        await guard.need(request, Role.OPERATOR)
-        return Response(status_code=202, headers={"location": "/v1/work/w7"})
-
-    inner = Starlette(
-        routes=[
-            *routes(hub, Frame(hub)),
-            *routes_of(resources.doors(hub), entering),
-            Route("/v1/operations/{name}", act, methods=["POST"]),
-        ],
-        exception_handlers={HTTPException: told, IsthmusError: told},
-    )
-    return Served(Threshold(inner, guard), guard, clock, tmp_path, hasher, said)
+    hub = Hub(toml, (toml,), guard, RankedWorks(tmp_path, operations()), clock, said.append)
+    return Served(site_application(hub), guard, clock, tmp_path, hasher, said)
 
 
 def tokens(client: TestClient) -> dict[str, str]:

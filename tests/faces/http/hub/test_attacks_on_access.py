@@ -405,7 +405,7 @@ def test_every_change_stands_in_the_audit_log_with_who_and_from_where(site: Serv
         assert access.trail.verify().faults == ()
     assert lines == [
         ("ada", "user add", "eve", "done: admin", "127.0.0.1"),
-        ("ada", "recovery verify", "w7", "done", "127.0.0.1"),
+        ("ada", "recovery verify", "w1", "begun", "127.0.0.1"),
         ("ada", "DELETE", "/v1/people/nobody", "refused: 404", "127.0.0.1"),
         ("ada", "key add", "key:ci", "done: operator", "127.0.0.1"),
     ]
@@ -421,7 +421,7 @@ def test_a_key_stands_in_the_audit_log_as_a_key(site: Served) -> None:
         lines = [(one.who, one.act, one.subject, one.outcome) for one in access.trail.latest(most=2)]
     assert lines == [
         ("key:ci", "POST", "/v1/people", "refused: 403"),
-        ("key:ci", "ingest", "w7", "done"),
+        ("key:ci", "ingest", "w1", "begun"),
     ]
 
 

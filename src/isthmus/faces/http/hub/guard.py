@@ -192,7 +192,7 @@ class Threshold:
         if actor is None or scope["state"].get("noted"):
             return
         act, subject = told(scope["method"], scope["path"], place)
-        outcome = "done" if 200 <= status < 400 else f"refused: {status}" if status else "broken off"
+        outcome = _outcome(status)
         await self._guard.desk.ask(lambda access: access.trail.note(actor, act, subject, outcome))
 
 
@@ -235,3 +235,11 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _outcome(status: int) -> str:
+    if status == 202:
+        return "begun"
+    if 200 <= status < 400:
+        return "done"
+    return f"refused: {status}" if 400 <= status < 500 else f"failed: {status}" if status else "broken off"
