@@ -57,5 +57,9 @@ def _notes(config: GalleryConfig) -> Iterator[str]:
         yield f"the gate's folder {gate.folder} is not there yet"
     if gate is not None and gate.key and not Path(gate.key).exists():
         yield f"{gate.key} is not there yet: isthmus gate keys"
-    if config.gallery is not None and config.gallery.role == "outer" and not config.gallery.extractor:
-        yield "[gallery] names no extractor: devices get images without vectors"
+    if config.gallery is not None and config.gallery.role == "outer" and not _maker(config):
+        yield "[gallery] names no extractor and no model: devices get images without vectors"
+
+
+def _maker(config: GalleryConfig) -> str:
+    return "" if config.gallery is None else config.gallery.extractor or config.gallery.model
