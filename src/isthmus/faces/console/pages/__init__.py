@@ -17,6 +17,7 @@ MODULES = (
     "act",
     "people",
     "scenes",
+    "runs",
 )
 
 
