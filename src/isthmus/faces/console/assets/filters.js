@@ -4,7 +4,7 @@
 import { get } from "/assets/api.js";
 import { h, show } from "/assets/dom.js";
 import { tried } from "/assets/notices.js";
-import { minute } from "/assets/words.js";
+import { minute, tr } from "/assets/words.js";
 
 const NAMES = ["environment", "place", "tag", "batch", "kind", "taken_from", "taken_until"];
 const MOST_SUGGESTED = 200;
@@ -89,18 +89,18 @@ function offer(select, options, chosen) {
 export function filterBar(view, parameters, kinds = []) {
   let current = parameters;
   let timer = 0;
-  const [environment, environmentField] = choice("environment", "Environment", "All");
-  const [batch, batchField] = choice("batch", "Batch", "All");
-  const [kind, kindField] = choice("kind", "Kind", "All");
-  const [place, placeField] = typed("place", "Place", { list: "places", placeholder: "Any" });
-  const [tag, tagField] = typed("tag", "Tag", { list: "tags", placeholder: "Any" });
-  const [from, fromField] = typed("taken_from", "Taken from", { type: "datetime-local" });
-  const [until, untilField] = typed("taken_until", "Taken until", { type: "datetime-local" });
-  const clear = h("button", { type: "button", class: "quiet clear" }, "Clear");
-  const toggle = h("button", { type: "button", class: "quiet toggle", "aria-expanded": "false" }, "Filters");
+  const [environment, environmentField] = choice("environment", tr("Environment"), tr("All"));
+  const [batch, batchField] = choice("batch", tr("Batch"), tr("All"));
+  const [kind, kindField] = choice("kind", tr("Kind"), tr("All"));
+  const [place, placeField] = typed("place", tr("Place"), { list: "places", placeholder: tr("Any") });
+  const [tag, tagField] = typed("tag", tr("Tag"), { list: "tags", placeholder: tr("Any") });
+  const [from, fromField] = typed("taken_from", tr("Taken from"), { type: "datetime-local" });
+  const [until, untilField] = typed("taken_until", tr("Taken until"), { type: "datetime-local" });
+  const clear = h("button", { type: "button", class: "quiet clear" }, tr("Clear"));
+  const toggle = h("button", { type: "button", class: "quiet toggle", "aria-expanded": "false" }, tr("Filters"));
   const bar = h(
     "form",
-    { class: "filters", role: "search", "aria-label": "Filters" },
+    { class: "filters", role: "search", "aria-label": tr("Filters") },
     toggle,
     h(
       "div",
@@ -168,7 +168,7 @@ export function filterBar(view, parameters, kinds = []) {
     until.value = local(given.taken_until);
     const active = Object.keys(given).length;
     clear.disabled = !active;
-    toggle.textContent = active ? `Filters (${active})` : "Filters";
+    toggle.textContent = active ? tr("Filters ({})", active) : tr("Filters");
   };
   const fill = () =>
     tried(async () => {

@@ -10,7 +10,7 @@ import { Marks, nameOf } from "/assets/marks.js";
 import { tried } from "/assets/notices.js";
 import { picture } from "/assets/picture.js";
 import { around, clusters, onScreen, project, scaleBar, within, zoomed } from "/assets/projection.js";
-import { count, located, many } from "/assets/words.js";
+import { count, located, many, tr } from "/assets/words.js";
 import { move, world } from "/assets/world.js";
 
 const PAGE = 1000;
@@ -26,7 +26,7 @@ class WorldMap {
     this.parameters = parameters;
     this.filters = filterBar("map", parameters);
     this.total = h("span", { class: "soft" });
-    this.more = button("Load older", () => this.load(), { class: "quiet", hidden: true });
+    this.more = button(tr("Load older"), () => this.load(), { class: "quiet", hidden: true });
     this.svg = s("svg", { class: "world", "aria-hidden": "true" });
     this.marks = new Marks((cluster) => this.choose(cluster));
     this.scale = h("div", { class: "scale", "aria-hidden": "true" }, h("i"), h("span"));
@@ -37,7 +37,7 @@ class WorldMap {
         class: "map",
         role: "group",
         tabindex: 0,
-        "aria-label": "Map. Arrow keys move it, plus and minus zoom, 0 shows all.",
+        "aria-label": tr("Map. Arrow keys move it, plus and minus zoom, 0 shows all."),
       },
       this.svg,
       this.marks.element,
@@ -45,13 +45,13 @@ class WorldMap {
       h(
         "div",
         { class: "zoom" },
-        button("+", () => this.zoom(2), { "aria-label": "Zoom in" }),
-        button("−", () => this.zoom(0.5), { "aria-label": "Zoom out" }),
-        button("⤢", () => this.fit(), { "aria-label": "Show all images" }),
+        button("+", () => this.zoom(2), { "aria-label": tr("Zoom in") }),
+        button("−", () => this.zoom(0.5), { "aria-label": tr("Zoom out") }),
+        button("⤢", () => this.fit(), { "aria-label": tr("Show all images") }),
       ),
       this.empty,
     );
-    this.aside = h("section", { class: "side", hidden: true, "aria-label": "Images of the chosen place" });
+    this.aside = h("section", { class: "side", hidden: true, "aria-label": tr("Images of the chosen place") });
     place.append(
       h("div", { class: "bar" }, this.filters.bar, h("div", { class: "bar-end" }, this.total, this.more)),
       h("div", { class: "stage map-stage" }, this.pane, this.aside),
@@ -215,14 +215,14 @@ class WorldMap {
     const items = cluster.points.map((point) => point.item).sort((one, other) => other.request - one.request);
     const title = h("h2", { tabindex: -1 }, nameOf(cluster));
     const slugs = new Set(items.map((one) => one.filed.place));
-    this.grid = new Grid({ label: "Images of this place", open: (item) => this.large(item, items) });
+    this.grid = new Grid({ label: tr("Images of this place"), open: (item) => this.large(item, items) });
     show(
       this.aside,
       h(
         "div",
         { class: "side-head" },
         h("div", {}, title, h("p", { class: "soft" }, many(items.length, "image"))),
-        button("Zoom in", () => this.closer(cluster), { class: "quiet" }),
+        button(tr("Zoom in"), () => this.closer(cluster), { class: "quiet" }),
         slugs.size === 1
           ? h(
               "a",
@@ -230,7 +230,7 @@ class WorldMap {
                 class: "button quiet",
                 href: address("wall", { ...this.parameters, place: items[0].filed.place }),
               },
-              "Wall",
+              tr("Wall"),
             )
           : null,
         button(
@@ -239,7 +239,7 @@ class WorldMap {
             this.choose(null);
             this.pane.focus();
           },
-          { class: "quiet", "aria-label": "Close the list" },
+          { class: "quiet", "aria-label": tr("Close the list") },
         ),
       ),
       this.grid.element,
@@ -272,12 +272,15 @@ class WorldMap {
   }
 
   tell() {
-    const missing = this.nowhere ? `, ${count(this.nowhere)} without a position` : "";
-    say(this.total, this.known.size ? `${many(this.points.length, "image")} on the map${missing}` : "");
-    const why = this.nowhere ? "None of the images has a position" : "No image to place";
-    const advice = Object.keys(this.parameters).length
-      ? "Widen or clear the filters."
-      : "Images that know where they were taken appear here by themselves.";
+    const placed = tr("{} on the map", many(this.points.length, "image"));
+    const missing = this.nowhere ? tr(", {} without a position", count(this.nowhere)) : "";
+    say(this.total, this.known.size ? placed + missing : "");
+    const why = tr(this.nowhere ? "None of the images has a position" : "No image to place");
+    const advice = tr(
+      Object.keys(this.parameters).length
+        ? "Widen or clear the filters."
+        : "Images that know where they were taken appear here by themselves.",
+    );
     if (this.points.length) show(this.empty);
     else if (!this.empty.firstChild || this.empty.dataset.why !== why + advice)
       show(this.empty, nothing(why, advice));

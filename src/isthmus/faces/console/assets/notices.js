@@ -1,6 +1,7 @@
 // Says things: short notices that go by themselves, and words for screen readers, not more often than one can hear.
 
 import { button, h } from "/assets/dom.js";
+import { tr } from "/assets/words.js";
 
 const STAYS_MS = 6000;
 const MOST = 4;
@@ -18,7 +19,7 @@ export function notice(text, wrong = false) {
     "div",
     { class: wrong ? "notice wrong" : "notice" },
     h("span", {}, text),
-    button("×", drop, { class: "quiet", "aria-label": "Dismiss" }),
+    button("×", drop, { class: "quiet", "aria-label": tr("Dismiss") }),
   );
   place.append(card);
   while (place.children.length > MOST) place.firstElementChild.remove();
@@ -46,7 +47,7 @@ export function arrived(number) {
   if (timer) return;
   timer = setTimeout(
     () => {
-      polite.textContent = `${arrivals} new ${arrivals === 1 ? "image" : "images"}`;
+      polite.textContent = tr(arrivals === 1 ? "{} new image" : "{} new images", arrivals);
       arrivals = 0;
       timer = 0;
       saidAt = performance.now();

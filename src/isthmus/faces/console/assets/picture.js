@@ -3,11 +3,11 @@
 import { get, image, thumbnail } from "/assets/api.js";
 import { button, h, put, show } from "/assets/dom.js";
 import { address } from "/assets/filters.js";
-import { count, located, placeName, position, second, size, utc } from "/assets/words.js";
+import { count, located, placeName, position, second, size, tr, utc } from "/assets/words.js";
 
 const KNOWN = { exif: "from the picture (EXIF)", server: "from the storage server", client: "from the client" };
 
-const from = (who) => (who ? h("span", { class: "soft" }, ` ${KNOWN[who] ?? who}`) : null);
+const from = (who) => (who ? h("span", { class: "soft" }, ` ${KNOWN[who] ? tr(KNOWN[who]) : who}`) : null);
 const code = (text) => h("code", {}, text);
 
 /** The rows of facts: what an event tells at once, and the rest when the whole request has come. */
@@ -27,13 +27,13 @@ function facts(item, whole) {
     ],
     [
       "Position",
-      located(filed) && [position(filed), " ", h("a", { href: address("map", { place: filed.place }) }, "Map")],
+      located(filed) && [position(filed), " ", h("a", { href: address("map", { place: filed.place }) }, tr("Map"))],
     ],
     [
       "Taken",
       filed.taken
         ? [second(filed.taken), from(filed.taken_from), h("br"), h("span", { class: "soft" }, utc(filed.taken))]
-        : "Unknown time",
+        : tr("Unknown time"),
     ],
     ["Camera", filed.camera],
     [
@@ -65,7 +65,7 @@ function facts(item, whole) {
     ["Tries", whole && count(whole.attempts)],
     ["Trace", whole?.trace && code(whole.trace)],
   ];
-  return rows.filter(([, value]) => value).map(([name, value]) => [h("dt", {}, name), put(h("dd", {}), [value])]);
+  return rows.filter(([, value]) => value).map(([name, value]) => [h("dt", {}, tr(name)), put(h("dd", {}), [value])]);
 }
 
 /** Show an image. `step(request, by)` returns its neighbour; `closed(request)` learns where it ended. */
@@ -77,25 +77,25 @@ export function picture(first, { step, closed }) {
   const gone = h(
     "p",
     { class: "gone", hidden: true },
-    "The image cannot be shown; it may have been removed since.",
+    tr("The image cannot be shown; it may have been removed since."),
   );
   const list = h("dl", { class: "facts" });
   const title = h("h2", { id: "picture-title" });
-  const original = h("a", { class: "button", target: "_blank", rel: "noopener" }, "Open the file");
-  const before = button("‹", () => go(-1), { class: "step before", "aria-label": "Previous image" });
-  const after = button("›", () => go(1), { class: "step after", "aria-label": "Next image" });
+  const original = h("a", { class: "button", target: "_blank", rel: "noopener" }, tr("Open the file"));
+  const before = button("‹", () => go(-1), { class: "step before", "aria-label": tr("Previous image") });
+  const after = button("›", () => go(1), { class: "step after", "aria-label": tr("Next image") });
   const dialog = h(
     "dialog",
     { class: "picture", "aria-labelledby": "picture-title" },
     h("div", { class: "frame" }, stand, shown, gone, before, after),
     h(
       "section",
-      { class: "about", tabindex: 0, "aria-label": "Facts" },
+      { class: "about", tabindex: 0, "aria-label": tr("Facts") },
       h(
         "div",
         { class: "about-head" },
         title,
-        button("×", () => dialog.close(), { class: "quiet", "aria-label": "Close" }),
+        button("×", () => dialog.close(), { class: "quiet", "aria-label": tr("Close") }),
       ),
       list,
       original,
@@ -113,7 +113,7 @@ export function picture(first, { step, closed }) {
     show(title, item.record);
     gone.hidden = true;
     shown.classList.remove("there");
-    shown.alt = `Image of record ${item.record}, ${placeName(item.filed)}`;
+    shown.alt = tr("Image of record {}, {}", item.record, placeName(item.filed));
     stand.src = thumbnail(item.filed.digest, 256);
     shown.src = image(item.filed.digest);
     original.href = image(item.filed.digest);
@@ -124,7 +124,7 @@ export function picture(first, { step, closed }) {
       const whole = await get(`/v1/requests/${item.request}`, {}, { signal });
       if (!signal.aborted) fill(whole);
     } catch (problem) {
-      if (!signal.aborted) put(list, [h("dt", {}, "Request"), h("dd", {}, problem.message)]);
+      if (!signal.aborted) put(list, [h("dt", {}, tr("Request")), h("dd", {}, problem.message)]);
     }
   }
   function go(by) {

@@ -7,7 +7,7 @@ import { address, filterBar, lets, remember } from "/assets/filters.js";
 import { Grid } from "/assets/grid.js";
 import { arrived, tried } from "/assets/notices.js";
 import { picture } from "/assets/picture.js";
-import { count, many } from "/assets/words.js";
+import { count, many, tr } from "/assets/words.js";
 
 const PAGE = 200;
 const MOST = 20000;
@@ -22,12 +22,12 @@ class Wall {
     this.paused = false;
     this.filters = filterBar("wall", parameters);
     this.grid = new Grid({
-      label: "Images, newest first",
+      label: tr("Images, newest first"),
       open: (item) => this.large(item),
       more: () => this.older(),
     });
     this.total = h("span", { class: "soft" });
-    this.pause = button("Pause", () => this.halt(), { class: "quiet", "aria-pressed": "false" });
+    this.pause = button(tr("Pause"), () => this.halt(), { class: "quiet", "aria-pressed": "false" });
     this.pill = button("", () => this.release(), { class: "pill", hidden: true });
     this.empty = h("div", { class: "over" });
     place.append(
@@ -83,9 +83,9 @@ class Wall {
         show(
           this.empty,
           nothing(
-            "The images could not be loaded",
-            "The server did not answer as it should.",
-            button("Try again", () => this.changed(this.parameters), { class: "main" }),
+            tr("The images could not be loaded"),
+            tr("The server did not answer as it should."),
+            button(tr("Try again"), () => this.changed(this.parameters), { class: "main" }),
           ),
         );
       return;
@@ -139,7 +139,7 @@ class Wall {
   halt() {
     this.paused = !this.paused;
     this.pause.setAttribute("aria-pressed", String(this.paused));
-    say(this.pause, this.paused ? "Go on" : "Pause");
+    say(this.pause, tr(this.paused ? "Go on" : "Pause"));
     if (!this.paused) this.release();
     else this.tell();
   }
@@ -153,20 +153,21 @@ class Wall {
   nothing() {
     if (Object.keys(this.parameters).length) {
       return nothing(
-        "No image fits these filters",
-        "Widen or clear them; new images that fit appear by themselves.",
+        tr("No image fits these filters"),
+        tr("Widen or clear them; new images that fit appear by themselves."),
       );
     }
     return nothing(
-      "No images yet",
-      this.steers ? "Ask for some; they appear here as they arrive." : "They appear here as they arrive.",
-      this.steers ? h("a", { class: "button main", href: address("batches") }, "Ask for images") : null,
+      tr("No images yet"),
+      tr(this.steers ? "Ask for some; they appear here as they arrive." : "They appear here as they arrive."),
+      this.steers ? h("a", { class: "button main", href: address("batches") }, tr("Ask for images")) : null,
     );
   }
 
   tell() {
     const size = this.items.length;
-    say(this.total, size ? `${count(size)}${this.complete ? "" : "+"} ${size === 1 ? "image" : "images"}` : "");
+    const some = `${count(size)}${this.complete ? "" : "+"}`;
+    say(this.total, size ? tr(size === 1 ? "{} image" : "{} images", some) : "");
     this.pill.hidden = !this.waiting.length;
     if (this.waiting.length) say(this.pill, `${many(this.waiting.length, "new image")} ↑`);
   }

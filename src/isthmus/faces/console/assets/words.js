@@ -1,4 +1,17 @@
-// Writes numbers, sizes and times for people.
+// Writes numbers, sizes and times for people, in the language of the page.
+
+let dictionary = {};
+
+/** Speak another language: by the English text, with {} for values, what is said in its place. */
+export function speak(words) {
+  dictionary = words;
+}
+
+/** A text in the page's language; each {} in it is one of the values, in their order. */
+export function tr(text, ...values) {
+  let at = 0;
+  return (dictionary[text] ?? text).replaceAll("{}", () => values[at++]);
+}
 
 const NUMBERS = new Intl.NumberFormat("en");
 const DAY = new Intl.DateTimeFormat("sv", { dateStyle: "short", timeStyle: "short" });
@@ -44,7 +57,7 @@ export const KINDS = {
 export const count = (number) => NUMBERS.format(number);
 
 /** "1 image", "2 images". */
-export const many = (number, one, more = `${one}s`) => `${count(number)} ${number === 1 ? one : more}`;
+export const many = (number, one, more = `${one}s`) => tr(`{} ${number === 1 ? one : more}`, count(number));
 
 export function size(bytes) {
   let at = 0;
@@ -77,7 +90,7 @@ export const rate = (value) => (value >= 10 ? count(Math.round(value)) : value.t
 export function placeName(filed) {
   if (!filed) return "";
   const name = filed.place_name || filed.place || "";
-  return name === "unknown-place" ? "Unknown place" : name;
+  return name === "unknown-place" ? tr("Unknown place") : name;
 }
 
 /** The first part of that name, for where there is little room. */

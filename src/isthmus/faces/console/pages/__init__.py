@@ -11,6 +11,7 @@ from isthmus.faces.http.hub.hub import Hub
 
 MODULES = (
     "overview",
+    "acquire",
     "galleries",
     "recovery",
     "work",
