@@ -24,7 +24,7 @@ def make_site(
     if answers is not None:
         text = with_settings(text, settings_of(answers, role)) + more_of(answers)
     else:
-        text += console_table(8481 if role == "acquire" else 8480)
+        text += console_table()
     with replacing(path) as file:
         file.write(text.encode())
     return path, following

@@ -25,7 +25,7 @@ ROLES: dict[str, str] = {
 }
 """By role, what such a site is for."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-CONSOLE_PORT = 8480
+CONSOLE_PORT = 8460
 NONE = "none"
 """The answer that leaves a key empty which has choices."""
 

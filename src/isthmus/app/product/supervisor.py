@@ -47,6 +47,7 @@ SERVING = "serving"
 LAST = "console"
 """The part that ends after all others."""
 _ADDRESS = re.compile(r"https?://[^\s,;]+")
+_AT_ONCE_S = 0.5
 _ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -93,7 +94,7 @@ class Supervisor:
         self._watched = [_Watched(part, Standing()) for part in parts]
         self._selector = selectors.DefaultSelector()
         self._begun = datetime.now(UTC)
-        self._asked = 0
+        self._asked, self._asked_at = 0, -_AT_ONCE_S
         self._stopping = self._told_ready = False
         self._next_alive = 0.0
 
@@ -258,13 +259,17 @@ class Supervisor:
         finally:
             signal.set_wakeup_fd(wakeup)
             for number, handler in before.items():
-                signal.signal(number, handler)
+                # a wish that comes once more, while the process ends, changes nothing any more
+                signal.signal(number, signal.SIG_IGN if self._asked and number in _ENDS else handler)
             self._selector.close()
             os.close(reading)
             os.close(writing)
 
     def _on_signal(self, number: int, _: object) -> None:
-        self._asked += number in _ENDS
+        """Count the wishes to end; the same wish may come twice at once, to a process and to its group."""
+        now = time.monotonic()
+        if number in _ENDS and now - self._asked_at > _AT_ONCE_S:
+            self._asked, self._asked_at = self._asked + 1, now
 
 
 def command_of(site: Path, part: Part) -> list[str]:

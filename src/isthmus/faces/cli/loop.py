@@ -18,6 +18,7 @@ from isthmus.faces.cli.tables import table
 if TYPE_CHECKING:
     from isthmus.app.site import Site
     from isthmus.loop.runs.ledger import Run
+    from isthmus.loop.runs.schedule import Schedule
 
 MODES = click.Choice(["auto", "full", "incremental", "tune"])
 
@@ -113,49 +114,55 @@ def serve(ctx: click.Context, once: bool) -> None:
 
     What was missed while no process served runs once at start. Ctrl-C ends it.
     """
-    from isthmus.app.schedules import timetable
-    from isthmus.app.serving import fire
-    from isthmus.loop.runs.schedule import Schedule
+    if not once:
+        from isthmus.app.waiting import wait_and_fire
 
+        ctx.exit(wait_and_fire(ctx.obj, say))
     with Screen() as screen:
         site = open_site(ctx, screen)
-
-        def serve_one(schedule: Schedule) -> None:
-            say(f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S} trigger {schedule.name}")
-            try:
-                say(fire(ctx.obj, schedule.name, screen))
-            except Busy as error:
-                say(f"trigger {schedule.name}: {error}; it fires as soon as that is free")
-                raise
-            except (IsthmusError, OSError) as error:  # one trigger that fails must not end the others
-                say(f"trigger {schedule.name}: {error}")
-                screen(Progress(f"trigger {schedule.name}", 0, note="failed"))
-
         if not site.config.triggers:
             raise InputError(
                 "the site has no trigger", "add [trigger.NAME] to its TOML; see: isthmus keys trigger"
             )
-        scheduler = site.scheduler()
-        if once:
-            fired: list[str] = []
+        fired: list[str] = []
 
-            def serve_and_count(schedule: Schedule) -> None:
-                fired.append(schedule.name)
-                serve_one(schedule)
+        def serve_and_count(schedule: Schedule) -> None:
+            fired.append(schedule.name)
+            _fired(ctx.obj, schedule.name, screen)
 
-            scheduler.serve_due(serve_and_count)
-            if not fired:
-                say("nothing was due; the times: isthmus loop triggers")
-        else:
-            for one in timetable(site):
-                say(f"trigger {one.name}: next at {_moment(one.after)}")
-            say("serving; ctrl-C ends it")
-            scheduler.serve(serve_one)
+        site.scheduler().serve_due(serve_and_count)
+        if not fired:
+            say("nothing was due; the times: isthmus loop triggers")
+
+
+@loop.command("fire", hidden=True)
+@click.argument("trigger")
+@click.pass_context
+def fire_one(ctx: click.Context, trigger: str) -> None:
+    """Fire one trigger now: what isthmus loop serve does at its time. Exit code 4: it stays due."""
+    with Screen() as screen:
+        _fired(ctx.obj, trigger, screen)
+
+
+def _fired(site_file: Path, trigger: str, screen: Screen) -> None:
+    """Fire one trigger and tell what came of it. Raises Busy where it stays due."""
+    from isthmus.app.serving import fire
+
+    say(f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S} trigger {trigger}")
+    try:
+        say(fire(site_file, trigger, screen))
+    except Busy as error:
+        say(f"trigger {trigger}: {error}; it fires as soon as that is free")
+        raise
+    except (IsthmusError, OSError) as error:  # one trigger that fails must not end the others
+        say(f"trigger {trigger}: {error}")
+        screen(Progress(f"trigger {trigger}", 0, note="failed"))
 
 
 @loop.command()
+@click.option("--check", is_flag=True, hidden=True, help="Read the TOML and list nothing.")
 @click.pass_context
-def triggers(ctx: click.Context) -> None:
+def triggers(ctx: click.Context, check: bool) -> None:
     """List the triggers and when each fires next."""
     from isthmus.app.schedules import timetable
 
@@ -165,6 +172,8 @@ def triggers(ctx: click.Context) -> None:
             (one.name, one.cron, one.pipeline, ", ".join(one.ingest), _moment(one.last), _moment(one.after))
             for one in timetable(site)
         ]
+    if check:
+        return
     if not rows:
         say("the site has no trigger: add [trigger.NAME] to its TOML")
         return
