@@ -195,7 +195,9 @@ def tell_galleries(folder: Path, released: Released | None = None) -> Iterator[C
             file.write(story.tell("outer", "device", "invite", "gate-b12", "--tag", "airport"))
         story.tell("device", "device", "enrol", url, "--token-file", str(token))
         token.unlink()
-        yield Happened("device", "gate-b12 is enrolled; the policy gives it galleries.* by its tag airport")
+        yield Happened(
+            "device", "gate-b12 is enrolled; the policy gives it galleries and models by its tag airport"
+        )
         yield from _synced(story)
         yield Happened("identify", _identified(story, faces[known[0]][1], known[0]))
         yield Happened("identify", _identified(story, faces[stranger][1], "a stranger"))
@@ -247,7 +249,10 @@ def _run(story: Story, name: str, inputs: Mapping[str, Any]) -> Iterator[Happene
     np.savez(file, allow_pickle=False, **inputs)
     lines = story.tell("device", "device", "run", name, str(file)).splitlines()[1:]
     told = [line.split("\t") for line in lines]
-    yield Happened("run", "; ".join(f"{output} of {shape}: {values} …" for output, shape, values in told))
+    yield Happened(
+        "run",
+        "; ".join(f"{output} of {shape}: {' '.join(values.split()[:3])} …" for output, shape, values in told),
+    )
 
 
 def _identified(story: Story, photo: Path, who: str) -> str:
