@@ -1,0 +1,205 @@
+"""The client for ordinary programs: each call returns when its answer is there."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+
+from isthmus.app.works.work import ENDED, Work
+from isthmus.client.calls import (
+    Blocks,
+    File,
+    Site,
+    asked,
+    body,
+    decoded,
+    inside,
+    judged,
+    place,
+    started,
+    unanswered,
+)
+from isthmus.client.errors import ApiError, OperationFailed
+from isthmus.client.shapes import Event, Operation, Page
+from isthmus.core.progress import Progress
+
+T = TypeVar("T")
+_PATIENCE_S = 30.0
+_WAIT_S = 20
+_LOOK_S = 0.3
+
+
+class Client:
+    """Asks one site. Close it, or use it as a context; it may be shared by threads."""
+
+    def __init__(self, url: str, key: str = "", **more: Any) -> None:
+        """Prepare; nothing is sent yet. `more` is what Site takes. Raises InputError, OSError."""
+        self._site = Site(url, key, **more)
+        self._http = httpx.Client(**self._site.options())
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def get(self, path: str, kind: Any = Any, **parameters: Any) -> Any:
+        """Return what there is to see at a path, as `kind`. Raises ApiError."""
+        return decoded(self._answer("GET", place(path), params=asked(parameters)).content, kind)
+
+    def pages(self, path: str, kind: Any = Any, limit: int = 200, **parameters: Any) -> Iterator[Any]:
+        """Yield all items of a list, asking for the next page when it is needed. Raises ApiError."""
+        after = ""
+        while True:
+            page = self.get(path, Page[kind], limit=limit, after=after or None, **parameters)
+            yield from page.items
+            if not page.next:
+                return
+            after = page.next
+
+    def operations(self) -> Iterator[Operation]:
+        """Yield what the site can be asked to do. Raises ApiError."""
+        return self.pages("/v1/operations", Operation)
+
+    def start(
+        self,
+        operation: str,
+        arguments: Mapping[str, Any] | None = None,
+        files: Mapping[str, File | Sequence[File]] | None = None,
+        wait_s: int = 0,
+    ) -> Work:
+        """Begin an operation; returns its work as it stands, after `wait_s` at most. Raises ApiError."""
+        given = body(arguments or {}, files)
+        headers = given.pop("headers", {}) | ({"prefer": f"wait={wait_s}"} if wait_s else {})
+        work: Work = decoded(self._answer("POST", started(operation), headers=headers, **given).content, Work)
+        return work
+
+    def run(
+        self,
+        operation: str,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+        files: Mapping[str, File | Sequence[File]] | None = None,
+        timeout_s: float | None = None,
+        check: bool = True,
+        **arguments: Any,
+    ) -> Work:
+        """Run an operation to its end, and return its work.
+
+        `progress` is told how far it is. After `timeout_s` the work is cancelled. An argument whose name is a word
+        of Python, or one of these here, is written with an underscore behind it: `from_=…`. Raises ApiError;
+        OperationFailed where it did not end well, unless `check` is False.
+        """
+        work = self.start(operation, arguments, files, 0 if progress or timeout_s is not None else _WAIT_S)
+        if timeout_s is not None:
+            work = self._polled(work, time.monotonic() + timeout_s, progress)
+        elif work.state not in ENDED:
+            for event in self.events(work.id):
+                if progress and event.what == "progress" and event.work.progress:
+                    progress(event.work.progress)
+            work = self.work(work.id)
+        if check and work.state != "done":
+            raise OperationFailed(work)
+        return work
+
+    def work(self, id: str) -> Work:
+        """Return a work as it stands. Raises ApiError."""
+        work: Work = self.get(inside("/v1/work/{work}", work=id), Work)
+        return work
+
+    def works(self) -> Iterator[Work]:
+        """Yield what runs and ran, newest first. Raises ApiError."""
+        return self.pages("/v1/work", Work)
+
+    def cancel(self, id: str) -> Work:
+        """Ask a work to stop; returns it as it stands. Raises ApiError."""
+        work: Work = decoded(self._answer("DELETE", inside("/v1/work/{work}", work=id)).content, Work)
+        return work
+
+    def printed(self, id: str) -> str:
+        """Return all that a work printed on its standard output. Raises ApiError."""
+        return self.file(id, "stdout.txt").decode(errors="replace")
+
+    def file(self, id: str, name: str) -> bytes:
+        """Return a file that a work wrote. Raises ApiError."""
+        return self._answer("GET", inside("/v1/work/{work}/files/{file}", work=id, file=name)).content
+
+    def save(self, id: str, name: str, to: str | Path) -> None:
+        """Write a file that a work wrote to a place here. Raises ApiError, OSError."""
+        path = inside("/v1/work/{work}/files/{file}", work=id, file=name)
+        with self._told(), self._http.stream("GET", path) as answer:
+            if not answer.is_success:
+                answer.read()
+            judged(answer)
+            with Path(to).open("wb") as file:
+                for piece in answer.iter_bytes():
+                    file.write(piece)
+
+    def events(self, id: str = "", after: str = "") -> Iterator[Event]:
+        """Yield what happens to a work until it has ended, or without an id to all works, for ever.
+
+        A line that breaks is made anew, and what happened meanwhile is told. Raises ApiError.
+        """
+        path = inside("/v1/work/{work}/events", work=id) if id else "/v1/events"
+        failed = 0.0
+        while True:
+            try:
+                for event in self._stream(path, after):
+                    after, failed = event.id or after, 0.0
+                    yield event
+                    if id and event.what == "ended":
+                        return
+                if id and self.work(id).state in ENDED:
+                    yield Event("ended", self.work(id))
+                    return
+            except ApiError as error:
+                failed = failed or time.monotonic()
+                if error.again_s is None or time.monotonic() - failed > _PATIENCE_S:
+                    raise
+                time.sleep(min(error.again_s, 2.0))
+
+    def _stream(self, path: str, after: str) -> Iterator[Event]:
+        headers = {"accept": "text/event-stream"} | ({"last-event-id": after} if after else {})
+        blocks = Blocks()
+        with self._told(), self._http.stream("GET", path, headers=headers) as answer:
+            if not answer.is_success:
+                answer.read()
+            for line in judged(answer).iter_lines():
+                yield from blocks.take(line)
+
+    def _polled(self, work: Work, until: float, progress: Callable[[Progress], None] | None) -> Work:
+        """Look how a work stands until it has ended; past `until` it is cancelled."""
+        last, asked_to_end = work.progress, False
+        while work.state not in ENDED:
+            time.sleep(_LOOK_S)
+            if not asked_to_end and time.monotonic() > until:
+                self.cancel(work.id)
+                asked_to_end = True
+            work = self.work(work.id)
+            if progress and work.progress and work.progress != last:
+                progress(work.progress)
+                last = work.progress
+        return work
+
+    def _answer(self, method: str, path: str, **more: Any) -> httpx.Response:
+        with self._told():
+            return judged(self._http.request(method, path, **more))
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.HTTPError as error:
+            raise unanswered(error, self._site.url) from error
