@@ -36,7 +36,9 @@ class ConsolePart:
     proxies: tuple[str, ...] = setting(
         "addresses or networks of proxies whose X-Forwarded-For is believed", default=()
     )
-    sites: tuple[str, ...] = setting("TOMLs of other sites to show beside this one", default=(), path=True)
+    sites: tuple[str, ...] = setting(
+        "TOMLs of other sites to show beside this one, or their folders", default=(), path=True
+    )
     session_hours: float = setting(
         "a session ends so long after the login", default=12.0, minimum=0.01, maximum=8760, unit="hours"
     )
@@ -105,7 +107,7 @@ class ConsoleConfig:
     @property
     def sites(self) -> tuple[Path, ...]:
         """The TOMLs of all sites that are shown, this one's first."""
-        others = (Path(text) for text in self.console.sites)
+        others = (_toml(Path(text)) for text in self.console.sites)
         return tuple(dict.fromkeys((self.path, *others)))
 
 
@@ -141,6 +143,11 @@ def _judge(reader: Reader, console: ConsolePart) -> None:
         if other.get("port", port) == console.port and other.get("host", "127.0.0.1") == console.host:
             what = f"port {console.port} is that of [{table}] too: give one of them another"
             reader.mistake(("console", "port"), what)
+
+
+def _toml(named: Path) -> Path:
+    """Return the TOML of a site that is named by its file or, as `--site` does it, by its folder."""
+    return (named / "isthmus.toml" if named.is_dir() else named).resolve()
 
 
 def why_not_listen(console: ConsolePart, somebody: bool) -> str:
