@@ -77,6 +77,16 @@ def test_what_was_given_up_or_lost_is_wrong(inner: Path, capfd: pytest.CaptureFi
     assert status_of(read_up_config(state.parent / "isthmus.toml")).well
 
 
+def test_a_health_check_is_quick_and_wants_the_site_up(inner: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    state = (inner / "isthmus.toml" if inner.is_dir() else inner).parent / "state"
+    assert run(["--site", str(inner), "status", "--running"]) == 1
+    assert "isthmus up does not run" in capfd.readouterr().err
+    recorded(state, PartRecord("gate-send", "running", NOW))
+    assert run(["--site", str(inner), "status", "--running"]) == 0
+    recorded(state, PartRecord("gate-send", "backing off", NOW, why="it ended with exit code 1"))
+    assert run(["--site", str(inner), "status", "--running"]) == 1
+
+
 def test_a_part_whose_lag_cannot_be_told_does_not_hide_the_others(tmp_path: Path) -> None:
     toml = tmp_path / "isthmus.toml"
     toml.write_text('[site]\nname = "s"\n[agent]\n[gallery]\nrole = "inner"\n[gate]\nfolder = "gate"\n')

@@ -14,6 +14,7 @@ from isthmus.app.product import launch
 
 _MOST_LINE_BYTES = 64 << 10
 _CHUNK = 64 << 10
+_SUPERVISORS = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
 class Child:
@@ -28,7 +29,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             process_group=0,
-            env={**(os.environ if environment is None else environment), "PYTHONUNBUFFERED": "1"},
+            env=_own(os.environ if environment is None else environment),
         )
         assert self._process.stdout is not None
         self._out = self._process.stdout
@@ -85,3 +86,9 @@ class Child:
     def close(self) -> None:
         """Let go of its lines."""
         self._out.close()
+
+
+def _own(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return a part's environment: lines come at once, and systemd is told by the supervisor alone."""
+    kept = {name: value for name, value in environment.items() if name not in _SUPERVISORS}
+    return {**kept, "PYTHONUNBUFFERED": "1"}

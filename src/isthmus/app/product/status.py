@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -78,10 +78,16 @@ class SiteStatus:
         }
 
 
-def status_of(config: UpConfig) -> SiteStatus:
-    """Look at a site. Nothing is changed, and nothing has to run."""
+def running_of(config: UpConfig) -> SiteStatus:
+    """Look only at what runs: it is wrong that the site is not up."""
+    now = status_of(config, lags=False)
+    return now if now.up or now.wrong else replace(now, wrong="isthmus up does not run")
+
+
+def status_of(config: UpConfig, *, lags: bool = True) -> SiteStatus:
+    """Look at a site. Nothing has to run. Without `lags` only what the supervisor wrote down is looked at."""
     record = read_record(config.state_folder)
-    parts = tuple(_part(config, part, record) for part in asked_for(config, every=True))
+    parts = tuple(_part(config, part, record, lags) for part in asked_for(config, every=True))
     alive = record is not None and record.alive
     lost = record is not None and record.lost
     return SiteStatus(
@@ -94,7 +100,7 @@ def status_of(config: UpConfig) -> SiteStatus:
     )
 
 
-def _part(config: UpConfig, part: Part, record: UpRecord | None) -> PartStatus:
+def _part(config: UpConfig, part: Part, record: UpRecord | None, lags: bool) -> PartStatus:
     ran = record.part(part.name) if record is not None else None
     out = kind_of(part.name) in config.up.leave_out
     if record is not None and record.alive and ran is not None:
@@ -104,7 +110,7 @@ def _part(config: UpConfig, part: Part, record: UpRecord | None) -> PartStatus:
         state = LEFT_OUT if out else LOST if record is not None and record.lost else DOWN
         since, address, restarts, wrong = None, "", 0, part.lacks if not out else ""
     try:
-        lag = lag_of(config, part.name)
+        lag = lag_of(config, part.name) if lags else Lag()
     except (IsthmusError, OSError) as error:
         lag, wrong = Lag(), wrong or str(error)
     except ModuleNotFoundError as error:

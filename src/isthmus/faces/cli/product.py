@@ -41,17 +41,19 @@ def up(ctx: click.Context, leave_out: tuple[str, ...], show: bool) -> None:
 
 
 @isthmus.command()
+@click.option("--running", is_flag=True, help="Only whether isthmus up and its parts run; quick.")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON document.")
 @click.pass_context
-def status(ctx: click.Context, as_json: bool) -> int:
+def status(ctx: click.Context, running: bool, as_json: bool) -> int:
     """Show what runs, how far behind each part is, and alarms.
 
-    Works whether the site runs or not. Exit code 1: something is wrong.
+    Works whether the site runs or not. Exit code 1: something is wrong; with --running, for health checks, also a
+    site that is not up.
     """
     from isthmus.app.product.config import read_up_config
-    from isthmus.app.product.status import status_of
+    from isthmus.app.product.status import running_of, status_of
 
-    now = status_of(read_up_config(ctx.obj))
+    now = (running_of if running else status_of)(read_up_config(ctx.obj))
     if as_json:
         click.echo(json.dumps(now.to_json(), indent=2, ensure_ascii=False))
         return 0 if now.well else 1
@@ -62,8 +64,8 @@ def status(ctx: click.Context, as_json: bool) -> int:
         ("part", "state", "since", "address", "restarts", "stands"),
         [(one.name, one.state, one.since, one.address, one.restarts, one.lag.text) for one in now.parts],
     )
-    running = f"up since {now.begun:%Y-%m-%d %H:%M:%S}, process {now.pid}" if now.up and now.begun else "not up"
-    say(f"{now.site} is {running}" + (f": {now.wrong}" if now.wrong else ""))
+    now_up = f"up since {now.begun:%Y-%m-%d %H:%M:%S}, process {now.pid}" if now.up and now.begun else "not up"
+    say(f"{now.site} is {now_up}" + (f": {now.wrong}" if now.wrong else ""))
     for one in now.parts:
         for line in (one.wrong, *one.lag.alarms):
             if line:
