@@ -115,10 +115,16 @@ def test_a_site_without_the_table_has_its_defaults_and_says_so(tmp_path: Path) -
 def test_other_sites_are_named_relative_to_the_toml_and_this_one_comes_first(tmp_path: Path) -> None:
     path = written(tmp_path, '[console]\nsites = ["../b/isthmus.toml", "../b/isthmus.toml"]\nstate = "kept"\n')
     config = read_console_config(path)
-    assert config.sites == (path, tmp_path / "../b/isthmus.toml")
+    assert config.sites == (path, (tmp_path / "../b/isthmus.toml").resolve())
     assert config.state_folder == tmp_path / "kept"
     with pytest.raises(InputError, match="no site at"):
         check_console(path)
+
+
+def test_another_site_may_be_named_by_its_folder_as_on_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    path = written(tmp_path, '[console]\nsites = ["b"]\n')
+    assert read_console_config(path).sites == (path, (tmp_path / "b" / "isthmus.toml").resolve())
 
 
 @pytest.mark.parametrize(
