@@ -12,14 +12,13 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import Response
-from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from isthmus.app.people.person import Person, Role
 from isthmus.app.works.happening import Happenings, Take
 from isthmus.app.works.work import Operation, Work
 from isthmus.core.errors import InputError, UnknownName
+from isthmus.core.ports import Clock
 from isthmus.faces.cli.catalogue import recipes
 from isthmus.faces.console.frame import Frame
 from isthmus.faces.console.pages import routes
@@ -128,7 +127,7 @@ class Made:
     frame: Frame
     works: NotedWorks
     guard: OneGuard
-    clock: Still
+    clock: Clock
 
     def client(self, **more: Any) -> TestClient:
         """Return a client that follows no redirect unless told."""
@@ -140,27 +139,19 @@ def made_hub(
     role: Role | None = Role.ADMIN,
     toml: str | Path = '[site]\nname = "inner"\n',
     sites: Sequence[Path] = (),
+    clock: Clock | None = None,
 ) -> Made:
     """Make the application of pages. `toml` is a TOML's text, or where one lies; no role: nobody is logged in."""
     file = toml if isinstance(toml, Path) else tmp_path / "isthmus.toml"
     if isinstance(toml, str):
         file.write_text(toml, "utf-8")
-    clock = Still()
+    clock = clock or Still()
     guard = OneGuard(None if role is None else Person("ada", role, "session"))
     works = NotedWorks(tmp_path, operations())
     hub = Hub(file, (file, *sites), guard, works, clock)
     frame = Frame(hub)
 
-    async def act(request: Request) -> Response:
-        person = await frame.need(request, Role.OPERATOR)
-        form = await request.form()
-        name = next(name for name in works.known if name.replace(" ", "-") == request.path_params["operation"])
-        values = {
-            key: value for key, value in form.items() if key not in ("csrf", "confirm") and isinstance(value, str)
-        }
-        return await frame.page(request, "work_row.html", work=works.start(name, values, person))
-
-    app = Starlette(routes=[*routes(hub, frame), Route("/act/{operation}", act, methods=["POST"])])
+    app = Starlette(routes=routes(hub, frame))
     return Made(app, hub, frame, works, guard, clock)
 
 
