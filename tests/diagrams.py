@@ -17,6 +17,8 @@ from isthmus.acquire.states import REQUESTS
 from isthmus.app.acquiring.config import AcquirePart, AgentPart, KeepPart
 from isthmus.app.galleries.config import DevicePart, GalleryPart, GatePart, SyncPart
 from isthmus.app.keys import rows_of
+from isthmus.app.product.config import Restarting, UpPart
+from isthmus.app.product.standing import PART
 from isthmus.app.recovery.config import CarryPart, DoorPart, RecoveryPart
 from isthmus.core.machine import Machine
 from isthmus.gallery.sync.states import SESSION
@@ -31,10 +33,12 @@ from isthmus.transfer.ledger import OUTGOING
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 DESIGN = DOCS / "design.md"
-DRAWN_IN = (DESIGN, DOCS / "gate.md", DOCS / "devices.md", DOCS / "acquire.md", DOCS / "recovery.md")
+DRAWN_IN = (
+    DESIGN, DOCS / "gate.md", DOCS / "devices.md", DOCS / "acquire.md", DOCS / "recovery.md", DOCS / "operate.md"
+)  # fmt: skip
 MACHINES: dict[str, Machine] = {
     machine.name: machine
-    for machine in (INGEST, RUN, MODEL, OUTGOING, ARRIVAL, SESSION, REQUESTS, BREAKER, BACKUP, RESTORE, ROLE)
+    for machine in (INGEST, RUN, MODEL, OUTGOING, ARRIVAL, SESSION, REQUESTS, BREAKER, BACKUP, RESTORE, ROLE, PART)
 }
 TABLES: dict[str, type] = {
     "gallery": GalleryPart,
@@ -54,6 +58,8 @@ TABLES: dict[str, type] = {
     "recovery": RecoveryPart,
     "recovery.door": DoorPart,
     "recovery.carry": CarryPart,
+    "up": UpPart,
+    "up.part": Restarting,
 }
 
 _STATES = re.compile(r"(<!-- states of ([\w ]+), drawn from its rows -->\n)(.*?)(<!-- end -->)", re.DOTALL)
