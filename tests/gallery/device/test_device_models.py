@@ -73,6 +73,8 @@ def test_a_version_that_gives_something_else_here_never_becomes_active(road: Roa
     assert active(device) == "1", "though the server does not list it any more"
     assert device.models.network("see")
     assert road.sync(device) == [], "it is not tried again and again"
+    told = [(act.act, act.gallery, act.subject) for act in road.policy.acts]
+    assert told == [("model active", "models.see", "1"), ("model not proven", "models.see", "2")]
     (again,) = device.settle_models("see")
     assert not again.sound
 

@@ -89,6 +89,8 @@ def sync(ctx: click.Context) -> None:
         f"{done.bytes_received + done.bytes_sent:,} bytes, of them {done.content_bytes:,} content,"
         f" {done.round_trips} round trips, {done.seconds:.1f} s"
     )
+    if not all(one.sound for one in portable.settled):
+        ctx.exit(3)
 
 
 @device.command()

@@ -4,8 +4,10 @@ After a synchronisation `settle` goes through the shelves that the device holds.
 whole, by their digests, and which gives here what it gave where it was published, becomes active, in one
 transaction; until then the one before stays, its contents held by a reference of their own even where the server
 has removed them. A version that is withdrawn is left at once. One that was rolled back here, or did not prove, is
-passed over until it is published with other files. Files are put together in memory out of contents that are
-proven whenever they are read: so an encrypted store keeps models encrypted too.
+passed over until it is published with other files. Each of these is an act for the audit log.
+
+Files are put together in memory out of contents that are proven whenever they are read: so an encrypted store keeps
+models encrypted too.
 """
 
 from __future__ import annotations
@@ -155,8 +157,11 @@ class DeviceModels:
     def _settled(self, name: str) -> list[Settled]:
         active = self._store.installed.active(name)
         if all(one.gallery != shelf(name) for one in self._store.galleries()):
+            if active is None:
+                return []
             self._store.installed.deactivate(name)
-            return [Settled(name, "was taken away and deleted here")] if active else []
+            self._note("model left", name, active.published, "taken away")
+            return [Settled(name, "was taken away and deleted here")]
         try:
             catalogue = self._catalogue(name)
         except Corrupt as error:
@@ -166,6 +171,7 @@ class DeviceModels:
         told: list[Settled] = []
         if active is not None and any(one.version == active.published.version for one in catalogue.withdrawn):
             self._store.installed.deactivate(name)
+            self._note("model left", name, active.published, "withdrawn")
             told.append(Settled(name, f"{active.published.version} is withdrawn and no longer active"))
             active = None
         refused = self._store.installed.refused(name)
@@ -187,6 +193,7 @@ class DeviceModels:
                 told.append(self._healing(name, f"{one.version}: {wrong}"))
                 break
             self._store.installed.refuse(name, one, f"not proven: {wrong}")
+            self._note("model not proven", name, one, str(wrong))
             told.append(Settled(name, f"{one.version} is not proven and not used: {wrong}", sound=False))
         return told
 
@@ -220,7 +227,14 @@ class DeviceModels:
     def _activate(self, name: str, one: Published, passed_over: Published | None = None) -> None:
         at = self._clock.now().isoformat(timespec="seconds")
         self._store.installed.activate(name, one, at, passed_over)
+        self._note(
+            "model active", name, one, "proven" if passed_over is None else f"back from {passed_over.version}"
+        )
         self._step("model active")
+
+    def _note(self, act: str, name: str, one: Published, why: str) -> None:
+        """Queue an act for the audit log of the server, where it tells what runs on which device."""
+        self._store.queue.note(act, shelf(name), one.version, f"{one.digest[:12]}: {why}")
 
     def _healing(self, name: str, what: str) -> Settled:
         """Let what is damaged be fetched anew by the next synchronisation."""
