@@ -98,6 +98,24 @@ def test_records_are_read_on_from_behind_a_key(held: SqliteSet | MongoSet) -> No
     assert list(held.records(G, keys[-1])) == []
 
 
+def test_refused_images_are_told_with_their_reason_and_no_more_than_asked_for(tmp_path: Path) -> None:
+    made = sqlite_set(tmp_path, check=True)
+    with made.changing() as change:
+        change.begin_stream(new_key())
+        for gallery, number in (("g.b", 2), ("g.a", 1), ("g.a", 3)):
+            change.put(gallery, {"_id": number, "url": text_of(b"GIF89a" + bytes([number]) * 40)})
+        change.put("g.a", {"_id": 4, "url": text_of(jpeg(4))})
+    found = made.refused(10)
+    assert [(gallery, key) for gallery, key, _ in found] == [
+        ("g.a", key_of(1)),
+        ("g.a", key_of(3)),
+        ("g.b", key_of(2)),
+    ]
+    assert {why for _, _, why in found} == {"the content is GIF"}
+    assert made.refused(1) == found[:1]
+    assert made.refused(0) == []
+
+
 def test_vectors_are_by_image_and_a_new_one_is_a_change_of_its_records(held: SqliteSet | MongoSet) -> None:
     with held.changing() as change:
         change.put("faces.other", {"_id": "same", "url": text_of(jpeg(1))})

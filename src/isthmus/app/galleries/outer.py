@@ -315,13 +315,8 @@ def any_audit(path: Path) -> Audit:
 
 def refused_images(held: AnySet, most: int) -> Iterator[tuple[str, str, str]]:
     """Tell the gallery, the id and the reason of records whose image was refused: nobody gets them."""
-    for stat in held.galleries():
-        for record in held.records(stat.gallery) if stat.refused else ():
-            if record.refused is not None:
-                if most <= 0:
-                    return
-                most -= 1
-                yield stat.gallery, str(bson.decode(record.key)["_id"]), record.refused
+    for gallery, key, why in held.refused(max(0, most)):
+        yield gallery, str(bson.decode(key)["_id"]), why
 
 
 def any_site(path: Path) -> Inner | Outer:

@@ -119,6 +119,13 @@ class MongoSet:
         for row in self.own.records.find(wanted).sort("_id", 1):
             yield _record(row)
 
+    def refused(self, most: int) -> list[tuple[str, bytes, str]]:
+        """Tell gallery, key and reason of records whose image was refused, sorted."""
+        names = [stat.gallery for stat in self.galleries() if stat.refused]
+        wanted = {"ns": {"$in": names}, "refused": {"$ne": None}}
+        rows = self.own.records.find(wanted).sort("_id", 1).limit(most) if names and most > 0 else ()
+        return [(row["ns"], row["key"], row["refused"]) for row in rows]
+
     def change(self, gallery: str) -> int:
         """Return the number of the gallery's latest change; 0 where there never was one."""
         row = self.own.galleries.find_one({"_id": gallery})

@@ -140,6 +140,18 @@ class SqliteSet:
                 yield _record(gallery, row)
             last = rows[-1]["key"]
 
+    def refused(self, most: int) -> list[tuple[str, bytes, str]]:
+        """Tell gallery, key and reason of records whose image was refused, sorted."""
+        number = self._set_row()["id"]
+        if not self.store.rows("SELECT 1 FROM gallery WHERE stream_set = ? AND live AND refused > 0", (number,)):
+            return []
+        rows = self.store.rows(
+            "SELECT ns, key, record.refused AS why FROM gallery JOIN record ON record.gallery = gallery.id"
+            " WHERE stream_set = ? AND live AND record.refused IS NOT NULL ORDER BY ns, key LIMIT ?",
+            (number, most),
+        )
+        return [(row["ns"], row["key"], row["why"]) for row in rows]
+
     def page(self, gallery: str, after: bytes, most: int) -> list[tuple[bytes, Held | None]]:
         """Return keys and images of the records behind a key, in the order of keys."""
         sql = "SELECT key, image, size FROM record WHERE gallery = ? AND key > ? ORDER BY key LIMIT ?"
