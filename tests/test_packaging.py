@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from isthmus.faces.cli.main import isthmus
+
+ROOT = Path(__file__).resolve().parents[1]
+UNIT = ROOT / "packaging" / "isthmus@.service"
+DOCKERFILE = (ROOT / "packaging" / "Dockerfile").read_text()
+needs_systemd = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed: apt-get install systemd"
+)
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """The unit, with a program that is here: systemd-analyze looks whether it can be run."""
+    text = UNIT.read_text().replace("/opt/isthmus/bin/isthmus", sys.executable)
+    assert sys.executable in text
+    (tmp_path / UNIT.name).write_text(text)
+    return tmp_path / UNIT.name
+
+
+@needs_systemd
+def test_systemd_understands_every_line_of_the_unit(unit: Path) -> None:
+    found = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    ours = [line for line in (found.stdout + found.stderr).splitlines() if UNIT.name in line]
+    assert (found.returncode, ours) == (0, [])
+
+
+@needs_systemd
+def test_the_unit_leaves_a_site_few_rights(unit: Path) -> None:
+    command = ["systemd-analyze", "security", "--offline=yes", "--threshold=25", str(unit)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout[-300:]
+
+
+def test_the_unit_and_the_image_run_commands_that_exist() -> None:
+    [line] = re.findall(r"^ExecStart=\S+ (.*)$", UNIT.read_text(), re.M)
+    isthmus.make_context("isthmus", line.split())
+    [check] = re.findall(r"^HEALTHCHECK.*CMD \[(.*)\]$", DOCKERFILE, re.M)
+    _, name, *options = re.findall(r'"([^"]+)"', check)
+    command = isthmus.get_command(click.Context(isthmus), name)
+    assert command is not None
+    command.make_context(name, options)
+
+
+def test_a_part_has_time_to_end_before_systemd_kills_it() -> None:
+    from isthmus.app.product.config import Restarting
+
+    [seconds] = re.findall(r"^TimeoutStopSec=(\d+)s$", UNIT.read_text(), re.M)
+    assert int(seconds) > 3 * Restarting().grace_s, "the parts end in two waves"
+
+
+def test_the_image_runs_as_nobody_in_particular_and_is_pinned() -> None:
+    stages = DOCKERFILE.split("\nFROM ")
+    assert re.search(r"^USER isthmus$", stages[-1], re.M)
+    assert stages[-1].index("USER isthmus") < stages[-1].index("ENTRYPOINT")
+    for install in re.findall(r"pip install .*", DOCKERFILE):
+        assert "--constraint requirements.lock" in install
+    assert not re.search(r"\b(curl|wget|git clone|ADD http)", DOCKERFILE)
+
+
+def test_the_image_is_made_of_files_and_extras_that_exist() -> None:
+    [extras] = re.findall(r"^ARG EXTRAS=(.*)$", DOCKERFILE, re.M)
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(extras.split(",")) <= set(known)
+    let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = {name for line in re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.M) for name in line.split()}
+    assert copied == let_in
+    assert all((ROOT / name).exists() for name in copied)
