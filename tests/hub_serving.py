@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,13 @@ from isthmus.app.console import read_console_config
 from isthmus.app.people.access import Access
 from isthmus.app.people.person import Role
 from isthmus.app.people.trail import Actor
+from isthmus.app.works.recipe import Recipes
 from isthmus.app.works.runner import Runner, WorksSettings
 from isthmus.faces.console.application import site_application
 from isthmus.faces.http.hub.guard import guard_of
 from isthmus.faces.http.hub.hub import Hub
 from isthmus.faces.http.hub.server import HubServer
-from works_making import QUICK, runner_in
+from works_making import QUICK, RECIPES, runner_in
 
 
 @dataclass(frozen=True)
@@ -33,16 +34,26 @@ class Served:
 
 
 @contextmanager
-def serving(folder: Path, settings: WorksSettings = QUICK) -> Iterator[Served]:
-    """Serve a site for a block."""
+def serving(
+    folder: Path, settings: WorksSettings = QUICK, recipes: Callable[[], Recipes] = lambda: RECIPES
+) -> Iterator[Served]:
+    """Serve a site for a block; where there is no TOML yet, one without anything."""
     site = folder / "isthmus.toml"
-    site.write_text('[site]\nname = "inner"\n', "utf-8")
+    if not site.exists():
+        site.write_text('[site]\nname = "inner"\n', "utf-8")
     config, clock = read_console_config(site), SystemClock()
-    runner = runner_in(folder, settings)
+    runner = runner_in(folder, settings, recipes)
     runner.open()
     with Access(config.people_file, clock) as access:
         keys = {role: access.keys.add(f"the-{role}", role, Actor("test", "here"), None).text for role in Role}
-    hub = Hub(site, (site,), guard_of(config, clock), runner, clock, grave=frozenset({"secret go"}))
+    hub = Hub(
+        site,
+        (site,),
+        guard_of(config, clock),
+        runner,
+        clock,
+        grave=frozenset(name for name, one in recipes().items() if one.grave),
+    )
     server = HubServer(site_application(hub))
     bound = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, name="server")

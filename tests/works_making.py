@@ -12,7 +12,7 @@ from typing import Any
 from isthmus.app.clock import SystemClock
 from isthmus.app.people.person import Person, Role
 from isthmus.app.works.happening import Happening
-from isthmus.app.works.recipe import Recipe
+from isthmus.app.works.recipe import Recipe, Recipes
 from isthmus.app.works.runner import Runner, WorksSettings, wait_for
 from isthmus.app.works.work import Operation, Parameter, Work
 
@@ -50,18 +50,23 @@ _ONE = {
 _ALWAYS = {"tell": ("--always",)}
 RECIPES = {
     name: Recipe(
-        Operation(name, f"{name} a while", role, parameters), tuple(name.split()[-1:]), _ALWAYS.get(name, ())
+        Operation(name, f"{name} a while", role, parameters),
+        tuple(name.split()[-1:]),
+        _ALWAYS.get(name, ()),
+        grave=name == "secret go",
     )
     for name, (role, parameters) in _ONE.items()
 }
 QUICK = WorksSettings(grace_s=0.3)
 
 
-def runner_in(folder: Path, settings: WorksSettings = QUICK) -> Runner:
+def runner_in(
+    folder: Path, settings: WorksSettings = QUICK, recipes: Callable[[], Recipes] = lambda: RECIPES
+) -> Runner:
     """Return a runner that is not open yet."""
     site = folder / "isthmus.toml"
     site.touch()
-    return Runner(folder / "state", site, lambda: RECIPES, SystemClock(), settings, (sys.executable, str(PROGRAM)))
+    return Runner(folder / "state", site, recipes, SystemClock(), settings, (sys.executable, str(PROGRAM)))
 
 
 @contextmanager

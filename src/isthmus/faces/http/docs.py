@@ -74,12 +74,16 @@ def _type(name: str, schema: Mapping[str, Any]) -> str:
     return f'<section id="{escape(name)}"><h2>{escape(name)}</h2><p>{about}</p>{table}</section>'
 
 
-def _shape(schema: Mapping[str, Any]) -> str:
+def _shape(schema: Mapping[str, Any] | bool) -> str:
+    if isinstance(schema, bool):
+        return "anything" if schema else "nothing"
     if "$ref" in schema:
         name = escape(str(schema["$ref"]).rpartition("/")[2])
         return f'<a href="#{name}">{name}</a>'
     if "anyOf" in schema:
         return " or ".join(_shape(one) for one in schema["anyOf"])
+    if "prefixItems" in schema:
+        return f"list of {', '.join(_shape(one) for one in schema['prefixItems'])}"
     if schema.get("type") == "array":
         return f"list of {_shape(schema.get('items', {}))}"
     if "enum" in schema:
