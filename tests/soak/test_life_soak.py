@@ -27,4 +27,4 @@ def test_the_life_is_told_and_told_again_in_one_folder(tmp_path: Path, monkeypat
         assert said["run"][0].startswith("paths of 1x")
         assert all("equal digests" in line for line in said["sync"])
         assert all(line.startswith("all tables (") for line in said["verify"])
-        assert f"and {82 * (again + 1)} acquired images" in said["warehouse"][-1]
+        assert f"and {88 * (again + 1)} acquired images" in said["warehouse"][-1]

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from isthmus.app.chapters import Chapter, Happened
 from isthmus.core.progress import Report
 
-__all__ = ["Chapter", "Happened", "tell"]
+__all__ = ["Chapter", "Happened", "tell", "told_briefly"]
+
+_BRIEFLY = {
+    "rows": "acquired",
+    "warehouse": "warehouse",
+    "mine": "mined",
+    "champion": "released",
+    "report": "report",
+    "outer": "behind the gate",
+    "run": "on the device",
+    "identify": "identified",
+    "killed": "killed",
+    "failover": "took over",
+    "kept aside": "kept aside",
+    "verify": "verified",
+    "primary": "in the end",
+}
+"""Of a whole life, what is told once more at its end, each by its last line, and under which words."""
 
 
 def tell(folder: Path, only: str | None, report: Report) -> Iterator[Chapter | Happened]:
@@ -33,3 +50,11 @@ def tell(folder: Path, only: str | None, report: Report) -> Iterator[Chapter | H
         from isthmus.app.recovery.demo import tell_recovery
 
         yield from tell_recovery(folder / "recovery")
+
+
+def told_briefly(happened: Sequence[Happened], only: str | None) -> list[tuple[str, str]]:
+    """Return what happened once more: all of one story, the outcomes of a life."""
+    if only is not None:
+        return [(one.what, one.result) for one in happened]
+    last = {one.what: one.result for one in happened}
+    return [(words, last[what]) for what, words in _BRIEFLY.items() if what in last]

@@ -95,7 +95,7 @@ def demo(folder: Path, only: str | None, serving: bool) -> None:
     tables of all that are kept on a standby: follow, kill, fail over, fail back. FOLDER is demo-site by default; a
     second demo takes the loop and its warehouse up, and makes the other sites anew.
     """
-    from isthmus.app.stories import Chapter, tell
+    from isthmus.app.stories import Chapter, tell, told_briefly
 
     happened, chapters = [], 0
     with Screen() as screen:
@@ -105,10 +105,10 @@ def demo(folder: Path, only: str | None, serving: bool) -> None:
                     chapters += 1
                     err.print(f"\n{chapters}. {one.title}", style="bold")
                 else:
-                    happened.append((one.what, one.result))
+                    happened.append(one)
                     say(f"  {one.what}: {one.result}", fold=True)
     say("\nWhat happened\n")
-    aligned(happened)
+    aligned(told_briefly(happened, only))
     say("\nTry next\n")
     for line in _next(shlex.quote(str(folder)), only):
         say(line)

@@ -6,8 +6,8 @@ transaction; until then the one before stays, its contents held by a reference o
 has removed them. A version that is withdrawn is left at once. One that was rolled back here, or did not prove, is
 passed over until it is published with other files. Each of these is an act for the audit log.
 
-Files are put together in memory out of contents that are proven whenever they are read: so an encrypted store keeps
-models encrypted too.
+Files are put together in memory out of contents that are proven whenever they are read: so an encrypted store
+keeps models encrypted too.
 """
 
 from __future__ import annotations
