@@ -9,10 +9,10 @@ export PYTHONWARNINGS := ignore::DeprecationWarning
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak model tutorial book check format bench clean
+.PHONY: help setup demo demo-serve test soak model tutorial book check format bench clean
 
 help: ## Say what each target does
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -24,8 +24,11 @@ $(READY): requirements.lock pyproject.toml
 
 setup: $(READY) ## Make the virtual environment .venv with the pinned dependencies
 
-demo: $(READY) ## Tell the data loop, the galleries, acquiring and recovery on real samples (or made ones) in ./demo-site
+demo: $(READY) ## Tell one life on real samples (or made ones) in ./demo-site: acquire, learn, cross, use, survive
 	$(BIN)/isthmus demo demo-site
+
+demo-serve: $(READY) ## Tell it, and leave the console open over all of its sites
+	$(BIN)/isthmus demo --serve demo-site
 
 test: $(READY) ## Run all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
