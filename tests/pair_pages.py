@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hub_making import Made, made_hub
@@ -22,7 +23,7 @@ def pair_with_rounds(folder: Path) -> tuple[Site, Site]:
     return north, south
 
 
-def pages_of(site: Site, folder: Path, role: Role | None = Role.ADMIN, *others: Site) -> Made:
+def pages_of(site: Site, folder: Path, role: Role | None = Role.ADMIN, others: Sequence[Site] = ()) -> Made:
     """Make the pages of a site, by the clock of the machine, as its rounds are."""
     folder.mkdir(parents=True, exist_ok=True)
     sites = [one.folder / "isthmus.toml" for one in others]

@@ -171,7 +171,7 @@ def test_the_overview_draws_the_pair_as_one_line_between_two_boxes(
     sites: tuple[Site, Site], tmp_path: Path
 ) -> None:
     north, south = sites
-    page = pages_of(north, tmp_path, Role.VIEWER, south).client().get("/")
+    page = pages_of(north, tmp_path, Role.VIEWER, [south]).client().get("/")
     assert page.status_code == 200
     assert flaws(page.text) == []
     assert page.text.count('class="line recovery') == 1
