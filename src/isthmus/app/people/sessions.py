@@ -46,8 +46,11 @@ class Sessions:
         )
         return token
 
-    def person(self, token: str) -> Person | None:
-        """Return whose session a token is, with the role they have now; None where it has ended."""
+    def person(self, token: str, *, quietly: bool = False) -> Person | None:
+        """Return whose session a token is, with the role they have now; None where it has ended.
+
+        `quietly` leaves it as idle as it was.
+        """
         if not token or len(token) > _MOST_TEXT:
             return None
         digest, now = digest_of(token), seconds(self._clock)
@@ -63,7 +66,7 @@ class Sessions:
             with self._store.transaction() as own:
                 own.execute("DELETE FROM session WHERE digest = ?", (digest,))
             return None
-        if now - row["seen"] >= self.lasting.note_s:
+        if now - row["seen"] >= self.lasting.note_s and not quietly:
             with self._store.transaction() as own:
                 own.execute("UPDATE session SET seen = max(seen, ?) WHERE digest = ?", (now, digest))
         return Person(row["name"], Role.of(row["role"]), "session")

@@ -6,8 +6,9 @@ from starlette.middleware import Middleware
 
 from isthmus.faces.console.pages import routes
 from isthmus.faces.http.hub.application import HubApplication, application
-from isthmus.faces.http.hub.guard import SessionGuard, Threshold
+from isthmus.faces.http.hub.guard import SessionGuard
 from isthmus.faces.http.hub.hub import Hub
+from isthmus.faces.http.hub.threshold import Threshold
 
 
 def site_application(hub: Hub) -> HubApplication:

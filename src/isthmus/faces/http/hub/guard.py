@@ -14,11 +14,9 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from isthmus.app.console import ConsoleConfig, ConsolePart
 from isthmus.app.people.access import actor_of
@@ -26,10 +24,10 @@ from isthmus.app.people.person import Person, Role
 from isthmus.app.people.rules import Lasting
 from isthmus.app.people.trail import Actor
 from isthmus.core.ports import Clock
-from isthmus.faces.http.answers import problem
 from isthmus.faces.http.hub.sessions import Desk
 
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing (RFC 9110, 9.2.1)."""
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _CHALLENGE = {"www-authenticate": 'Bearer realm="isthmus"'}
 _MOST_HOPS = 20
@@ -47,22 +45,29 @@ class SessionGuard:
 
     async def need(self, connection: HTTPConnection, role: Role = Role.VIEWER) -> Person:
         """Return who asks. Raises HTTPException 401 and 403, as hub.Guard says."""
+        person = await self.who(connection)
+        if person is not None and person.by == "session" and not _changes_nothing(connection):
+            await self._own(connection, self.session(connection))
+        if person is None:
+            raise HTTPException(401, "log in, or send a key as Authorization: Bearer …", _CHALLENGE)
+        state = connection.scope.setdefault("state", {})
+        state["actor"], state["entered"] = self.actor(connection, person), person
+        if not person.may(role):
+            raise HTTPException(403, f"this needs the role {role}; {person.name} is {person.role}")
+        return person
+
+    async def who(self, connection: HTTPConnection, *, quietly: bool = False) -> Person | None:
+        """Return who asks, by a key where one is sent, else by a session.
+
+        `quietly` does not count as asking: who only watches is idle.
+        """
         given = connection.headers.get("authorization", "")
         if given:
             scheme, _, text = given.partition(" ")
             key = text.strip() if scheme.lower() == "bearer" else ""
-            person = await self.desk.ask(lambda access: access.keys.person(key))
-        else:
-            token = self.session(connection)
-            person = await self.desk.ask(lambda access: access.sessions.person(token))
-            if person is not None and not _changes_nothing(connection):
-                await self._own(connection, token)
-        if person is None:
-            raise HTTPException(401, "log in, or send a key as Authorization: Bearer …", _CHALLENGE)
-        connection.scope.setdefault("state", {})["actor"] = self.actor(connection, person)
-        if not person.may(role):
-            raise HTTPException(403, f"this needs the role {role}; {person.name} is {person.role}")
-        return person
+            return await self.desk.ask(lambda access: access.keys.person(key))
+        token = self.session(connection)
+        return await self.desk.ask(lambda access: access.sessions.person(token, quietly=quietly))
 
     def token(self, connection: HTTPConnection) -> str:
         """Return the token that changes of this session must bear; empty without a session."""
@@ -141,71 +146,13 @@ class SessionGuard:
         """Raise HTTPException 403 where a change may have been set off by somebody else's page."""
         if not self.own_page(connection):
             raise HTTPException(403, "a page of another site may not do this")
-        if not isinstance(connection, Request):
-            return
         given = connection.headers.get("x-csrf-token", "")
-        if not given and connection.headers.get("content-type", "").partition(";")[0].strip().lower() in _FORMS:
+        media = connection.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if not given and media in _FORMS and isinstance(connection, Request):
             field = (await connection.form()).get("csrf", "")
             given = field if isinstance(field, str) else ""
         if not hmac.compare_digest(given.encode(errors="replace"), proof_of(token).encode()):
             raise HTTPException(403, "the session's token is missing or of another session: load the page again")
-
-
-class Threshold:
-    """An ASGI layer around the application: refuses foreign names, and notes every change in the audit log.
-
-    A change is a call that is neither GET, HEAD nor OPTIONS, by somebody whom the guard knows. What was refused
-    is noted too. An endpoint whose change is noted in more words, or that changes nothing (a question sent by
-    POST), sets `request.state.noted`.
-    """
-
-    def __init__(self, app: ASGIApp, guard: SessionGuard) -> None:
-        self._app, self._guard = app, guard
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a call through."""
-        if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-            return
-        if not self._guard.named(Headers(scope=scope).get("host", "")):
-            await problem(421, "this server does not answer to that name")(scope, receive, send)
-            return
-        scope.setdefault("state", {})
-        waiting = scope["type"] == "http" and scope["method"] not in _SAFE
-
-        async def sending(message: Message) -> None:
-            nonlocal waiting
-            if waiting and message["type"] == "http.response.start":
-                waiting = False
-                place = Headers(raw=message["headers"]).get("location", "")
-                await self._note(scope, message["status"], place)  # first: what was answered is never unnoted
-            await send(message)
-
-        try:
-            await self._app(scope, receive, sending)
-        finally:
-            if waiting:
-                await self._note(scope, 0, "")
-
-    async def _note(self, scope: Scope, status: int, place: str) -> None:
-        actor: Actor | None = scope["state"].get("actor")
-        if actor is None or scope["state"].get("noted"):
-            return
-        act, subject = told(scope["method"], scope["path"], place)
-        outcome = _outcome(status)
-        await self._guard.desk.ask(lambda access: access.trail.note(actor, act, subject, outcome))
-
-
-def told(method: str, path: str, place: str = "") -> tuple[str, str]:
-    """Return how a call stands in the audit log: its act, and its subject.
-
-    An operation stands there by its name and its work, which `place`, where the answer leads, ends with.
-    """
-    for begin in ("/v1/operations/", "/act/"):
-        if path.startswith(begin):
-            work = urlsplit(place).path.rstrip("/").rpartition("/")[2]
-            return path.removeprefix(begin).replace("-", " "), work
-    return method, path
 
 
 def proof_of(token: str) -> str:
@@ -226,7 +173,7 @@ def mark_of(file: Path) -> str:
 
 
 def _changes_nothing(connection: HTTPConnection) -> bool:
-    return connection.scope["type"] == "http" and connection.scope["method"] in _SAFE
+    return connection.scope["type"] == "http" and connection.scope["method"] in SAFE
 
 
 def _is_address(text: str) -> bool:
@@ -235,11 +182,3 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _outcome(status: int) -> str:
-    if status == 202:
-        return "begun"
-    if 200 <= status < 400:
-        return "done"
-    return f"refused: {status}" if 400 <= status < 500 else f"failed: {status}" if status else "broken off"
