@@ -72,7 +72,7 @@ def _ended(words: Sequence[str]) -> None:
 
 
 def _processor_ms(words: Sequence[str], times: int = 5) -> float:
-    """Return the processor time of a command, the least of some runs: other work on the machine adds little to it."""
+    """Return the least processor time of some runs of a command: other work on the machine adds little to it."""
     least = float("inf")
     for _ in range(times):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
