@@ -15,12 +15,14 @@ from pathlib import Path
 import pytest
 
 from isthmus.app.site import Site
+from isthmus.app.views.models import show_model
+from isthmus.app.views.runs import show_run
 from isthmus.core.errors import Busy, Corrupt, InputError, UnknownName
 from isthmus.core.progress import Progress
 from isthmus.loop.release import folder as released
 from isthmus.loop.release.registry import Model, Registry
 from isthmus.loop.runs import finishing
-from isthmus.loop.runs.folder import read_measures
+from isthmus.loop.runs.folder import read_json, read_measures
 from isthmus.loop.runs.ledger import Ask, Run
 from traffic import EASY, IMPOSSIBLE, bring, site_with_a_day, write_day, write_site
 
@@ -92,6 +94,25 @@ def test_a_run_on_all_scenes_releases_a_champion_with_its_card_and_report(first:
     page = site.run_folder(run.id).report.read_text()
     assert champion.model_id in page
     assert "drive-0" in page, "failure cases are named"
+
+
+def test_what_a_run_leaves_is_what_the_console_sees(first: First) -> None:
+    toml = first.site.config.path
+    details = show_run(toml, first.run.id)
+    (training,) = details.trainings
+    assert (details.run.state, len(training.loss), len(training.ade), training.epochs) == ("released", 3, 3, 3)
+    assert training.best is not None
+    assert {one.model for one in details.offline} == {"candidate", "constant velocity"}
+    assert {one.part for one in details.offline} >= {"overall", "source:cars"}
+    assert details.simulation
+    assert details.failures
+    assert details.report
+    assert details.decision is not None
+    model = show_model(toml, details.run.model)
+    assert (model.model.state, model.model.run, model.model.scenes) == ("champion", first.run.id, 56)
+    assert set(model.digests) >= {"model.safetensors", "model.onnx"}
+    so_far = read_json(first.site.run_folder(first.run.id).attempt(1, "full") / "so_far.json")
+    assert (so_far["epochs"], len(so_far["curves"])) == (3, 3), "who watched saw it learn"
 
 
 def test_a_challenger_starts_from_the_champion_with_what_is_new_to_it(first: First, tmp_path: Path) -> None:

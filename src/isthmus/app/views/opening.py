@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isthmus.core.errors import MissingExtra
+from isthmus.core.errors import IsthmusError, MissingExtra
 
 if TYPE_CHECKING:
     from isthmus.app.site import Site
@@ -71,8 +71,11 @@ class _Readers:
         reading = self._taken(stamp) or Reading(path, MEMORY_LIMIT)
         try:
             yield reading
+        except IsthmusError:  # what was asked was wrong, and the reader is as good as before
+            self._give_back(stamp, reading)
+            raise
         except BaseException:
-            reading.close()  # an unfinished result may hang on it
+            reading.close()
             raise
         self._give_back(stamp, reading)
 

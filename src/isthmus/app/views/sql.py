@@ -33,6 +33,8 @@ MOST_BYTES = 8_000_000
 MEMORY_MB = 1024
 WITHIN_S = 15.0
 ABREAST = 2
+WAIT_S = 2.0
+"""How long one more statement waits for one of them to end."""
 KEPT = 200
 """Statements that are remembered of each person."""
 
@@ -176,7 +178,7 @@ def _check(sql: str) -> None:
 
 @contextmanager
 def _one_of_few() -> Iterator[None]:
-    if not _RUNNING.acquire(timeout=2.0):
+    if not _RUNNING.acquire(timeout=WAIT_S):
         raise Busy(f"{ABREAST} statements are running already", "try again when one of them has ended")
     try:
         yield
