@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isthmus.app.views.galleryopening import needing
-from isthmus.app.views.servermetrics import ServerTold, told_by
+from isthmus.app.views.servermetrics import ServerTold, address_of, told_by
 from isthmus.core.errors import InputError, UnknownName
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def environments(path: Path, now: datetime) -> Environments:
     """Show every environment that ever had a request. Raises Busy, Corrupt."""
     with _opened(path) as (config, ledger):
         server = told_by(config)
-        address = server.address if server is not None else ""
+        address = address_of(config)
         if ledger is None:
             return Environments((), server is not None, address)
         shown = [

@@ -31,14 +31,21 @@ class ServerTold:
     images: dict[str, int] = field(default_factory=dict)
 
 
-def told_by(config: AcquireConfig) -> ServerTold | None:
-    """Ask the site's interface server; None where it does not answer within a second."""
+def address_of(config: AcquireConfig) -> str:
+    """Return where the site's interface server listens; empty where nobody knows beforehand."""
     part = config.acquire
     if part is None or not part.port:
-        return None
+        return ""
     host = f"[{part.host}]" if ":" in part.host else part.host
     host = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host
-    address = f"{'https' if part.tls_certificate else 'http'}://{host}:{part.port}"
+    return f"{'https' if part.tls_certificate else 'http'}://{host}:{part.port}"
+
+
+def told_by(config: AcquireConfig) -> ServerTold | None:
+    """Ask the site's interface server; None where it does not answer within a second."""
+    part, address = config.acquire, address_of(config)
+    if part is None or not address:
+        return None
     handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
     try:
         if part.tls_certificate:
