@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 
 import click
 
@@ -22,6 +23,7 @@ def serve_console(ctx: click.Context) -> None:
     from isthmus.app.console import need_leave_to_listen, read_console_config
     from isthmus.app.people.access import somebody_known
     from isthmus.app.tls import check_tls
+    from isthmus.app.views.overview import overview_of
     from isthmus.app.works.runner import Runner
     from isthmus.faces.cli.catalogue import grave, recipes
     from isthmus.faces.console.application import site_application
@@ -44,6 +46,8 @@ def serve_console(ctx: click.Context) -> None:
         hub = Hub(config.path, config.sites, guard, runner, clock, log, grave())
         server = HubServer(site_application(hub), part.tls_certificate, part.tls_key)
         loaded(server, part.tls_certificate, part.tls_key)
+        # the first look loads what is heavy: it is taken before anybody waits for it
+        threading.Thread(target=overview_of, args=([hub.toml, *hub.sites], clock.now()), daemon=True).start()
         scheme = "https" if part.tls_certificate else "http"
         host = f"[{part.host}]" if ":" in part.host else part.host
         click.echo(f"serving {scheme}://{host}:{bound.getsockname()[1]}")
