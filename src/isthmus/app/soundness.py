@@ -11,6 +11,7 @@ from isthmus.app.sitepart import (
     GALLERY_TABLES,
     LOOP_TABLES,
     RECOVERY_TABLES,
+    UP_TABLES,
     open_toml,
 )
 from isthmus.core.errors import ConfigError, Mistake
@@ -45,6 +46,7 @@ def check(path: Path, report: Report) -> Sound:
         (galleries, _galleries),
         (recovering, _recovery),
         (console, _console),
+        (any(name in tables for name in UP_TABLES), _up),
         (loop, _loop),
     )
     for wanted, look in looks:
@@ -88,6 +90,14 @@ def _console(path: Path, _: Report) -> Sound:
 
     what, notes = check_console(path)
     return Sound(what, tuple(notes))
+
+
+def _up(path: Path, _: Report) -> Sound:
+    from isthmus.app.product.asked import asked_for
+    from isthmus.app.product.config import read_up_config
+
+    parts = asked_for(read_up_config(path))
+    return Sound(f"isthmus up runs {', '.join(part.name for part in parts) or 'nothing'}", ())
 
 
 def _loop(path: Path, report: Report) -> Sound:
