@@ -101,7 +101,7 @@ def settings() -> str:
 
 def api() -> str:
     """Describe each door of the API, from its OpenAPI document."""
-    from isthmus.faces.http.hub.application import described
+    from isthmus.faces.cli.described import described
 
     document = described()
     lines = [

@@ -27,6 +27,7 @@ from isthmus.client.calls import (
     unanswered,
 )
 from isthmus.client.errors import ApiError, OperationFailed
+from isthmus.client.seeing import AsyncSeeing
 from isthmus.client.shapes import Event, Operation, Page
 from isthmus.core.progress import Progress
 
@@ -41,6 +42,7 @@ class AsyncClient:
 
     def __init__(self, url: str, key: str = "", **more: Any) -> None:
         """Prepare; nothing is sent yet. `more` is what Site takes. Raises InputError, OSError."""
+        self.see = AsyncSeeing(self)
         self._site = Site(url, key, **more)
         self._http = httpx.AsyncClient(**self._site.options())
 

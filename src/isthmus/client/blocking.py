@@ -26,6 +26,7 @@ from isthmus.client.calls import (
     unanswered,
 )
 from isthmus.client.errors import ApiError, OperationFailed
+from isthmus.client.seeing import Seeing
 from isthmus.client.shapes import Event, Operation, Page
 from isthmus.core.progress import Progress
 
@@ -40,6 +41,7 @@ class Client:
 
     def __init__(self, url: str, key: str = "", **more: Any) -> None:
         """Prepare; nothing is sent yet. `more` is what Site takes. Raises InputError, OSError."""
+        self.see = Seeing(self)
         self._site = Site(url, key, **more)
         self._http = httpx.Client(**self._site.options())
 

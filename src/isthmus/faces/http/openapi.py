@@ -35,6 +35,8 @@ _WORDS = {
     507: "The disk is full.",
 }
 _PLACE = re.compile(r"\{(\w+)(?::(\w+))?\}")
+_BEGIN = "#/components/schemas/"
+_LONG = re.compile(r"isthmus(?:\.\w+)+")
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 
 
@@ -62,6 +64,7 @@ def document(doors: Sequence[Door], version: str, about: About) -> dict[str, Any
     schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     for name, tighter in about.tighter.items():
         components[name] = _tightened(components[name], tighter)
+    schemas, components = _shortly((schemas, components))
     known = [(kind, schema) for kind, schema in zip(kinds, schemas, strict=True)]
     paths: dict[str, dict[str, Any]] = {}
     for door in doors:
@@ -79,6 +82,20 @@ def document(doors: Sequence[Door], version: str, about: About) -> dict[str, Any
             },
         },
     }
+
+
+def _shortly(described: Any) -> Any:
+    """Call types of one name by their module's last word and it; msgspec tells them apart by whole modules."""
+    if isinstance(described, Mapping):
+        return {
+            _short(key): _BEGIN + _short(value.removeprefix(_BEGIN)) if key == "$ref" else _shortly(value)
+            for key, value in described.items()
+        }
+    return [_shortly(one) for one in described] if isinstance(described, list | tuple) else described
+
+
+def _short(name: str) -> str:
+    return _LONG.sub(lambda found: "".join((found[0].split(".")[-2].title(), found[0].split(".")[-1])), name)
 
 
 def _operation(door: Door, known: list[tuple[Any, Any]]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from importlib import metadata
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -63,10 +64,7 @@ def application(
     operations, works = OperationDoors(hub), WorkDoors(hub)
     standing = StandingDoors(hub, counts, lambda: works.watchers)
     every = [*operations.doors(), *works.doors(), *resources.doors(hub), *doors, *standing.doors()]
-    shown = [door for door in every if door.bodies or door.good] + operations.described()
-    standing.document = openapi.document(
-        shown, metadata.version("isthmus"), replace(ABOUT, cookie=cookie or ABOUT.cookie)
-    )
+    standing.document = _described(every, operations, cookie)
 
     async def entering(request: Request, door: Door) -> None:
         if isinstance(door.role, Role):
@@ -91,6 +89,20 @@ def application(
     )
     built.end_waiting = works.end_watching
     return built
+
+
+def description_of(hub: Hub) -> dict[str, Any]:
+    """Return the description of all doors that a hub has, without anything being served."""
+    operations, works = OperationDoors(hub), WorkDoors(hub)
+    standing = StandingDoors(hub, Counts(), lambda: 0)
+    every = [*operations.doors(), *works.doors(), *resources.doors(hub), *standing.doors()]
+    return _described(every, operations, "")
+
+
+def _described(doors: Sequence[Door], operations: OperationDoors, cookie: str) -> dict[str, Any]:
+    shown = [door for door in doors if door.bodies or door.good] + operations.described()
+    about = replace(ABOUT, cookie=cookie or ABOUT.cookie)
+    return openapi.document(shown, metadata.version("isthmus"), about)
 
 
 def most_of(path: str) -> int:
