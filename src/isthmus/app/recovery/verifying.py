@@ -72,13 +72,17 @@ def verified(site: RecoverySite, rows: bool) -> Verified:
 
 
 def told_at(site: RecoverySite, barrier: Barrier) -> dict[str, TableSums]:
-    """Return the sums that the other site told, where they are of this barrier; else nothing."""
+    """Return the sums of rows that the other site told, where they are of this barrier; else nothing.
+
+    It tells those of tables whose rows it summed; of the others there is nothing to hold against.
+    """
     other = site.pair.other()
     value = other.verify if other else {}
     if value.get("key") != barrier.key:
         return {}
     try:
-        return {one.name: one for one in map(TableSums.of_json, value["tables"])}
+        told = map(TableSums.of_json, value["tables"])
+        return {one.name: one for one in told if one.rows is not None or one.error}
     except (KeyError, ValueError, TypeError):
         return {}
 
