@@ -5,12 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from console_certificates import certificate
 from isthmus.app.console import (
     ConsolePart,
     check_console,
@@ -34,29 +32,6 @@ def written(folder: Path, text: str) -> Path:
     path = folder / "isthmus.toml"
     path.write_text('[site]\nname = "x"\n' + text)
     return path
-
-
-def certificate(
-    folder: Path, since: datetime.datetime, until: datetime.datetime, name: str = "one", passphrase: bytes = b""
-) -> tuple[str, str]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "isthmus.example")])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(since)
-        .not_valid_after(until)
-        .sign(key, hashes.SHA256())
-    )
-    locked = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
-    paths = folder / f"{name}.crt", folder / f"{name}.key"
-    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    paths[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked))
-    paths[1].chmod(0o600)
-    return str(paths[0]), str(paths[1])
 
 
 # where it may listen
