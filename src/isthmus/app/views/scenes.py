@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isthmus.app.views.opening import has_olap, opened, reading
-from isthmus.core.errors import ConditionError, InputError, UnknownName
+from isthmus.core.errors import ConditionError, InputError, UnknownInCondition, UnknownName
 
 if TYPE_CHECKING:
     from isthmus.app.site import Site
@@ -208,7 +208,7 @@ def schema_of(site: Site, table: str) -> Schema:
 def conditions(site: Site, sought: Sought, schema: Schema) -> tuple[BoundRule | None, Expression | None]:
     """Make the typed expressions of what is sought: the bound rule, and all the rest as one.
 
-    Raises UnknownName for a field or rule, ConditionError, InputError.
+    Raises ConditionError for a condition or rule, UnknownName for another field, InputError.
     """
     from isthmus.core.expression import Compare, Contains, Literal, StartsWith
     from isthmus.loop.rules.vocabulary import fields_in
@@ -243,9 +243,12 @@ def conditions(site: Site, sought: Sought, schema: Schema) -> tuple[BoundRule | 
             raise ConditionError(f"{name!r} holds no numbers", "give it a condition instead of a range")
         parts += [compared(name, ">=", float(least))] if least is not None else []
         parts += [compared(name, "<=", float(most))] if most is not None else []
-    if sought.where:
-        parts.append(site.catalogue.where(sought.where, schema))
-    bound = site.catalogue.bind(sought.rule, dict(sought.settings)) if sought.rule else None
+    try:
+        if sought.where:
+            parts.append(site.catalogue.where(sought.where, schema))
+        bound = site.catalogue.bind(sought.rule, dict(sought.settings)) if sought.rule else None
+    except UnknownInCondition as error:  # the condition is wrong, and not what is asked for missing
+        raise ConditionError(error.what, error.hint, error.offset) from error
     return bound, reduce(_both, parts, None)
 
 
