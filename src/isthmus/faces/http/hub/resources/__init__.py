@@ -12,7 +12,7 @@ from importlib import import_module
 from isthmus.faces.http.doors import Door
 from isthmus.faces.http.hub.hub import Hub
 
-MODULES: tuple[str, ...] = ("people", "scenes", "runs", "overview", "recovery")
+MODULES: tuple[str, ...] = ("people", "overview", "acquire", "galleries", "scenes", "runs", "recovery")
 
 
 def doors(hub: Hub) -> list[Door]:
