@@ -14,7 +14,7 @@ from isthmus.core.progress import silent
 @pytest.mark.soak
 def test_the_life_is_told_and_told_again_in_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ISTHMUS_SAMPLES", str(tmp_path / "nowhere"))
-    for again in range(2):
+    for _ in range(2):
         told = list(tell_life(tmp_path / "demo", silent))
         assert sum(isinstance(one, Chapter) for one in told) == 17
         said: dict[str, list[str]] = {}
@@ -27,4 +27,4 @@ def test_the_life_is_told_and_told_again_in_one_folder(tmp_path: Path, monkeypat
         assert said["run"][0].startswith("paths of 1x")
         assert all("equal digests" in line for line in said["sync"])
         assert all(line.startswith("all tables (") for line in said["verify"])
-        assert f"and {88 * (again + 1)} acquired images" in said["warehouse"][-1]
+        assert "and 88 acquired images" in said["warehouse"][-1]

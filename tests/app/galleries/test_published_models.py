@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import bson
 import pytest
+from bson.timestamp import Timestamp
 
 from gallery_doubles import scene
 from gallery_sites import DEVICE, INNER, OUTER, SYNC, carry, free_port, here, served, write
@@ -165,3 +167,25 @@ def test_a_site_names_an_extractor_or_a_model(sites: Sites) -> None:
     with pytest.raises(ConfigError) as found:
         read_gallery_config(toml)
     assert "either extractor or model" in str(found.value.mistakes)
+
+
+def test_a_foreign_oplog_never_writes_to_a_shelf(sites: Sites) -> None:
+    sites.publish("1", 1)
+    before = here(sites.inner, "model", "list").stdout
+    entries = [
+        {"op": "i", "ns": ns, "o": {"_id": "catalogue", "x": 1}, "ts": Timestamp(9, number), "t": 1, "v": 2}
+        for number, ns in enumerate(("models.see", "shop.things"), 1)
+    ]
+    entries.append(
+        {"op": "c", "ns": "models.$cmd", "o": {"dropDatabase": 1}, "ts": Timestamp(9, 9), "t": 1, "v": 2}
+    )
+    file = sites.folder / "oplog.bson"
+    file.write_bytes(b"".join(bson.encode(entry) for entry in entries))
+    assert "1 changes taken" in here(sites.inner, "gallery", "feed", str(file)).stderr
+    assert here(sites.inner, "model", "list").stdout == before
+    toml = sites.inner / "isthmus.toml"
+    for line in ('rename = ["shop=models"]', 'database = "models"'):
+        text = toml.read_text()
+        toml.write_text(text.replace('role = "inner"', f'role = "inner"\n{line}'))
+        assert "is for published models" in here(sites.inner, "gallery", "stat", code=2).stderr
+        toml.write_text(text)

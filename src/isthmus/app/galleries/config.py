@@ -9,6 +9,7 @@ from typing import Any, Literal
 from isthmus.app.sitepart import SitePart, open_toml
 from isthmus.core.errors import InputError
 from isthmus.core.settings import setting
+from isthmus.gallery.piece import DATABASE
 from isthmus.imaging.anatomy import ImageLimits
 from isthmus.transfer.ice.settings import IceSettings
 from isthmus.transfer.signing import PublicKey
@@ -47,6 +48,9 @@ class GalleryPart:
             raise ValueError("name either mongodb_file or mongodb_env")
         if self.model and self.extractor:
             raise ValueError("name either extractor or model")
+        targets = [pair.partition("=")[2].partition(".")[0] for pair in self.rename]
+        if DATABASE in (self.database, *targets):
+            raise ValueError(f"the database {DATABASE} is for published models: name another one")
         if self.role == "inner" and (self.mongodb_file or self.mongodb_env):
             raise ValueError(
                 "set 1 is embedded: MongoDB holds set 2 alone; tail its oplog with isthmus gallery feed"

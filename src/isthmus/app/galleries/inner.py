@@ -16,7 +16,7 @@ from isthmus.core.ports import Clock
 from isthmus.gallery.feed import Feed
 from isthmus.gallery.inner import InnerSite
 from isthmus.gallery.oplog.namespaces import Namespaces
-from isthmus.gallery.piece import shelved
+from isthmus.gallery.piece import DATABASE, shelved
 from isthmus.gallery.publishing import Publishing
 from isthmus.gallery.source import OplogSource
 from isthmus.gallery.store.log import Retention
@@ -31,9 +31,9 @@ _TIDY_S = 3_600.0
 
 
 def namespaces_of(part: GalleryPart) -> Namespaces:
-    """Return the rules for foreign entries."""
+    """Return the rules for foreign entries. None of them may write to the shelves of models."""
     pairs = (pair.partition("=") for pair in part.rename)
-    return Namespaces(part.allow, part.deny, {old: new for old, _, new in pairs})
+    return Namespaces(part.allow, (*part.deny, f"{DATABASE}.*"), {old: new for old, _, new in pairs})
 
 
 class Inner:
