@@ -72,6 +72,9 @@ def test_what_is_missing_is_named_with_its_extra(
         ("msgspec", ("serve", "acquire"), "acquire"),
         ("msgspec", ("acquire", "keys", "list"), "acquire"),
         ("starlette", ("serve", "sync"), "sync"),
+        ("starlette", ("serve", "console"), "console"),
+        ("jinja2", ("serve", "console"), "console"),
+        ("argon2", ("user", "add", "ada", "--role", "admin", "--password-file", "isthmus.toml"), "console"),
     ],
 )
 def test_what_acquiring_lacks_is_named_with_the_extra_that_brings_all_of_it(
@@ -94,13 +97,21 @@ def test_postgres_and_nats_are_named_with_their_extras(tmp_path: Path) -> None:
 
 def test_every_package_that_an_extra_brings_is_one_that_it_asks_for() -> None:
     project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())["project"]
-    asked = {
-        extra: {
-            Requirement(line).name.lower().replace("-", "_") for line in project["optional-dependencies"][extra]
-        }
-        for extra in ("acquire", "agent", "postgres", "nats")
+    lists = project["optional-dependencies"]
+
+    def named(extra: str) -> set[str]:
+        asked = [Requirement(line) for line in lists[extra]]
+        inner = [name for one in asked if one.name == "isthmus" for name in one.extras]
+        return {one.name.lower().replace("-", "_") for one in asked}.union(*(named(name) for name in inner))
+
+    asked = {extra: named(extra) for extra in ("acquire", "agent", "console", "postgres", "nats")}
+    names = {
+        "PIL": "pillow",
+        "argon2": "argon2_cffi",
+        "lance": "pylance",
+        "psycopg_pool": "psycopg",
+        "nats": "nats_py",
     }
-    names = {"PIL": "pillow", "psycopg_pool": "psycopg", "nats": "nats_py"}
     for extra in asked:
         brought = {*_WHOLE.get(extra, ()), *_BROUGHT_BY[extra]}
         assert {names.get(package, package) for package in brought} <= asked[extra], extra

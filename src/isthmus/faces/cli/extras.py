@@ -27,6 +27,7 @@ _BROUGHT_BY = {
     "acquire": ("httptools", "reverse_geocode", "uvloop"),
     "agent": ("pycurl",),
     "recovery": ("s3fs",),
+    "console": ("argon2",),
     "postgres": ("psycopg", "psycopg_pool"),
     "nats": ("nats",),
     "train": ("onnx", "onnxruntime", "optuna", "safetensors", "torch"),
@@ -41,6 +42,10 @@ _WHOLE = {
     "recovery": (
         "blake3", "cryptography", "duckdb", "fsspec", "lance", "msgspec", "numpy", "pyarrow", "s3fs", "sqlglot",
         "starlette", "uvicorn", "zstandard",
+    ),
+    "console": (
+        "argon2", "blake3", "cryptography", "duckdb", "fsspec", "jinja2", "lance", "msgspec", "numpy", "pyarrow",
+        "python_multipart", "sqlglot", "starlette", "uvicorn",
     ),
 }  # fmt: skip
 """What a command of this name needs altogether: one extra brings it all."""

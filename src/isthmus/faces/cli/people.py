@@ -56,8 +56,9 @@ def add_user(ctx: click.Context, name: str, role: str, password_file: Path | Non
     from isthmus.app.people.passwords import Passwords
 
     with _access(ctx) as (access, by):
+        passwords = Passwords()  # before anything is typed in vain
         password = _new_password(name, password_file)
-        named = access.people.add(name, _role(role), Passwords().hash(password), by)
+        named = access.people.add(name, _role(role), passwords.hash(password), by)
     say(f"{named} may log in, as {role}")
 
 
@@ -93,9 +94,10 @@ def set_password(ctx: click.Context, name: str, password_file: Path | None) -> N
     from isthmus.app.people.passwords import Passwords
 
     with _access(ctx) as (access, by):
+        passwords = Passwords()
         access.people.member(name)
         password = _new_password(name, password_file)
-        access.people.set_password(name, Passwords().hash(password), by)
+        access.people.set_password(name, passwords.hash(password), by)
     say(f"{name.lower()} has a new password; all of their sessions have ended")
 
 
