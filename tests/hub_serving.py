@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from isthmus.faces.console.application import site_application
 from isthmus.faces.http.hub.guard import guard_of
 from isthmus.faces.http.hub.hub import Hub
 from isthmus.faces.http.hub.server import HubServer
-from works_making import QUICK, RECIPES, runner_in
+from works_making import QUICK, RECIPES, STAND_IN, runner_in
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,17 @@ class Served:
 
 @contextmanager
 def serving(
-    folder: Path, settings: WorksSettings = QUICK, recipes: Callable[[], Recipes] = lambda: RECIPES
+    folder: Path,
+    settings: WorksSettings = QUICK,
+    recipes: Callable[[], Recipes] = lambda: RECIPES,
+    program: Sequence[str] = STAND_IN,
 ) -> Iterator[Served]:
     """Serve a site for a block; where there is no TOML yet, one without anything."""
     site = folder / "isthmus.toml"
     if not site.exists():
         site.write_text('[site]\nname = "inner"\n', "utf-8")
     config, clock = read_console_config(site), SystemClock()
-    runner = runner_in(folder, settings, recipes)
+    runner = runner_in(folder, settings, recipes, program)
     runner.open()
     with Access(config.people_file, clock) as access:
         keys = {role: access.keys.add(f"the-{role}", role, Actor("test", "here"), None).text for role in Role}

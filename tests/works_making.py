@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from isthmus.app.works.runner import Runner, WorksSettings, wait_for
 from isthmus.app.works.work import Operation, Parameter, Work
 
 PROGRAM = Path(__file__).with_name("works_program.py")
+STAND_IN = (sys.executable, str(PROGRAM))
 ADA = Person("ada", Role.ADMIN, "session")
 OLA = Person("ola", Role.OPERATOR, "session")
 VIC = Person("vic", Role.VIEWER, "session")
@@ -61,12 +62,15 @@ QUICK = WorksSettings(grace_s=0.3)
 
 
 def runner_in(
-    folder: Path, settings: WorksSettings = QUICK, recipes: Callable[[], Recipes] = lambda: RECIPES
+    folder: Path,
+    settings: WorksSettings = QUICK,
+    recipes: Callable[[], Recipes] = lambda: RECIPES,
+    program: Sequence[str] = STAND_IN,
 ) -> Runner:
     """Return a runner that is not open yet."""
     site = folder / "isthmus.toml"
     site.touch()
-    return Runner(folder / "state", site, recipes, SystemClock(), settings, (sys.executable, str(PROGRAM)))
+    return Runner(folder / "state", site, recipes, SystemClock(), settings, program)
 
 
 @contextmanager
