@@ -51,7 +51,7 @@ class DeviceShown:
 
 
 @dataclass(frozen=True, slots=True)
-class RuleShown:
+class GrantShown:
     """Grants galleries, as patterns, to all devices that have all tags."""
 
     number: int
@@ -65,7 +65,7 @@ class Fleet:
     """Some of the devices, the rules, and how many devices there are in each state."""
 
     devices: tuple[DeviceShown, ...] = ()
-    rules: tuple[RuleShown, ...] = ()
+    rules: tuple[GrantShown, ...] = ()
     counts: tuple[tuple[str, int], ...] = ()
 
 
@@ -130,5 +130,5 @@ def _shown(device: Device, registry: Devices, rules: Sequence[Rule], changes: Ma
     )
 
 
-def _rule(rule: Rule) -> RuleShown:
-    return RuleShown(rule.number, tuple(sorted(rule.tags)), rule.galleries, rule.mode.value)
+def _rule(rule: Rule) -> GrantShown:
+    return GrantShown(rule.number, tuple(sorted(rule.tags)), rule.galleries, rule.mode.value)

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from isthmus.app.people.person import Role
 from isthmus.app.views import devices, galleries, gates
-from isthmus.app.views.devices import DeviceShown, RuleShown
+from isthmus.app.views.devices import DeviceShown, GrantShown
 from isthmus.app.views.galleryshapes import Act, GalleryShown, Reference, Standing
 from isthmus.app.views.gates import GateShown
 from isthmus.app.views.pictures import LEAST_EDGE, MOST_EDGE, PLACEHOLDER, small
@@ -218,7 +218,7 @@ def doors(hub: Hub) -> list[Door]:
         Door("GET", "/v1/devices", at.devices, "List devices, what they get and how far each is.",
              Role.VIEWER, PagedOfSite, good={200: {JSON: Page[DeviceShown]}}, bad=wrong),
         Door("GET", "/v1/grants", at.grants, "List the rules that say which devices get which galleries.",
-             Role.VIEWER, PagedOfSite, good={200: {JSON: Page[RuleShown]}}, bad=wrong),
+             Role.VIEWER, PagedOfSite, good={200: {JSON: Page[GrantShown]}}, bad=wrong),
         Door("GET", "/v1/gate", at.gate, "Tell where the gate stands, with alarms and what is missing.",
              Role.VIEWER, OfSite, good={200: {JSON: GateShown}}, bad=wrong),
         Door("GET", "/v1/quarantine", at.quarantine, "List bundles, changes and images set aside, and why.",
