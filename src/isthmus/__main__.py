@@ -8,7 +8,9 @@ import sys
 def main() -> None:
     """Run the command line and exit with its code."""
     from isthmus.faces.cli.main import run
+    from isthmus.faces.cli.sparing import spare
 
+    spare(sys.argv[1:])
     sys.exit(run(sys.argv[1:]))
 
 

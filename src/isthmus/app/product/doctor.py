@@ -15,6 +15,8 @@ from isthmus.app.product.surroundings import Folder, Listener, Peer, Secret, sur
 from isthmus.core.errors import ConfigError, IsthmusError, MissingExtra
 from isthmus.core.progress import silent
 
+_OF_STATE = ("[site] state", "[device] folder", "[agent] folder")
+
 
 def examine(path: Path, *, network: bool = False) -> list[Finding]:
     """Look at the site whose TOML is at `path`, the worst first; with `network` its peers are called too.
@@ -36,7 +38,7 @@ def _site(config: UpConfig, network: bool) -> Iterator[Finding]:
     names = [part.name for part in parts]
     things = surroundings_of(config)
     folders = [one for one in things if isinstance(one, Folder)]
-    states = [one.path for one in folders if one.what in ("[site] state", "[device] folder")]
+    states = [one.path for one in folders if one.what in _OF_STATE]
     states += [one.path.parent for one in things if isinstance(one, Secret) and one.path.suffix == ".sqlite"]
     record = read_record(config.state_folder)
     yield from setuplooks.extras([part.name for part in asked_for(config, every=True)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -13,6 +14,7 @@ from typing import Any
 from isthmus.app.product.finding import Finding, error, note, warning
 from isthmus.app.product.surroundings import Folder, Secret
 
+_STATE_FILES = ("*.sqlite", "*.db", "*/*.sqlite", "acquire/gates/*/*.sqlite")
 _GB, _MB = 1e9, 1e6
 
 
@@ -82,13 +84,19 @@ def secrets(things: Iterable[Secret]) -> Iterator[Finding]:
 
 
 def states(folders_: Iterable[Path]) -> Iterator[Finding]:
-    """Check every SQLite file below some folders, without writing to any."""
-    for file in sorted({file for folder in folders_ if folder.is_dir() for file in folder.rglob("*.sqlite")}):
+    """Check the SQLite files of some folders of state, without writing to any."""
+    for file in sorted({file for folder in folders_ for file in _state_files(folder)}):
         if file.stat().st_mode & 0o077:
             mode = file.stat().st_mode & 0o777
             yield warning(f"others can read a state file (mode {mode:04o})", file, f"chmod 600 {file}")
         if wrong := unsound(file):
             yield error(f"a state file is damaged: {wrong}", file, "end the site and restore it from a backup")
+
+
+def _state_files(folder: Path) -> Iterator[Path]:
+    """List the state files of a folder: where they may lie, and not among its images, which may be millions."""
+    with contextlib.suppress(OSError):
+        yield from (file for pattern in _STATE_FILES for file in folder.glob(pattern))
 
 
 def unsound(file: Path) -> str:

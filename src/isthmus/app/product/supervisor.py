@@ -283,7 +283,7 @@ def _recorded(one: _Watched) -> PartRecord:
     return PartRecord(
         one.part.name,
         stands.state,
-        since,
+        since.replace(microsecond=0),
         one.child.pid if one.child is not None else 0,
         one.address,
         stands.failures,

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from gallery_sites import environment
+from isthmus.faces.cli import sparing
+
+
+@pytest.mark.parametrize(
+    ("words", "spared"),
+    [
+        (["--site", "x", "serve", "recovery"], True),
+        (["serve", "console"], True),
+        (["--debug", "serve", "sync"], True),
+        (["--site", "serve", "ingest"], False),
+        (["loop", "serve"], False),
+        ([], False),
+    ],
+)
+def test_servers_alone_are_spared(monkeypatch: pytest.MonkeyPatch, words: list[str], spared: bool) -> None:
+    finders: list[object] = []
+    monkeypatch.setattr(sparing.sys, "meta_path", finders)
+    sparing.spare(words)
+    assert bool(finders) == spared
+
+
+def test_what_recovery_and_the_console_lean_on_works_without_pandas() -> None:
+    code = (
+        "import sys\n"
+        "from isthmus.faces.cli.sparing import spare\n"
+        "spare(['serve', 'recovery'])\n"
+        "import isthmus.app.recovery.serving, duckdb, pyarrow as pa, datetime\n"
+        "at = datetime.datetime(2026, 11, 20, tzinfo=datetime.timezone.utc)\n"
+        "rows = pa.table({'at': pa.array([at], pa.timestamp('us', 'UTC')), 'n': [1]})\n"
+        "assert duckdb.sql('SELECT n FROM rows').fetchall() == [(1,)]\n"
+        "assert 'pandas' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment())
