@@ -135,7 +135,7 @@ def told(record: PartRecord) -> str:
     said = f"; it said: {record.said}" if record.said else ""
     if record.state == "failed":
         return f"given up{why}{said}"
-    at = f" at {record.address}" if record.address else ""
+    at = f" at {record.address}" if record.address and record.state == "running" else ""
     return f"{record.state}{at}{why}{said}"
 
 
