@@ -176,5 +176,5 @@ def test_the_overview_draws_the_pair_as_one_line_between_two_boxes(
     assert flaws(page.text) == []
     assert page.text.count('class="line recovery') == 1
     assert page.text.count('<g class="site') == 2
-    assert 'id="site-north"' in page.text
-    assert 'id="site-south"' in page.text
+    assert '<h2 id="name-1">north' in page.text
+    assert '<h2 id="name-2">south' in page.text

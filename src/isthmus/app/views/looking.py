@@ -10,7 +10,7 @@ from isthmus.app.views.recovery import AlarmSeen
 from isthmus.core.errors import IsthmusError
 
 T = TypeVar("T")
-Boundary = Literal["gate", "sync", "acquire", "recovery"]
+Boundary = Literal["gate", "sync", "acquire", "acquire-gate", "recovery"]
 Health = Literal["well", "waiting", "alarm", "unknown"]
 Unit = Literal["count", "seconds", "moment", "text"]
 
@@ -48,6 +48,7 @@ class Look:
         self.alarms: list[AlarmSeen] = []
         self.ends: list[End] = []
         self.flaws: list[str] = []
+        self.healths: list[Health] = []
 
     def read(self, what: Callable[[], T], otherwise: T) -> T:
         """Read something; what keeps it from being read becomes a flaw."""

@@ -9,12 +9,13 @@ from typing import Any
 
 from isthmus.app.views import acquire as acquiring
 from isthmus.app.views import devices, gates
-from isthmus.app.views.looking import End, Figure, Health, Look, table_of
+from isthmus.app.views.looking import Boundary, End, Figure, Health, Look, table_of
 from isthmus.app.views.recovery import RULES, AlarmSeen, recovery_of
 from isthmus.core.errors import InputError
 
 Tables = Mapping[str, Any]
 Reading = Callable[[Look, Path, Tables, datetime], None]
+_LATEST_RUNS = 10
 _SILENT_S = 120.0
 """An agent that was not heard for so long is not counted as one that works."""
 
@@ -111,7 +112,8 @@ def _acquire(look: Look, toml: Path, tables: Tables, now: datetime) -> None:
         )
         stuck = queued > 0 and told is not None and told.server and not alive and one.environment not in gated
         health: Health = "alarm" if stuck else "waiting" if queued else "well"
-        look.ends.append(End("acquire", one.environment, False, one.environment, figures, health))
+        boundary: Boundary = "acquire-gate" if one.environment in gated else "acquire"
+        look.ends.append(End(boundary, one.environment, False, one.environment, figures, health))
     look.figures.append(Figure("acquire-waiting", waiting))
 
 
@@ -124,7 +126,8 @@ def _agent(look: Look, toml: Path, tables: Tables, now: datetime) -> None:
     parts: list[Part] = look.read(lambda: asked_for(read_up_config(toml)), [])
     label = next((part.words[-1] for part in parts if part.name == "agent"), "")
     if label:
-        look.ends.append(End("acquire", label, True, "acquire-server"))
+        boundary: Boundary = "acquire-gate" if "gate" in table_of(tables, "agent") else "acquire"
+        look.ends.append(End(boundary, label, True, "acquire-server"))
 
 
 def _recovery(look: Look, toml: Path, tables: Tables, now: datetime) -> None:
@@ -152,8 +155,27 @@ def _recovery(look: Look, toml: Path, tables: Tables, now: datetime) -> None:
     look.ends.append(End("recovery", stream, seen.role in RULES, seen.peer, tuple(figures), health))
 
 
-def _warehouse(look: Look, toml: Path, tables: Tables, now: datetime) -> None:
+def _loop(look: Look, toml: Path, tables: Tables, now: datetime) -> None:
+    from isthmus.app.views.runs import RunShown, list_runs
+
+    if "loop" in look.kinds:  # another of its tables led here already
+        return
     look.kinds.append("loop")
+    nothing: tuple[RunShown, ...] = ()
+    latest = look.read(lambda: list_runs(toml, limit=_LATEST_RUNS), nothing)
+    look.figures.append(Figure("runs-going", sum(run.going for run in latest)))
+    if not latest:
+        return
+    last = latest[0]
+    look.figures += [
+        Figure("run", f"{last.pipeline}: {last.state}", "text"),
+        Figure("run-at", last.changed, "moment"),
+    ]
+    failed = [run for run in latest if run.open and run.error and not run.going]
+    look.alarms += [
+        AlarmSeen("RUN", f"{run.id}: {run.error}", f"isthmus loop resume {run.id}", run.changed) for run in failed
+    ]
+    look.healths.append("waiting" if any(run.going for run in latest) else "well")
 
 
 LOOKS: Mapping[str, Reading] = {
@@ -162,7 +184,7 @@ LOOKS: Mapping[str, Reading] = {
     "gallery": _gallery,
     "device": _device,
     "recovery": _recovery,
-    "source": _warehouse,
-    "pipeline": _warehouse,
+    "source": _loop,
+    "pipeline": _loop,
 }
 """By table, in the order in which a site is described."""

@@ -144,7 +144,7 @@ def _health(look: Look, up: bool, parts: Sequence[PartSeen]) -> Health:
     """Say how a site stands, in a word."""
     if look.alarms or look.flaws or any(part.state in _DOWN for part in parts):
         return "alarm"
-    known = [end.health for end in look.ends if end.health != "unknown"]
+    known = [health for health in (*look.healths, *(end.health for end in look.ends)) if health != "unknown"]
     return min([*known, "well"] if up else known, key=_WORST.index, default="unknown")
 
 

@@ -126,6 +126,23 @@ def _lines(edges: Sequence[tuple[str, str, Flow]], places: Mapping[str, tuple[in
             x1 += BOX
         y0, y1 = y0 + HIGH // 2 + shift // 2, y1 + HIGH // 2 + shift // 2
         half = (x0 + x1) // 2
-        yield Line(
-            flow, f"M{x0} {y0}C{half} {y0 + shift} {half} {y1 + shift} {x1} {y1}", half, (y0 + y1) // 2 + shift
-        )
+        x, y = _on((x0, y0), (x1, y1), half, shift, _where(source, target, edges))
+        yield Line(flow, f"M{x0} {y0}C{half} {y0 + shift} {half} {y1 + shift} {x1} {y1}", x, y)
+
+
+def _where(source: str, target: str, edges: Iterable[tuple[str, str, Flow]]) -> float:
+    """Say where on a line its label stands, 0 to 1: away from the end where lines of other boxes come together."""
+    known = list(edges)
+    arriving = {one[0] for one in known if one[1] == target}
+    leaving = {one[1] for one in known if one[0] == source}
+    if len(arriving) > 1 >= len(leaving):
+        return 0.3
+    return 0.7 if len(leaving) > 1 >= len(arriving) else 0.5
+
+
+def _on(begin: tuple[int, int], end: tuple[int, int], half: int, shift: int, at: float) -> tuple[int, int]:
+    """Return the point of a line at a part of its way (de Casteljau's, written out for a cubic)."""
+    a, b, c, d = (1 - at) ** 3, 3 * (1 - at) ** 2 * at, 3 * (1 - at) * at**2, at**3
+    x = a * begin[0] + (b + c) * half + d * end[0]
+    y = a * begin[1] + b * (begin[1] + shift) + c * (end[1] + shift) + d * end[1]
+    return round(x), round(y)
