@@ -22,7 +22,7 @@ ROUNDS = 5
 
 def test_no_call_is_an_error_of_the_server(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "isthmus"]
-    subprocess.run([*command, "init", str(tmp_path / "site")], check=True, capture_output=True)
+    subprocess.run([*command, "init", "--role", "loop", str(tmp_path / "site")], check=True, capture_output=True)
     site = tmp_path / "site"
     with (site / "isthmus.toml").open("a") as toml:
         toml.write("\n[console]\nport = 0\n")
