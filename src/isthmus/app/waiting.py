@@ -81,7 +81,7 @@ def _fire(path: Path, trigger: str, say: Say) -> None:
 
 def _run(path: Path, *words: str) -> int:
     """Run a command of this installation for the site, to its end; it ends with this process."""
-    process = subprocess.Popen([*_launcher(), sys.executable, "-m", "isthmus", "--site", str(path), *words])
+    process = subprocess.Popen([*_launcher(), sys.executable, "-P", "-m", "isthmus", "--site", str(path), *words])
     try:
         return process.wait()
     except BaseException:

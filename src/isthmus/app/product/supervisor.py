@@ -273,8 +273,11 @@ class Supervisor:
 
 
 def command_of(site: Path, part: Part) -> list[str]:
-    """Return the command line of a part: this installation's, for the same site."""
-    return [sys.executable, "-m", "isthmus", "--site", str(site), *part.words]
+    """Return the command line of a part: this installation's, for the same site.
+
+    -P: nothing is imported from the folder that the site happens to be started in.
+    """
+    return [sys.executable, "-P", "-m", "isthmus", "--site", str(site), *part.words]
 
 
 def _recorded(one: _Watched) -> PartRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -28,14 +29,15 @@ def up(ctx: click.Context, leave_out: tuple[str, ...], show: bool) -> None:
     """
     from isthmus.app.product.asked import asked_for, need_parts
     from isthmus.app.product.config import read_up_config
-    from isthmus.app.product.supervisor import Supervisor, command_of
+    from isthmus.app.product.supervisor import Supervisor
 
     config = read_up_config(ctx.obj)
     parts = asked_for(config, leave_out)
     need_parts(config, parts)
     if show:
         for part in parts:
-            click.echo(f"{part.name}\t{part.because}\tisthmus {' '.join(command_of(ctx.obj, part)[3:])}")
+            line = shlex.join(["isthmus", "--site", str(ctx.obj), *part.words])
+            click.echo(f"{part.name}\t{part.because}\t{line}")
         return
     ctx.exit(Supervisor(config, parts, Told()).run())
 
