@@ -163,3 +163,5 @@ def test_what_is_typed_stands_in_capitals_in_the_command(tmp_path: Path) -> None
     full = [one for one in backup.parameters if one.name == "full"]
     assert command_line("s", "recovery backup", backup, {}, full) == "isthmus --site s recovery backup [--full]"
     assert command_line("s", "recovery backup", backup, {"full": False}) == "isthmus --site s recovery backup"
+    line = command_line("s", "recovery resend", resend, {"line": "-x"})
+    assert line == "isthmus --site s recovery resend -- -x"

@@ -124,7 +124,8 @@ def command_line(
             if parameter.kind == "yes or no":
                 words += [parameter.flag] if one and parameter.flag else []
             elif parameter.flag:
-                words += [parameter.flag, shlex.quote(str(one))]
+                joint = "=" if str(one).startswith("-") else " "  # else it were read as an option
+                words.append(f"{parameter.flag}{joint}{shlex.quote(str(one))}")
             else:
                 places.append(shlex.quote(str(one)))
     for parameter in asked:
@@ -135,7 +136,8 @@ def command_line(
             words.append(f"{parameter.flag} {blank}" if parameter.needed else f"[{parameter.flag} {blank}]")
         else:
             places.append(blank)
-    return " ".join(words + places)
+    guard = ["--"] if any(place.startswith("-") for place in places) else []
+    return " ".join(words + guard + places)
 
 
 __all__ = ["Acting", "Field", "command_line", "dashed"]
