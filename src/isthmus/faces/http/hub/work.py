@@ -219,9 +219,11 @@ class _Watcher:
         """Return what happened, waiting for so long at most. Raises IsthmusError where too much was left."""
         if not self._told:
             either = [asyncio.ensure_future(one.wait()) for one in (self._come, ending)]
-            await asyncio.wait(either, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-            for one in either:
-                one.cancel()
+            try:
+                await asyncio.wait(either, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+            finally:  # also where who watched has left meanwhile
+                for one in either:
+                    one.cancel()
         self._come.clear()
         told, self._told = self._told, []
         if len(told) > _MOST_BEHIND:
