@@ -11,12 +11,13 @@ import msgspec
 from isthmus.app.people.keyring import KeyShown
 from isthmus.app.people.person import Person, Role
 from isthmus.app.people.register import Member
-from isthmus.app.people.rules import MOST_PASSWORD
+from isthmus.app.people.rules import LEAST_PASSWORD, MOST_PASSWORD
 from isthmus.app.people.trail import Line
 
 RoleName = Literal["viewer", "operator", "admin"]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-Password = Annotated[str, msgspec.Meta(min_length=1, max_length=MOST_PASSWORD)]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
+Password = Annotated[str, msgspec.Meta(max_length=MOST_PASSWORD, extra_json_schema={"minLength": LEAST_PASSWORD})]
+"""A new one. That it is long enough is judged with the other rules, and told in better words."""
 
 
 class LogIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
