@@ -9,7 +9,7 @@ export PYTHONWARNINGS := ignore::DeprecationWarning
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-serve test soak model tutorial book check format bench clean
+.PHONY: help setup demo demo-serve test soak model tutorial pictures book check format bench clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ model: $(READY) ## Try 20,000 random steps of two recovery sites against an orac
 
 tutorial: $(READY) ## Follow the tutorial's blocks as they stand, in an empty folder
 	$(BIN)/python -m pytest -q --soak tests/soak/test_tutorial_soak.py
+
+pictures: $(READY) ## Take the pictures of the console for the book anew, in Chromium
+	ISTHMUS_PICTURES=docs/images $(BIN)/python -m pytest -q tests/faces/console/test_product_in_a_browser.py
 
 book: $(READY) ## Build the book (docs and the reference made from the code) into build/book
 	$(BIN)/mkdocs build --quiet

@@ -57,8 +57,8 @@ def commands() -> str:
     lines = [
         "# Commands",
         "",
-        "`isthmus --site PATH COMMAND …`; the site may be named by `ISTHMUS_SITE`, and is `isthmus.toml` in the current"
-        " folder by default. `isthmus COMMAND --help` says the same as this page.",
+        "`isthmus --site PATH COMMAND …`; the site may be named by `ISTHMUS_SITE`, and is `isthmus.toml` in the"
+        " current folder by default. `isthmus COMMAND --help` says the same as this page.",
         "",
     ]
     for words, command in _walked(isthmus, ("isthmus",)):
@@ -107,9 +107,9 @@ def api() -> str:
     lines = [
         "# The API",
         "",
-        "`GET /openapi.json` at a running server sends the whole document (OpenAPI 3.1) with every type; `/docs` shows it"
-        " as a page. Errors are problem details (RFC 9457). Lists are paged: `?limit=`, `?after=` with the `next` of the"
-        " answer before.",
+        "`GET /openapi.json` at a running server sends the whole document (OpenAPI 3.1) with every type; `/docs`"
+        " shows it as a page. Errors are problem details (RFC 9457). Lists are paged: `?limit=`, `?after=` with"
+        " the `next` of the answer before.",
         "",
         "| call | what it does |",
         "|---|---|",

@@ -58,7 +58,7 @@ def test_every_command_in_the_documents_exists_with_its_options(
 
     monkeypatch.setattr(click.Path, "convert", lambda self, value, param, ctx: value)  # files are examples
     command: click.Command = isthmus
-    words = shlex.split(line, comments=True)[1:]
+    words = shlex.split(re.split(r" (?:>|>>|\|\|?) ", line)[0], comments=True)[1:]
     while isinstance(command, click.Group):
         context = click.Context(command)
         _, words, _ = command.make_parser(context).parse_args(words)
