@@ -220,3 +220,33 @@ TestAnyOrder = AnyOrder.TestCase
 def test_errors_of_the_registry_are_of_the_one_tree(registry: Registry) -> None:
     with pytest.raises(IsthmusError):
         registry.get("nothing")
+
+
+def test_models_are_listed_in_brief_a_part_at_a_time(registry: Registry) -> None:
+    ids = [add(registry) for _ in range(4)]
+    other = registry.add_candidate(
+        "forecast", "file:///releases/child", card(registry.allot("forecast"), parent=ids[1]), "cd" * 32
+    )
+    newest_first = [other, *ids[::-1]]
+    assert [one.model_id for one in registry.briefs("forecast")] == newest_first
+    assert [one.model_id for one in registry.briefs(most=2)] == newest_first[:2]
+    assert [one.model_id for one in registry.briefs(before=ids[2])] == ids[1::-1]
+    assert [one.model_id for one in registry.briefs(parent=ids[1])] == [other]
+    assert registry.briefs("nosuch") == ()
+    brief, whole = registry.brief(other), registry.get(other)
+    assert brief is not None
+    assert (brief.parent, brief.rules, brief.id_count) == (ids[1], ("cut_in",), whole.card.id_count)
+    assert (brief.run_id, brief.table, brief.version) == (whole.card.run_id, whole.card.table, whole.card.version)
+    assert (brief.id_list, brief.decision, brief.manifest) == (whole.card.id_list, "", whole.manifest)
+    assert registry.brief("nosuch") is None
+
+
+def test_who_reigns_and_who_would_is_told_without_their_cards(registry: Registry) -> None:
+    assert registry.reigning("forecast") == ("", "")
+    first, second = add(registry), add(registry)
+    registry.promote(first)
+    assert registry.reigning("forecast") == (first, "")
+    registry.promote(second)
+    assert registry.reigning("forecast") == (second, registry.predecessor("forecast").model_id) == (second, first)
+    registry.rollback("forecast")
+    assert registry.reigning("forecast") == (first, "")

@@ -83,3 +83,19 @@ def test_whatever_happens_at_most_one_run_is_open_and_its_state_is_a_declared_on
         ledger.move(run.id, events[choice % len(events)], "")
         assert sum(r.is_open for r in ledger.runs("p")) <= 1
         assert {r.state for r in ledger.runs("p")} <= RUN.states
+
+
+def test_runs_are_listed_a_part_at_a_time_also_where_two_began_together(ledger: Ledger) -> None:
+    ids = []
+    for _ in range(5):
+        run = ledger.begin("forecast", "by hand", Ask()).id
+        ledger.move(run, "cancel", "enough")
+        ids.append(run)
+    newest_first = ids[::-1]
+    assert [run.id for run in ledger.runs()] == newest_first
+    found = []
+    before = None
+    while part := ledger.runs("forecast", 2, before):
+        found += [run.id for run in part]
+        before = found[-1]
+    assert found == newest_first

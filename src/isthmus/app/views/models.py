@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.app.views.opening import has_state, opened
 from isthmus.app.views.runs import Figure, figures_of
-from isthmus.core.errors import InputError, UnknownName
+from isthmus.core.errors import UnknownName
 
 if TYPE_CHECKING:
-    from isthmus.loop.release.registry import Model, Registry
+    from isthmus.loop.release.registry import Brief, Registry
+
+_LONGEST_LINE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def list_models(toml: Path, pipeline: str = "", limit: int = 50, before: str = "
             raise UnknownName.among("pipeline", pipeline, site.config.pipelines)
         if not has_state(site):
             return ()
-        found = site.registry.list(pipeline or None, limit, before or None)
+        found = site.registry.briefs(pipeline or None, limit, before or None)
         return tuple(_shown(model) for model in found)
 
 
@@ -92,11 +94,12 @@ def show_model(toml: Path, model_id: str) -> ModelDetails:
         if not has_state(site):
             raise UnknownName.among("model", model_id, ())
         model = site.registry.get(model_id)
-        known = {one.model_id: one for one in site.registry.list(model.pipeline)}
+        brief = site.registry.brief(model.model_id)
+        assert brief is not None
         return ModelDetails(
-            _shown(model),
-            _ancestors(model, known),
-            tuple(_shown(one) for one in known.values() if one.card.parent == model_id),
+            _shown(brief),
+            _ancestors(brief, site.registry),
+            tuple(_shown(one) for one in site.registry.briefs(parent=model_id)),
             tuple(
                 EventShown(one.event, one.source, one.target, datetime.fromisoformat(one.at), one.why)
                 for one in site.registry.history(model_id)
@@ -113,50 +116,38 @@ def list_reigns(toml: Path) -> tuple[Reign, ...]:
     with opened(toml) as site:
         if not has_state(site):
             return tuple(Reign(name, "", "") for name in site.config.pipelines)
-        return tuple(_reign(site.registry, name) for name in site.config.pipelines)
+        return tuple(Reign(name, *site.registry.reigning(name)) for name in site.config.pipelines)
 
 
-def _reign(registry: Registry, pipeline: str) -> Reign:
-    champion = registry.champion(pipeline)
-    if champion is None:
-        return Reign(pipeline, "", "")
-    try:
-        before = registry.predecessor(pipeline).model_id
-    except InputError:  # the first champion
-        before = ""
-    return Reign(pipeline, champion.model_id, before)
-
-
-def _ancestors(model: Model, known: Mapping[str, Model]) -> tuple[ModelShown, ...]:
+def _ancestors(model: Brief, registry: Registry) -> tuple[ModelShown, ...]:
     found: list[ModelShown] = []
     seen = {model.model_id}
-    at = known.get(model.card.parent or "")
-    while at is not None and at.model_id not in seen:
+    at = registry.brief(model.parent)
+    while at is not None and at.model_id not in seen and len(found) < _LONGEST_LINE:
         seen.add(at.model_id)
         found.append(_shown(at))
-        at = known.get(at.card.parent or "")
+        at = registry.brief(at.parent)
     return tuple(found)
 
 
-def _shown(model: Model) -> ModelShown:
+def _shown(model: Brief) -> ModelShown:
     from isthmus.app.mining import plain
 
-    card = model.card
     return ModelShown(
         model.model_id,
         model.pipeline,
         model.state,
-        card.run_id,
+        model.run_id,
         datetime.fromisoformat(model.created_at),
-        card.mode,
-        card.parent or "",
-        card.id_count,
-        tuple(used.name for used in card.rules),
-        card.table,
-        card.version,
-        plain(card.id_list),
-        card.id_list_digest,
+        model.mode,
+        model.parent,
+        model.id_count,
+        model.rules,
+        model.table,
+        model.version,
+        plain(model.id_list),
+        model.id_list_digest,
         plain(model.folder),
         model.manifest,
-        card.decision,
+        model.decision,
     )

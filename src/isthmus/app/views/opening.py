@@ -10,14 +10,17 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from isthmus.core.errors import IsthmusError, MissingExtra
 
 if TYPE_CHECKING:
     from isthmus.app.site import Site
+    from isthmus.loop.rules.bind import BoundRule
+    from isthmus.loop.rules.catalogue import Catalogue
     from isthmus.warehouse.query import Reading
 
 Stamp = tuple[tuple[str, int, int, int], ...]
@@ -110,6 +113,7 @@ class _Readers:
 
 
 _KNOWN, _READERS = _Known(), _Readers()
+_BOUND: WeakKeyDictionary[Catalogue, Mapping[str, BoundRule]] = WeakKeyDictionary()
 
 
 @contextlib.contextmanager
@@ -134,6 +138,15 @@ def reading(site: Site) -> Iterator[Reading]:
     """Lend a reader of the site's OLAP as it is now. Raises InputError where nothing was ingested yet."""
     with _READERS.lend(site.tables.olap.path) as lent:
         yield lent
+
+
+def bound_rules(site: Site) -> Mapping[str, BoundRule]:
+    """Return the site's rules with their usual parameters, by name; bound once for each catalogue."""
+    found = _BOUND.get(site.catalogue)
+    if found is None:
+        found = {name: site.catalogue.bind(name) for name in site.catalogue.names()}
+        _BOUND[site.catalogue] = found
+    return found
 
 
 def has_olap(site: Site) -> bool:
@@ -163,4 +176,4 @@ def _seen(file: Path) -> tuple[int, int, int]:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-__all__ = ["MEMORY_LIMIT", "has_olap", "has_state", "let_go", "opened", "reading"]
+__all__ = ["MEMORY_LIMIT", "bound_rules", "has_olap", "has_state", "let_go", "opened", "reading"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isthmus.app.views.opening import has_olap, opened, reading
+from isthmus.app.views.opening import bound_rules, has_olap, opened, reading
 from isthmus.app.views.scenes import SCENES, Sought, conditions, schema_of
 
 if TYPE_CHECKING:
@@ -59,9 +59,15 @@ class Counted:
 def list_rules(toml: Path) -> tuple[RuleShown, ...]:
     """List the rules by name, with their usual parameters counted in one pass over the OLAP."""
     with opened(toml) as site:
-        bound = {name: site.catalogue.bind(name) for name in site.catalogue.names()}
+        bound = bound_rules(site)
         found, of = _found(site, bound)
         return tuple(_shown(site, name, one, found.get(name), of) for name, one in bound.items())
+
+
+def list_names(toml: Path) -> tuple[tuple[str, str], ...]:
+    """List the rules by name, each with what it is about."""
+    with opened(toml) as site:
+        return tuple((name, site.catalogue.rule(name).about) for name in site.catalogue.names())
 
 
 def count_scenes(toml: Path, sought: Sought) -> Counted:

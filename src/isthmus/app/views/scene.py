@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from isthmus.app.views.opening import has_olap, opened, reading
+from isthmus.app.views.opening import bound_rules, has_olap, opened, reading
 from isthmus.app.views.scenes import SCENES
 from isthmus.core.errors import InputError, UnknownName
 
@@ -211,8 +211,8 @@ def _shown(site: Site, row: Mapping[str, Any]) -> SceneShown:
         if one.name != "vector"
     )
     rules = []
-    for name in site.catalogue.names():
-        held = explain(row, site.catalogue.bind(name))[0]
+    for name, bound in bound_rules(site).items():
+        held = explain(row, bound)[0]
         rules.append(RuleHeld(name, site.catalogue.rule(name).about, held.condition, held.holds))
     return SceneShown(row["scene_id"], row["day"], row["source"], fields, tuple(rules))
 

@@ -7,6 +7,7 @@ and a unique index over the champions makes the file itself refuse a second one.
 from __future__ import annotations
 
 import datetime
+import json
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -67,6 +68,28 @@ class Model:
     manifest: str
     created_at: str
     card: Card
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What lists tell of a model: its row, and of its card what is short. `parent` is empty for none."""
+
+    model_id: str
+    pipeline: str
+    state: str
+    folder: str
+    manifest: str
+    created_at: str
+    run_id: str
+    mode: str
+    parent: str
+    id_count: int
+    rules: tuple[str, ...]
+    table: str
+    version: int
+    id_list: str
+    id_list_digest: str
+    decision: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +220,14 @@ class Registry:
         """Return the model that `rollback` would bring back. Raises InputError where there is none."""
         return self._before(self.store, pipeline)[1]
 
+    def reigning(self, pipeline: str) -> tuple[str, str]:
+        """Return the names of the champion and of the model that a rollback would bring back; empty for none."""
+        rows = self.store.rows("SELECT model_id FROM model WHERE pipeline = ? AND state = ?", (pipeline, CHAMPION))
+        if not rows:
+            return "", ""
+        before = self.store.rows(_BEFORE, (pipeline, WITHDRAWN, rows[0]["model_id"]))
+        return rows[0]["model_id"], before[0]["model_id"] if before else ""
+
     def reject(self, model_id: str, why: str = "") -> Model:
         """Note that the gate did not pass it and its run ended so. Raises IllegalTransition."""
         return self._move(model_id, "reject", why)
@@ -213,15 +244,31 @@ class Registry:
         """Return the champion of the pipeline, None before the first release."""
         return self._champion(self.store, pipeline)
 
-    def list(self, pipeline: str | None = None, most: int = -1, before: str | None = None) -> tuple[Model, ...]:
-        """List the models of one pipeline or of all, the newest first.
+    def briefs(
+        self, pipeline: str | None = None, most: int = -1, before: str | None = None, parent: str | None = None
+    ) -> tuple[Brief, ...]:
+        """List models in brief, without reading whole cards, the newest first.
 
-        At most so many, and with `before` those that were entered before that one.
+        At most so many, with `before` those entered before that one, with `parent` those that started from it.
         """
         rows = self.store.rows(
-            "SELECT * FROM model WHERE (?1 IS NULL OR pipeline = ?1) AND (?2 IS NULL OR rowid <"
-            " (SELECT rowid FROM model WHERE model_id = ?2)) ORDER BY rowid DESC LIMIT ?3",
-            (pipeline, before, most),
+            f"{_BRIEF} WHERE (?1 IS NULL OR pipeline = ?1) AND (?2 IS NULL OR rowid <"
+            " (SELECT rowid FROM model WHERE model_id = ?2))"
+            " AND (?3 IS NULL OR json_extract(card, '$.parent') = ?3)"
+            " ORDER BY rowid DESC LIMIT ?4",
+            (pipeline, before, parent, most),
+        )
+        return tuple(_brief(row) for row in rows)
+
+    def brief(self, model_id: str) -> Brief | None:
+        """Return a model in brief; None where there is none of that name."""
+        rows = self.store.rows(f"{_BRIEF} WHERE model_id = ?", (model_id,))
+        return _brief(rows[0]) if rows else None
+
+    def list(self, pipeline: str | None = None) -> tuple[Model, ...]:
+        """List the models of one pipeline or of all, the newest first."""
+        rows = self.store.rows(
+            "SELECT * FROM model WHERE ? IS NULL OR pipeline = ? ORDER BY rowid DESC", (pipeline, pipeline)
         )
         return tuple(_model(row) for row in rows)
 
@@ -273,13 +320,7 @@ class Registry:
         reigning = self._champion(connection, pipeline)
         if reigning is None:
             raise InputError(f"pipeline {pipeline!r} has no champion", "nothing can be rolled back")
-        found = _rows(
-            connection,
-            "SELECT reign.reign, reign.model_id FROM reign JOIN model USING (model_id)"
-            " WHERE reign.pipeline = ? AND NOT rolled_back AND state <> ? AND model_id <> ?"
-            " ORDER BY reign DESC LIMIT 1",
-            (pipeline, WITHDRAWN, reigning.model_id),
-        )
+        found = _rows(connection, _BEFORE, (pipeline, WITHDRAWN, reigning.model_id))
         if not found:
             raise InputError(
                 f"{reigning.model_id} is the first champion of {pipeline!r}", "there is none to go back to"
@@ -296,6 +337,26 @@ def _rows(connection: sqlite3.Connection | Store, sql: str, parameters: tuple[st
     if isinstance(connection, Store):
         return connection.rows(sql, parameters)
     return connection.execute(sql, parameters).fetchall()
+
+
+_BEFORE = (
+    "SELECT reign.reign, reign.model_id FROM reign JOIN model USING (model_id)"
+    " WHERE reign.pipeline = ? AND NOT rolled_back AND state <> ? AND model_id <> ?"
+    " ORDER BY reign DESC LIMIT 1"
+)
+_BRIEF = """
+    SELECT model_id, pipeline, state, folder, manifest, created_at,
+        json_extract(card, '$.run_id') AS run_id, json_extract(card, '$.mode') AS mode,
+        coalesce(json_extract(card, '$.parent'), '') AS parent, json_extract(card, '$.id_count') AS id_count,
+        json_extract(card, '$.rules') AS rules, json_extract(card, '$.table') AS "table",
+        json_extract(card, '$.version') AS version, json_extract(card, '$.id_list') AS id_list,
+        json_extract(card, '$.id_list_digest') AS id_list_digest, json_extract(card, '$.decision') AS decision
+    FROM model"""
+
+
+def _brief(row: sqlite3.Row) -> Brief:
+    told = {key: row[key] for key in row.keys()}  # noqa: SIM118 - a row iterates over its values
+    return Brief(**told | {"rules": tuple(rule["name"] for rule in json.loads(told["rules"]))})
 
 
 def _model(row: sqlite3.Row) -> Model:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
-from isthmus.app.views.rules import count_scenes, list_rules
+from isthmus.app.views.rules import count_scenes, list_names, list_rules
 from isthmus.app.views.scene import list_similar, show_and_draw
 from isthmus.app.views.scenes import SCENES, Listing, Sought, list_choices, list_scenes, list_tables
 from isthmus.app.views.sql import LONGEST, Answer, Asked, ask_and_note, history
@@ -85,7 +85,7 @@ class ScenePages:
                 raise
             except InputError as error:
                 wrong = str(error)
-        rules = await asyncio.to_thread(list_rules, toml) if form.sought.table == SCENES else ()
+        rules = await asyncio.to_thread(list_names, toml) if form.sought.table == SCENES else ()
         return await self._page(
             request,
             "scenes.html",
