@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from starlette.middleware import Middleware
 
+from isthmus.faces.console.frame import Frame
+from isthmus.faces.console.lost import Lost
 from isthmus.faces.console.pages import routes
 from isthmus.faces.http.hub.application import HubApplication, application
 from isthmus.faces.http.hub.guard import SessionGuard
@@ -16,4 +18,6 @@ def site_application(hub: Hub) -> HubApplication:
     guard = hub.guard
     around = [Middleware(Threshold, guard=guard)] if isinstance(guard, SessionGuard) else []
     cookie = guard.cookie if isinstance(guard, SessionGuard) else ""
-    return application(hub, routes(hub), around, cookie=cookie)
+    secure = isinstance(guard, SessionGuard) and guard.console.secure
+    frame = Frame(hub)
+    return application(hub, [*routes(hub, frame), Lost(frame)], around, cookie=cookie, secure=secure)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,7 +14,7 @@ from isthmus.acquire.log import Say
 
 _TRACE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _SECRET = re.compile(r"^(/v1/deliveries/)[^/]+")
-_HEADERS = {
+_HEADERS: Mapping[str, str] = {
     "content-security-policy": (
         "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
         "form-action 'self'; frame-ancestors 'none'"
@@ -29,8 +30,9 @@ _HEADERS = {
 class Surrounding:
     """An ASGI layer around the application."""
 
-    def __init__(self, app: ASGIApp, say: Say) -> None:
-        self._app, self._say = app, say
+    def __init__(self, app: ASGIApp, say: Say, more: Mapping[str, str] | None = None) -> None:
+        """`more` are headers beside those that every answer has."""
+        self._app, self._say, self._headers = app, say, {**_HEADERS, **(more or {})}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a call through, with a trace: the caller's X-Request-ID where it is a decent one, else a new one."""
@@ -48,7 +50,7 @@ class Surrounding:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = trace
-                for name, value in _HEADERS.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
             await send(message)
 

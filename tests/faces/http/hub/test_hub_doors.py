@@ -221,3 +221,14 @@ def test_heads_are_answered_without_a_body(call: Call) -> None:
     for path in ("/v1/work", "/health", "/v1/events"):
         assert call("HEAD", path).content == b""
     assert time.monotonic() - begun < 25  # a stream would go on
+
+
+def test_a_browser_that_is_lost_gets_a_page_and_a_program_a_problem(call: Call) -> None:
+    page = call("GET", "/nothing", headers={"accept": "text/html,*/*"})
+    assert (page.status_code, page.headers["content-type"].partition(";")[0]) == (404, "text/html")
+    for accept, path in (("application/json", "/nothing"), ("*/*", "/nothing"), ("text/html", "/v1/nothing")):
+        answer = call("GET", path, headers={"accept": accept})
+        assert (answer.status_code, answer.headers["content-type"]) == (404, PROBLEM)
+    stranger = call("GET", "/nothing", role=None, headers={"accept": "text/html"})
+    assert stranger.headers["location"] == "/login?next=%2Fnothing"
+    assert call("POST", "/nothing", headers={"accept": "text/html"}).status_code == 404

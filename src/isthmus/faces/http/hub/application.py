@@ -33,6 +33,7 @@ MOST_UPLOAD = 256 << 20
 _UPLOADS = ("/v1/operations/", "/act/")
 _PACKED_FROM = 1000
 """Answers of fewer bytes are sent as they are."""
+_BY_TLS = {"strict-transport-security": "max-age=31536000"}
 _RAISED = (HTTPException, IsthmusError, OSError, ClientDisconnect, Exception)
 
 ABOUT = openapi.About(
@@ -55,10 +56,12 @@ def application(
     around: Sequence[Middleware] = (),
     doors: Sequence[Door] = (),
     cookie: str = "",
+    secure: bool = False,
 ) -> HubApplication:
     """Build the application.
 
     `around` are layers between the headers and the doors; `doors` come beside its own; `cookie` is the session's.
+    `secure` tells browsers to come by https alone from now on.
     """
     counts = Counts()
     operations, works = OperationDoors(hub), WorkDoors(hub)
@@ -79,7 +82,7 @@ def application(
     built = HubApplication(
         routes=[*routes_of(every, entering), *pages],
         middleware=[
-            Middleware(Surrounding, say=counts),
+            Middleware(Surrounding, say=counts, more=_BY_TLS if secure else {}),
             *around,
             Middleware(Bounding, most=most_of),
             Middleware(GZipMiddleware, minimum_size=_PACKED_FROM, compresslevel=6),
