@@ -7,17 +7,21 @@ import math
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from isthmus.app.site import Site
+from isthmus.app.site import IMAGES, Site
 from isthmus.app.views.opening import let_go, opened, reading
 from isthmus.app.views.rules import count_scenes, list_rules
 from isthmus.app.views.scene import draw, list_similar, show_and_draw, show_scene
 from isthmus.app.views.scenes import Sought, list_choices, list_scenes, list_tables
 from isthmus.core.errors import ConditionError, ConfigError, InputError, UnknownName
 from isthmus.loop.scene import Scene
+from isthmus.warehouse.catalog import Catalog
+from isthmus.warehouse.name import TableName
+from isthmus.warehouse.schema import Field, FieldType, Schema
 from loop_site import CARS, OWN_RULE, has_samples, ready_site
 from traffic import DAY, bring, write_day
 
@@ -237,6 +241,39 @@ def test_a_site_without_a_day_shows_nothing_and_makes_nothing(tmp_path: Path) ->
     with pytest.raises(InputError, match="ingest"):
         list_similar(toml, FIRST)
     assert [one.name for one in tmp_path.iterdir()] == ["isthmus.toml"]
+
+
+def test_rows_of_a_table_beside_the_scenes_are_found_by_a_condition(tmp_path: Path) -> None:
+    toml = ready_site(tmp_path)
+    with opened(toml) as site:
+        photos(site)
+        site.tables.level()
+    assert [one.name for one in list_tables(toml)] == [IMAGES, "rejects", "scenes"]
+    found = list_scenes(toml, Sought(table=IMAGES, where="place = 'se-lund'", order="width", descending=True))
+    assert [(row["image_id"], row["width"]) for row in found.rows] == [("c", 4000), ("a", 640)]
+    assert (found.matched, found.total, found.key) == (2, 3, "image_id")
+    assert count_scenes(toml, Sought(table=IMAGES, named="a")).found == 1
+    with pytest.raises(InputError, match="rules speak of scenes"):
+        list_scenes(toml, Sought(table=IMAGES, rule="slow"))
+    with pytest.raises(UnknownName, match="field 'source'"):
+        list_scenes(toml, Sought(table=IMAGES, source="cars"))
+
+
+def photos(site: Site) -> None:
+    """Write a table of images into the site's warehouse."""
+    schema = Schema(
+        key="image_id",
+        fields=(
+            Field("image_id", FieldType.STRING, "names the image", nullable=False),
+            Field("place", FieldType.STRING, "where it was taken"),
+            Field("width", FieldType.INT, "pixels"),
+        ),
+    )
+    root = site.config.folder / site.config.warehouse.root
+    table = Catalog(str(root)).create(TableName.parse(f"{site.config.warehouse.database}.{IMAGES}"), schema)
+    places = {"a": ("se-lund", 640), "b": ("de-berlin", 4000), "c": ("se-lund", 4000)}
+    rows = [{"image_id": name, "place": place, "width": width} for name, (place, width) in places.items()]
+    table.append([pa.RecordBatch.from_pylist(rows)])
 
 
 def test_what_changes_is_seen_at_once_and_readers_do_not_hinder_a_writer(tmp_path: Path) -> None:
