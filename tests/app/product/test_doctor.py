@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -12,15 +13,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gallery_sites import free_port
 from isthmus.app.product import netlooks, setuplooks
+from isthmus.app.product.config import read_up_config
 from isthmus.app.product.doctor import examine
 from isthmus.app.product.filelooks import judged_space, space, unsound
 from isthmus.app.product.finding import Finding, sorted_by_severity
+from isthmus.app.product.newsite import make_site
+from isthmus.app.product.status import status_of
 from isthmus.app.product.surroundings import Listener
+from isthmus.core.errors import InputError
 from isthmus.state.store import Store
 from isthmus.transfer.signing import SigningKey
 
@@ -256,3 +261,34 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int, int]]:
         str(file): (file.stat().st_mtime_ns, file.stat().st_size, file.stat().st_mode)
         for file in [folder, *folder.rglob("*")]
     }
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(["device", "agent", "inner", "acquire", "primary"]), st.data())
+def test_no_toml_however_wrong_breaks_the_doctor_or_the_status(
+    tmp_path_factory: pytest.TempPathFactory, role: str, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("wrong") / "site"
+    path, _ = make_site(folder, role, console=True)
+    lines = path.read_text().splitlines()
+    for _ in range(data.draw(st.integers(1, 3))):
+        number = data.draw(st.integers(0, len(lines) - 1))
+        key = lines[number].lstrip("# ").partition("=")[0]
+        lines[number] = data.draw(
+            st.sampled_from(
+                [
+                    "",
+                    lines[0],
+                    "[up]",
+                    "[gate]",
+                    "port = 0",
+                    f"{key} = -1",
+                    f'{key} = "/dev/null"',
+                    f"{key} = [[]]",
+                ]
+            )
+        )
+    path.write_text("\n".join(lines))
+    for look in (lambda: examine(path), lambda: status_of(read_up_config(path))):
+        with contextlib.suppress(InputError):  # told in one line
+            look()

@@ -78,6 +78,8 @@ def test_a_site_serves_comes_back_after_kill_9_and_is_gone_after_sigterm(
         first, console = running(site, "acquire"), running(site, "console")
         assert health(first.address)["status"] == "ok"
         assert health(console.address)
+        with _OPENER.open(f"{console.address}/metrics", timeout=30) as answer:
+            assert 'isthmus_part_running{part="acquire"} 1' in answer.read().decode()
         os.kill(first.pid, signal.SIGKILL)
         second = running(site, "acquire", other_than=first.pid)
         assert second.address == first.address

@@ -11,8 +11,10 @@ from gallery_making import jpeg
 from gallery_sites import INNER, write
 from isthmus.app.product.config import read_up_config
 from isthmus.app.product.lags import span
+from isthmus.app.product.metrics import part_families
 from isthmus.app.product.record import PartRecord, UpRecord, ticks_of, write_record
 from isthmus.app.product.status import status_of
+from isthmus.core.prometheus import exposition
 from isthmus.faces.cli.main import run
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -108,3 +110,23 @@ def test_what_is_left_out_is_shown_as_such(tmp_path: Path) -> None:
 )
 def test_spans_are_short(seconds: float, text: str) -> None:
     assert span(seconds) == text
+
+
+def test_prometheus_is_told_of_the_parts(tmp_path: Path) -> None:
+    toml = tmp_path / "isthmus.toml"
+    toml.write_text('[site]\nname = "s"\n')
+    assert list(part_families(toml)) == []
+    recorded(
+        tmp_path / "state", PartRecord("sync", "running", NOW, restarts=3), PartRecord("agent", "failed", NOW)
+    )
+    text = exposition(part_families(toml))
+    assert {
+        "isthmus_up 1",
+        'isthmus_part_running{part="sync"} 1',
+        'isthmus_part_given_up{part="agent"} 1',
+        'isthmus_part_restarts_total{part="sync"} 3',
+    } <= set(text.splitlines())
+    recorded(tmp_path / "state", PartRecord("sync", "running", NOW), pid=2**22 + 1)
+    assert 'isthmus_part_running{part="sync"} 0' in exposition(part_families(toml))
+    toml.write_text("[site")
+    assert list(part_families(toml)) == []

@@ -12,6 +12,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
+from isthmus.app.product.metrics import part_families
 from isthmus.core.errors import IsthmusError
 from isthmus.core.prometheus import CONTENT_TYPE, Family, Sample, exposition
 from isthmus.faces.http.answers import answer
@@ -77,7 +78,8 @@ class StandingDoors:
         """Tell the metrics."""
         works = await asyncio.to_thread(self._hub.works.latest, _MANY)
         states = Counter(str(one.state) for one in works)
-        return PlainTextResponse(exposition(self._families(states)), media_type=CONTENT_TYPE)
+        parts = await asyncio.to_thread(lambda: list(part_families(self._hub.toml)))
+        return PlainTextResponse(exposition([*self._families(states), *parts]), media_type=CONTENT_TYPE)
 
     async def openapi(self, _: Request) -> Response:
         """Send the description of all doors."""
