@@ -178,3 +178,15 @@ def test_the_overview_draws_the_pair_as_one_line_between_two_boxes(
     assert page.text.count('<g class="site') == 2
     assert '<h2 id="name-1">north' in page.text
     assert '<h2 id="name-2">south' in page.text
+
+
+def test_another_site_is_shown_and_not_changed_from_here(sites: tuple[Site, Site], tmp_path: Path) -> None:
+    north, south = sites
+    client = pages_of(north, tmp_path, others=[south]).client()
+    page = client.get("/recovery?site=south").text
+    assert flaws(page) == []
+    assert "changed at its own console" in page
+    assert "/act/" not in page
+    assert "/recovery/failover" not in page
+    assert 'hx-get="/recovery?site=south"' in page
+    assert client.get("/recovery?site=east").status_code == 404

@@ -19,6 +19,7 @@ from isthmus.core.errors import ConfigError, InputError, MissingExtra, Refused, 
 from isthmus.faces.console.frame import Frame
 from isthmus.faces.console.pages.work import works_of
 from isthmus.faces.http.hub.hub import Hub
+from isthmus.faces.http.hub.shownsites import sites_with
 
 _TOLD = ("recovery verify", "recovery drill", "recovery check", "recovery prepare")
 _LOOKED_AT = 100
@@ -39,9 +40,15 @@ class _Pages:
         self._hub, self._frame = hub, frame
 
     async def recovery(self, request: Request) -> Response:
-        """Show how the pair stands."""
+        """Show how the pair stands, at this site or at another one that is shown here."""
+        sites = await asyncio.to_thread(sites_with, self._hub, ("recovery",))
+        asked = request.query_params.get("site", "")
+        if asked and asked not in sites:
+            raise UnknownName.among("site", asked, sites)
+        name = asked or next(iter(sites), "")
+        toml = sites.get(name, self._hub.toml)
         try:
-            now = await self._seen()
+            now = await asyncio.to_thread(recovery_of, toml, self._hub.clock.now())
         except ConfigError:
             raise
         except (InputError, MissingExtra) as error:
@@ -50,6 +57,8 @@ class _Pages:
             request,
             "recovery.html",
             seen=now,
+            own=toml == self._hub.toml,
+            sites=list(sites),
             acts=offered(now),
             rounds=_newest(now.rounds),
             rpo=_chart(now),
