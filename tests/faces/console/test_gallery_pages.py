@@ -172,3 +172,15 @@ def test_records_go_on_page_by_page(tmp_path: Path) -> None:
 def test_a_site_without_galleries_says_so(tmp_path: Path) -> None:
     text = page(made_hub(tmp_path).client(), "/galleries")
     assert "No site here holds galleries" in text
+
+
+def test_what_takes_several_values_has_several_fields_and_the_command_names_it_once(sites: Crossed) -> None:
+    text = page(client(sites.tomls[0]), "/galleries")
+    form = text.partition('action="/act/gallery-add"')[2].partition("</form>")[0]
+    assert form.count('name="set"') == 3
+    assert form.partition("<code>")[2].count("--set") == 1
+    text = page(client(sites.tomls[1]), "/galleries/devices/handheld")
+    form = text.partition('action="/act/device-tag"')[2].partition("</form>")[0]
+    assert form.count('name="tags"') == 4
+    assert form.count('value="gate"') == 1, "the tag that it has"
+    assert form.count('name="name" value="handheld"') == 1

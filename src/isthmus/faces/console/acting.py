@@ -40,14 +40,16 @@ class Acting:
         danger: bool = False,
         *,
         ask: Mapping[str, str] | Iterable[str] = (),
+        times: Mapping[str, int] = {},
         about: str = "",
         main: bool = False,
         ready: str = "",
     ) -> Markup:
         """Draw the form that runs `operation` with `arguments`, by the names of its parameters.
 
-        `ask` names parameters that are typed in here, with their labels; `confirm` is a word that must be typed;
-        `ready` a reason why it cannot be done now, which disables the button, as too low a role does.
+        `ask` names parameters that are typed in here, with their labels, and `times` how many fields those get
+        that take several values; `confirm` is a word that must be typed; `ready` a reason why it cannot be done
+        now, which disables the button, as too low a role does.
         """
         arguments = arguments or {}
         known = self._hub.works.operations().get(operation)
@@ -62,9 +64,10 @@ class Acting:
             ask if isinstance(ask, Mapping) else {name: self._t.known(f"base.field.{name}", name) for name in ask}
         )
         fields = [
-            Field(one, labels[one.name], arguments.get(one.name, one.default))
+            Field(one, labels[one.name], _nth(arguments.get(one.name, one.default), place))
             for one in (known.parameters if known else ())
             if one.name in labels
+            for place in range(times.get(one.name, 1))
         ]
         fixed = {name: value for name, value in arguments.items() if name not in labels}
         return Markup(
@@ -76,7 +79,11 @@ class Acting:
                 fixed=list(_posted(fixed)),
                 label=label or operation,
                 command=command_line(
-                    str(self._hub.toml), operation, known, fixed, [one.parameter for one in fields]
+                    str(self._hub.toml),
+                    operation,
+                    known,
+                    fixed,
+                    [*{f.parameter.name: f.parameter for f in fields}.values()],
                 ),
                 confirm=confirm,
                 danger=danger,
@@ -91,6 +98,13 @@ class Acting:
         """Write the command line that does what `operation` does."""
         known = self._hub.works.operations().get(operation)
         return command_line(str(self._hub.toml), operation, known, arguments or {})
+
+
+def _nth(value: Any, place: int) -> Any:
+    """Return what stands in the field of a place, where a parameter has several."""
+    if isinstance(value, list | tuple):
+        return value[place] if place < len(value) else None
+    return value if place == 0 else None
 
 
 def dashed(operation: str) -> str:

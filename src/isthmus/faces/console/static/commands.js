@@ -12,6 +12,9 @@ function fill(form) {
     const value = input.type === "file" ? [...input.files].map((file) => file.name).join(" ") : input.value;
     if (input.type === "checkbox") return line.replace(`[${flag}]`, input.checked ? flag : "").replace("  ", " ");
     if (!value) return line;
+    const free = flag ? `[${flag} ${blank}]` : blank;
+    const needed = flag ? `${flag} ${blank}` : blank;
+    if (!line.includes(free) && !line.includes(needed)) return `${line} ${flag ? `${flag} ` : ""}${quoted(value)}`; // one more of the same
     return line.replace(flag ? `[${flag} ${blank}]` : blank, flag ? `${flag} ${blank}` : blank).replace(blank, quoted(value));
   }, code.dataset.pattern);
 }
