@@ -17,9 +17,9 @@ from isthmus.acquire.states import REQUESTS
 from isthmus.app.acquiring.config import AcquirePart, AgentPart, KeepPart
 from isthmus.app.galleries.config import DevicePart, GalleryPart, GatePart, SyncPart
 from isthmus.app.keys import rows_of
-from isthmus.app.product.config import Restarting, UpPart
 from isthmus.app.product.standing import PART
 from isthmus.app.recovery.config import CarryPart, DoorPart, RecoveryPart
+from isthmus.app.upconfig import Restarting, UpPart
 from isthmus.core.machine import Machine
 from isthmus.gallery.sync.states import SESSION
 from isthmus.loop.ingest.states import INGEST

@@ -54,7 +54,7 @@ def test_the_unit_and_the_image_run_commands_that_exist() -> None:
 
 
 def test_a_part_has_time_to_end_before_systemd_kills_it() -> None:
-    from isthmus.app.product.config import Restarting
+    from isthmus.app.upconfig import Restarting
 
     [seconds] = re.findall(r"^TimeoutStopSec=(\d+)s$", UNIT.read_text(), re.M)
     assert int(seconds) > 3 * Restarting().grace_s, "the parts end in two waves"

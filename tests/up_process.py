@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from isthmus.app.product.config import read_up_config
 from isthmus.app.product.parts import Part
 from isthmus.app.product.record import PartRecord
 from isthmus.app.product.supervisor import Supervisor
+from isthmus.app.upconfig import read_up_config
 
 
 class Printed:

@@ -14,8 +14,8 @@ from typing import Any
 
 from isthmus.app.console import ConsolePart
 from isthmus.app.galleries.config import TABLES as GALLERY
-from isthmus.app.product.config import TABLES as UP
 from isthmus.app.sitepart import ACQUIRE_TABLES, RECOVERY_TABLES, SitePart
+from isthmus.app.upconfig import TABLES as UP
 from isthmus.core.errors import UnknownName
 from isthmus.core.settings import describe
 

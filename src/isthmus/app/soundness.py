@@ -93,11 +93,10 @@ def _console(path: Path, _: Report) -> Sound:
 
 
 def _up(path: Path, _: Report) -> Sound:
-    from isthmus.app.product.asked import asked_for
-    from isthmus.app.product.config import read_up_config
+    from isthmus.app.upconfig import read_up_config
 
-    parts = asked_for(read_up_config(path))
-    return Sound(f"isthmus up runs {', '.join(part.name for part in parts) or 'nothing'}", ())
+    left_out = read_up_config(path).up.leave_out
+    return Sound(f"isthmus up without {', '.join(left_out)}" if left_out else "isthmus up", ())
 
 
 def _loop(path: Path, report: Report) -> Sound:

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 
 from gallery_sites import free_port
 from isthmus.app.product import netlooks, setuplooks
-from isthmus.app.product.config import read_up_config
 from isthmus.app.product.doctor import examine
 from isthmus.app.product.filelooks import judged_space, space, unsound
 from isthmus.app.product.finding import Finding, sorted_by_severity
 from isthmus.app.product.newsite import make_site
 from isthmus.app.product.status import status_of
 from isthmus.app.product.surroundings import Listener
+from isthmus.app.upconfig import read_up_config
 from isthmus.core.errors import InputError
 from isthmus.state.store import Store
 from isthmus.transfer.signing import SigningKey

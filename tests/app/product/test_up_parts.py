@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isthmus.app.product.asked import asked_for
-from isthmus.app.product.config import NAMES, read_up_config
 from isthmus.app.product.parts import Known, parts_of
+from isthmus.app.upconfig import NAMES, read_up_config
 from isthmus.core.errors import ConfigError, UnknownName
 
 _KNOWN = Known("video", True, 300.0)

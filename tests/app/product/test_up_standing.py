@@ -4,7 +4,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isthmus.app.product import standing as stands
-from isthmus.app.product.config import Restarting
 from isthmus.app.product.standing import (
     BACKING_OFF,
     FAILED,
@@ -22,6 +21,7 @@ from isthmus.app.product.standing import (
     pause,
     ready,
 )
+from isthmus.app.upconfig import Restarting
 
 _CODES = st.sampled_from([0, 1, 2, 3, 4, 5, 6, 130, -9, -15])
 _RULES = st.builds(

@@ -9,11 +9,11 @@ import pytest
 
 from gallery_making import jpeg
 from gallery_sites import INNER, write
-from isthmus.app.product.config import read_up_config
 from isthmus.app.product.lags import span
 from isthmus.app.product.metrics import part_families
 from isthmus.app.product.record import PartRecord, UpRecord, ticks_of, write_record
 from isthmus.app.product.status import status_of
+from isthmus.app.upconfig import read_up_config
 from isthmus.core.prometheus import exposition
 from isthmus.faces.cli.main import run
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from isthmus.app.product.config import NAMES, UpConfig
 from isthmus.app.product.parts import Known, Part, parts_of
+from isthmus.app.upconfig import NAMES, UpConfig
 from isthmus.core.errors import InputError, UnknownName
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from isthmus.app.product import filelooks, netlooks, setuplooks
 from isthmus.app.product.asked import asked_for
-from isthmus.app.product.config import UpConfig, kind_of, read_up_config
 from isthmus.app.product.finding import Finding, error, note, sorted_by_severity, warning
 from isthmus.app.product.record import read_record
 from isthmus.app.product.surroundings import Folder, Listener, Peer, Secret, surroundings_of
+from isthmus.app.upconfig import UpConfig, kind_of, read_up_config
 from isthmus.core.errors import ConfigError, IsthmusError, MissingExtra
 from isthmus.core.progress import silent
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from isthmus.app.product.config import UpConfig, kind_of
+from isthmus.app.upconfig import UpConfig, kind_of
 
 if TYPE_CHECKING:
     from isthmus.transfer.alarm import Alarm

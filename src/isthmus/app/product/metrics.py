@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from isthmus.app.product.config import read_up_config
 from isthmus.app.product.record import read_record
 from isthmus.app.product.standing import FAILED, RUNNING
+from isthmus.app.upconfig import read_up_config
 from isthmus.core.errors import InputError
 from isthmus.core.prometheus import Family, Sample
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from isthmus.app.product.config import kind_of
+from isthmus.app.upconfig import kind_of
 
 Tables = Mapping[str, Any]
 

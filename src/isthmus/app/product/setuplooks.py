@@ -14,9 +14,9 @@ from importlib import metadata
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from isthmus.app.product.config import kind_of
 from isthmus.app.product.filelooks import read_only
 from isthmus.app.product.finding import Finding, error, note, warning
+from isthmus.app.upconfig import kind_of
 
 _EXTRAS: dict[str, tuple[str, ...]] = {
     "acquire": ("acquire",),

@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from isthmus.app.product.config import Restarting
+from isthmus.app.upconfig import Restarting
 from isthmus.core.machine import Machine, Row
 
 STARTING, RUNNING, BACKING_OFF, RESTING = "starting", "running", "backing off", "resting"

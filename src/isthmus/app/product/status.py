@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from isthmus.app.product.asked import asked_for
-from isthmus.app.product.config import UpConfig, kind_of
 from isthmus.app.product.lags import Lag, lag_of
 from isthmus.app.product.parts import Part
 from isthmus.app.product.record import PartRecord, UpRecord, read_record
 from isthmus.app.product.standing import BACKING_OFF, FAILED
+from isthmus.app.upconfig import UpConfig, kind_of
 from isthmus.core.errors import IsthmusError
 
 DOWN, LEFT_OUT, LOST = "down", "left out", "lost"

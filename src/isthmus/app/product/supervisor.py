@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Protocol
 
 from isthmus.app.product.children import Child
-from isthmus.app.product.config import UpConfig
 from isthmus.app.product.notify import Notifier
 from isthmus.app.product.parts import Part
 from isthmus.app.product.record import LOCK, PartRecord, UpRecord, ticks_of, write_record
@@ -39,6 +38,7 @@ from isthmus.app.product.standing import (
     passed,
     ready,
 )
+from isthmus.app.upconfig import UpConfig
 from isthmus.state.files import private_folder
 from isthmus.state.lock import held
 

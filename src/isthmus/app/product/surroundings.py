@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from isthmus.app.product.config import UpConfig
 from isthmus.app.sitepart import LOOP_TABLES
+from isthmus.app.upconfig import UpConfig
 from isthmus.core.errors import IsthmusError
 
 _PORTS = {"https": 443, "http": 80, "wss": 443, "ws": 80, "nats": 4222, "s3": 443}

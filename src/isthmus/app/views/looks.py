@@ -119,8 +119,8 @@ def _acquire(look: Look, toml: Path, tables: Tables, now: datetime) -> None:
 
 def _agent(look: Look, toml: Path, tables: Tables, now: datetime) -> None:
     from isthmus.app.product.asked import asked_for
-    from isthmus.app.product.config import read_up_config
     from isthmus.app.product.parts import Part
+    from isthmus.app.upconfig import read_up_config
 
     look.kinds.append("agent")
     parts: list[Part] = look.read(lambda: asked_for(read_up_config(toml)), [])

@@ -113,7 +113,7 @@ def _meet(site: SiteSeen, end: End, other: SiteSeen, theirs: End) -> bool:
 
 def site_of(toml: Path, now: datetime, own: bool = False) -> SiteSeen:
     """Look at one site."""
-    from isthmus.app.product.config import read_up_config
+    from isthmus.app.upconfig import read_up_config
     from isthmus.app.views.looks import LOOKS
 
     try:

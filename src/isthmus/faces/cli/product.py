@@ -28,8 +28,8 @@ def up(ctx: click.Context, leave_out: tuple[str, ...], show: bool) -> None:
     left out, and how patient it is.
     """
     from isthmus.app.product.asked import asked_for, need_parts
-    from isthmus.app.product.config import read_up_config
     from isthmus.app.product.supervisor import Supervisor
+    from isthmus.app.upconfig import read_up_config
 
     config = read_up_config(ctx.obj)
     parts = asked_for(config, leave_out)
@@ -52,8 +52,8 @@ def status(ctx: click.Context, running: bool, as_json: bool) -> int:
     Works whether the site runs or not. Exit code 1: something is wrong; with --running, for health checks, also a
     site that is not up.
     """
-    from isthmus.app.product.config import read_up_config
     from isthmus.app.product.status import running_of, status_of
+    from isthmus.app.upconfig import read_up_config
 
     now = (running_of if running else status_of)(read_up_config(ctx.obj))
     if as_json:
