@@ -28,7 +28,7 @@ LIVE = ("queued", "waiting", "following", "leased", "paused")
 WORDS = ("done", "failed", "expired", "cancelled", *LIVE)
 """The states of a request, in the order in which a bar shows them."""
 _WINDOW = timedelta(seconds=60)
-_MOST_EVENTS = 2000
+_MOST_EVENTS = 500
 _MOST_LEFT_ALONE = 1000
 
 
@@ -254,12 +254,12 @@ def _batch(one: Batch, rate: float) -> BatchShown:
 
 
 def _rates(ledger: Ledger, now: datetime) -> dict[str, float]:
-    """Tell how many requests of each batch ended in a second, over the last minute or the latest 2000 ends."""
+    """Tell how many requests of each batch ended in a second, over the last minute or the latest 500 ends."""
     found: Sequence[Event] = ledger.events(max(0, ledger.latest() - _MOST_EVENTS), _MOST_EVENTS)
     recent = [one for one in found if one.at > now - _WINDOW]
     if not recent:
         return {}
-    over_s = max(1.0, (now - recent[0].at).total_seconds())
+    over_s = max(0.25, (now - recent[0].at).total_seconds())
     return {name: count / over_s for name, count in Counter(one.batch for one in recent).items()}
 
 
