@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from isthmus.app.site import IMAGES, Site
+from isthmus.app.views import opening
 from isthmus.app.views.opening import let_go, opened, reading
 from isthmus.app.views.rules import count_scenes, list_rules
 from isthmus.app.views.scene import draw, list_similar, show_and_draw, show_scene
@@ -330,3 +331,20 @@ def test_a_site_whose_olap_holds_a_core_of_fields_is_seen_as_far_as_it_goes(tmp_
     with pytest.raises((UnknownName, ConditionError)):
         list_scenes(toml, Sought(order="ttc_min_s"))
     assert show_scene(toml, FIRST).scene_id == FIRST
+
+
+def test_a_reader_is_lent_again_and_let_go_of_once_nobody_asks(toml: Path) -> None:
+    let_go()
+    with opened(toml) as site:
+        with reading(site) as first:
+            pass
+        with reading(site) as second:
+            assert second is first
+            with reading(site) as third:
+                assert third is not first, "one reader is never lent to two"
+        opening._READERS.close(unused_since=0.0)
+        with reading(site) as again:
+            assert again in (first, third), "what was used a moment ago is kept"
+        let_go()
+        with reading(site) as anew:
+            assert anew not in (first, third)

@@ -7,8 +7,11 @@ rename, and nothing of SQLite stays open.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import math
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
 Stamp = tuple[tuple[str, int, int, int], ...]
 _KEPT_SITES = 8
 _KEPT_READERS = 2
-MEMORY_LIMIT = "512MB"
+_IDLE_S = 60.0
+MEMORY_LIMIT = "256MB"
 """What a reader may hold in memory: counts, sorts and pages of a table of simple fields."""
 
 
@@ -59,11 +63,15 @@ class _Known:
 
 
 class _Readers:
-    """Readers of OLAP files that nobody uses now, each of the file as it was when it was opened."""
+    """Readers of OLAP files that nobody uses now, each of the file as it was when it was opened.
+
+    What a reader holds in memory is let go with it a minute after it was last used.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._idle: list[tuple[Stamp, Reading]] = []
+        self._idle: list[tuple[Stamp, Reading, float]] = []
+        self._waking = False
 
     @contextlib.contextmanager
     def lend(self, path: Path) -> Iterator[Reading]:
@@ -83,36 +91,50 @@ class _Readers:
         self._give_back(stamp, reading)
 
     def _taken(self, stamp: Stamp) -> Reading | None:
-        found, stale = None, []
+        """Take a reader of this very file; those of an earlier file at the same place are closed."""
         with self._lock:
-            for one in list(self._idle):
-                if one[0] == stamp and found is None:
-                    found = one[1]
-                    self._idle.remove(one)
-                elif one[0] != stamp and one[0][0][0] == stamp[0][0]:  # an earlier file at the same place
-                    stale.append(one[1])
-                    self._idle.remove(one)
-        for reading in stale:
-            reading.close()
-        return found
+            found = next((one for one in self._idle if one[0] == stamp), None)
+            stale = [one for one in self._idle if one[0] != stamp and one[0][0][0] == stamp[0][0]]
+            self._idle = [one for one in self._idle if one is not found and one not in stale]
+        _close(stale)
+        return found[1] if found else None
 
     def _give_back(self, stamp: Stamp, reading: Reading) -> None:
         with self._lock:
-            self._idle.append((stamp, reading))
+            self._idle.append((stamp, reading, time.monotonic()))
             over = self._idle[:-_KEPT_READERS]
             del self._idle[:-_KEPT_READERS]
-        for _, old in over:
-            old.close()
+            self._wake()
+        _close(over)
 
-    def close(self) -> None:
-        """Close those that nobody uses."""
+    def _wake(self) -> None:
+        """See to it that somebody looks again in a while."""
+        if self._idle and not self._waking:
+            self._waking = True
+            timer = threading.Timer(_IDLE_S, self._let_old_go)
+            timer.daemon = True
+            timer.start()
+
+    def _let_old_go(self) -> None:
+        self.close(time.monotonic() - _IDLE_S / 2)
+
+    def close(self, unused_since: float = math.inf) -> None:
+        """Close those that nobody used since a moment of the monotonic clock; by default all."""
         with self._lock:
-            idle, self._idle = self._idle, []
-        for _, reading in idle:
-            reading.close()
+            old = [one for one in self._idle if one[2] <= unused_since]
+            self._idle = [one for one in self._idle if one[2] > unused_since]
+            self._waking = False
+            self._wake()
+        _close(old)
+
+
+def _close(readers: list[tuple[Stamp, Reading, float]]) -> None:
+    for _, reading, _ in readers:
+        reading.close()
 
 
 _KNOWN, _READERS = _Known(), _Readers()
+atexit.register(_READERS.close)  # DuckDB complains of connections that the interpreter's end finds open
 _BOUND: WeakKeyDictionary[Catalogue, Mapping[str, BoundRule]] = WeakKeyDictionary()
 
 
