@@ -17,10 +17,10 @@ from typing import Any
 
 from isthmus.faces.cli.described import described
 
-PLACE = Path(__file__).parent.parent / "src/isthmus/client"
-TYPES, CALLS = PLACE / "views.py", PLACE / "seeing.py"
+PLACE = Path(__file__).parent.parent / "src/isthmus/client/see"
 _OURS = ("/v1/operations", "/v1/work", "/v1/events", "/v1/session")
 _REF = "#/components/schemas/"
+_OURS_FIRST = 'lint.isort.known-first-party = ["isthmus"]'
 _KNOWN = {"Work", "Progress"}
 _CALLED = {"/v1/people/{name}": "person"}
 
@@ -35,27 +35,66 @@ def seen(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], 
             yield path, methods["get"], told["schema"]
 
 
-def types(document: Mapping[str, Any]) -> str:
-    """Write the types."""
+def subjects(document: Mapping[str, Any]) -> dict[str, str]:
+    """Write a module for each subject, such as scenes: its types, and its calls for both clients.
+
+    A type lies where it is first needed; later subjects have it from there.
+    """
     schemas = document["components"]["schemas"]
-    wanted: dict[str, None] = {}
+    doors: dict[str, list[tuple[str, Mapping[str, Any], Any]]] = {}
+    for path, operation, schema in seen(document):
+        doors.setdefault(path.split("/")[2], []).append((path, operation, schema))
+    home: dict[str, str] = {}
+    written = {}
+    for subject, found in doors.items():
+        wanted: dict[str, None] = {}
+        for _, operation, schema in found:
+            _want([schema, *(one["schema"] for one in operation["parameters"])], schemas, wanted)
+        own = [name for name in wanted if name not in home and name not in _KNOWN and not _page(name)]
+        other: dict[str, list[str]] = {}
+        for name in sorted(wanted.keys() & home.keys()):
+            other.setdefault(home[name], []).append(name)
+        home |= dict.fromkeys(own, subject)
+        imports = [f"from isthmus.client.see.{place} import {', '.join(names)}" for place, names in other.items()]
+        drawn = [_struct(name, schemas[name]) for name in sorted(own)]
+        plain = [_call(*door, waits=False) for door in found]
+        waiting = [_call(*door, waits=True) for door in found]
+        written[subject] = _MODULE.format(
+            subject=subject,
+            imports="\n".join(imports),
+            types="\n\n".join(drawn),
+            name=_class(subject),
+            plain="\n".join(plain),
+            waiting="\n".join(waiting),
+        )
+    names = [name_of(path) for found in doors.values() for path, _, _ in found]
+    assert len(names) == len(set(names)), names
+    written["__init__"] = _ALL.format(
+        imports="\n".join(
+            f"from isthmus.client.see.{one} import Async{_class(one)}, {_class(one)}" for one in doors
+        ),
+        plain=", ".join(map(_class, doors)),
+        waiting=", ".join(f"Async{_class(one)}" for one in doors),
+    )
+    return {name: drawn_well(text) for name, text in written.items()}
 
-    def want(schema: Any) -> None:
-        if isinstance(schema, dict):
-            name = schema.get("$ref", "").removeprefix(_REF)
-            if name and name not in wanted:
-                wanted[name] = None
-                want(schemas[name])
-            for value in schema.values():
-                want(value)
-        elif isinstance(schema, list):
-            for one in schema:
-                want(one)
 
-    for _, _, schema in seen(document):
-        want(schema)
-    drawn = [_struct(name, schemas[name]) for name in sorted(wanted) if name not in _KNOWN and not _page(name)]
-    return _TYPES + "\n\n".join(drawn)
+def _class(subject: str) -> str:
+    return "Sees" + subject.replace("-", " ").title().replace(" ", "")
+
+
+def _want(schema: Any, schemas: Mapping[str, Any], wanted: dict[str, None]) -> None:
+    """Note the types that a schema speaks of, and those that they speak of."""
+    if isinstance(schema, dict):
+        name = schema.get("$ref", "").removeprefix(_REF) if isinstance(schema.get("$ref"), str) else ""
+        if name and name not in wanted:
+            wanted[name] = None
+            _want(schemas[name], schemas, wanted)
+        for value in schema.values():
+            _want(value, schemas, wanted)
+    elif isinstance(schema, list):
+        for one in schema:
+            _want(one, schemas, wanted)
 
 
 def _struct(name: str, schema: Mapping[str, Any]) -> str:
@@ -134,21 +173,6 @@ def _page(name: str) -> str:
     return found[1] if found else ""
 
 
-def calls(document: Mapping[str, Any]) -> str:
-    """Write the calls, for both clients."""
-    plain, waiting, names = [], [], set[str]()
-    for path, operation, schema in seen(document):
-        name = name_of(path)
-        assert name not in names, path
-        names.add(name)
-        plain.append(_call(name, path, operation, schema, waits=False))
-        waiting.append(_call(name, path, operation, schema, waits=True))
-    used = sorted(set(re.findall(r"\b(?:Page|Iterator)?\[?(\w+)\]?", " ".join(plain))))
-    document_types = [one for one in used if one in document["components"]["schemas"] and one not in _KNOWN]
-    imports = ", ".join(document_types)
-    return _CALLS.format(imports=imports, plain="\n".join(plain), waiting="\n".join(waiting))
-
-
 def name_of(path: str) -> str:
     """Return what a call is named: `/v1/scenes/{scene}/drawing` is scene_drawing."""
     if path in _CALLED:
@@ -164,7 +188,8 @@ def name_of(path: str) -> str:
     return f"{words[0].removesuffix('s')}_{name}" if words[-1] in ("{name}", "{id}") else name
 
 
-def _call(name: str, path: str, operation: Mapping[str, Any], schema: Any, *, waits: bool) -> str:
+def _call(path: str, operation: Mapping[str, Any], schema: Any, *, waits: bool) -> str:
+    name = name_of(path)
     places = [one["name"] for one in operation["parameters"] if one["in"] == "path"]
     query = [one for one in operation["parameters"] if one["in"] == "query"]
     hint = hint_of(schema)
@@ -199,67 +224,56 @@ def _quoted(name: str) -> str:
     return f"{name}={_safe(name)}" if not keyword.iskeyword(name) else f'**{{"{name}": {_safe(name)}}}'
 
 
-_TYPES = '''\
-"""What a site tells of itself, as types. Drawn from the description of its doors, never changed by hand."""
+_MODULE = '''\
+"""What there is to see of {subject}. Drawn from the description of the doors, never changed by hand."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Literal
 
 import msgspec
 
+from isthmus.client.calls import AsyncSees, Sees, inside
 from isthmus.client.shapes import Page, Progress, Work
+{imports}
 
 
-'''
-_CALLS = '''\
-"""Calls of what there is to see at a site. Drawn from the description of its doors, never changed by hand."""
-
-from __future__ import annotations
-
-from collections.abc import AsyncIterator, Iterator, Sequence
-from datetime import date, datetime
-from typing import Any, Literal, Protocol
-
-from isthmus.client.calls import inside
-from isthmus.client.views import {imports}
+{types}
 
 
-class _Site(Protocol):
-    def get(self, path: str, kind: Any = Any, **parameters: Any) -> Any: ...
-
-    def pages(self, path: str, kind: Any = Any, limit: int = 200, **parameters: Any) -> Iterator[Any]: ...
-
-
-class _AsyncSite(Protocol):
-    async def get(self, path: str, kind: Any = Any, **parameters: Any) -> Any: ...
-
-    def pages(self, path: str, kind: Any = Any, limit: int = 200, **parameters: Any) -> AsyncIterator[Any]: ...
-
-
-class Seeing:
-    """What there is to see, for the blocking client."""
-
-    def __init__(self, site: _Site) -> None:
-        self._site = site
+class {name}(Sees):
+    """Calls of {subject}, for the blocking client."""
 
 {plain}
 
-class AsyncSeeing:
-    """What there is to see, for asyncio."""
 
-    def __init__(self, site: _AsyncSite) -> None:
-        self._site = site
+class Async{name}(AsyncSees):
+    """Calls of {subject}, for asyncio."""
 
 {waiting}'''
+_ALL = '''\
+"""Calls of all that there is to see at a site. Drawn from the description of the doors, never changed by hand."""
+
+from __future__ import annotations
+
+{imports}
 
 
-def drawn(text: str) -> str:
+class Seeing({plain}):
+    """What there is to see, for the blocking client."""
+
+
+class AsyncSeeing({waiting}):
+    """What there is to see, for asyncio."""
+'''
+
+
+def drawn_well(text: str) -> str:
     """Bring a drawn module into the project's form."""
-    for command in (["check", "--fix", "--select", "F401,I", "-"], ["format", "-"]):
-        line = [sys.executable, "-m", "ruff", *command, "--quiet", "--stdin-filename", str(TYPES)]
+    for command in (["check", "--fix", "--select", "F401,I", "--config", _OURS_FIRST, "-"], ["format", "-"]):
+        line = [sys.executable, "-m", "ruff", *command, "--quiet", "--stdin-filename", str(PLACE / "a.py")]
         done = subprocess.run(line, input=text, capture_output=True, text=True, check=False)
         assert done.stdout, done.stderr
         text = done.stdout
@@ -267,10 +281,14 @@ def drawn(text: str) -> str:
 
 
 def main() -> None:
-    """Draw both modules anew."""
-    document = described()
-    TYPES.write_text(drawn(types(document)))
-    CALLS.write_text(drawn(calls(document)))
+    """Draw all modules anew; what is drawn no more is removed."""
+    PLACE.mkdir(exist_ok=True)
+    written = subjects(described())
+    for file in PLACE.glob("*.py"):
+        if file.stem not in written:
+            file.unlink()
+    for name, text in written.items():
+        (PLACE / f"{name}.py").write_text(text)
 
 
 if __name__ == "__main__":

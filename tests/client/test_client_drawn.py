@@ -12,15 +12,13 @@ import client_drawn
 from hub_serving import serving
 from isthmus.app.people.person import Role
 from isthmus.client import ApiError, Client
-from isthmus.client.seeing import AsyncSeeing, Seeing
+from isthmus.client.see import AsyncSeeing, Seeing
 from isthmus.faces.cli.described import described
 
 
 def test_what_is_drawn_is_what_the_doors_describe() -> None:
-    document = described()
-    anew = "draw it anew with: python tests/client_drawn.py"
-    assert client_drawn.drawn(client_drawn.types(document)) == client_drawn.TYPES.read_text(), anew
-    assert client_drawn.drawn(client_drawn.calls(document)) == client_drawn.CALLS.read_text(), anew
+    found = {file.stem: file.read_text() for file in client_drawn.PLACE.glob("*.py")}
+    assert found == client_drawn.subjects(described()), "draw it anew with: python tests/client_drawn.py"
 
 
 def test_both_clients_have_the_same_calls() -> None:

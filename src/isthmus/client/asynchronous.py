@@ -27,7 +27,7 @@ from isthmus.client.calls import (
     unanswered,
 )
 from isthmus.client.errors import ApiError, OperationFailed
-from isthmus.client.seeing import AsyncSeeing
+from isthmus.client.see import AsyncSeeing
 from isthmus.client.shapes import Event, Operation, Page
 from isthmus.core.progress import Progress
 
@@ -58,11 +58,13 @@ class AsyncClient:
         """Close the connections."""
         await self._http.aclose()
 
-    async def get(self, path: str, kind: Any = Any, **parameters: Any) -> Any:
+    async def get(self, path: str, kind: Any = Any, /, **parameters: Any) -> Any:
         """Return what there is to see at a path, as `kind`. Raises ApiError."""
         return decoded((await self._answer("GET", place(path), params=asked(parameters))).content, kind)
 
-    async def pages(self, path: str, kind: Any = Any, limit: int = 200, **parameters: Any) -> AsyncIterator[Any]:
+    async def pages(
+        self, path: str, kind: Any = Any, /, limit: int = 200, **parameters: Any
+    ) -> AsyncIterator[Any]:
         """Yield all items of a list, asking for the next page when it is needed. Raises ApiError."""
         after = ""
         while True:

@@ -26,7 +26,7 @@ from isthmus.client.calls import (
     unanswered,
 )
 from isthmus.client.errors import ApiError, OperationFailed
-from isthmus.client.seeing import Seeing
+from isthmus.client.see import Seeing
 from isthmus.client.shapes import Event, Operation, Page
 from isthmus.core.progress import Progress
 
@@ -57,11 +57,11 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def get(self, path: str, kind: Any = Any, **parameters: Any) -> Any:
+    def get(self, path: str, kind: Any = Any, /, **parameters: Any) -> Any:
         """Return what there is to see at a path, as `kind`. Raises ApiError."""
         return decoded(self._answer("GET", place(path), params=asked(parameters)).content, kind)
 
-    def pages(self, path: str, kind: Any = Any, limit: int = 200, **parameters: Any) -> Iterator[Any]:
+    def pages(self, path: str, kind: Any = Any, /, limit: int = 200, **parameters: Any) -> Iterator[Any]:
         """Yield all items of a list, asking for the next page when it is needed. Raises ApiError."""
         after = ""
         while True:

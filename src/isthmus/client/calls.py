@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -192,6 +192,32 @@ def decoded(content: bytes, kind: Any) -> Any:
         return msgspec.json.decode(content, type=kind)
     except msgspec.MsgspecError as error:
         raise ApiError(200, "the answer is of another release", str(error)) from error
+
+
+class _Asked(Protocol):
+    def get(self, path: str, kind: Any = Any, /, **parameters: Any) -> Any: ...
+
+    def pages(self, path: str, kind: Any = Any, /, limit: int = 200, **parameters: Any) -> Iterator[Any]: ...
+
+
+class _AsyncAsked(Protocol):
+    async def get(self, path: str, kind: Any = Any, /, **parameters: Any) -> Any: ...
+
+    def pages(self, path: str, kind: Any = Any, /, limit: int = 200, **parameters: Any) -> AsyncIterator[Any]: ...
+
+
+class Sees:
+    """What calls of one subject have in common: the client that they ask by."""
+
+    def __init__(self, site: _Asked) -> None:
+        self._site = site
+
+
+class AsyncSees:
+    """The same for asyncio."""
+
+    def __init__(self, site: _AsyncAsked) -> None:
+        self._site = site
 
 
 class Blocks:
