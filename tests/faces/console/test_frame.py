@@ -39,9 +39,12 @@ def test_whoever_has_no_session_is_led_to_the_login_and_back(tmp_path: Path, pag
     answer = client.get(f"{page}?after=x")
     assert answer.status_code == 303
     assert answer.headers["location"] == "/login?next=" + page.replace("/", "%2F") + "%3Fafter%3Dx"
-    part = client.get(page, headers={"HX-Request": "true"})
-    assert part.headers["hx-redirect"].startswith("/login?next=")
+    part = client.get(page, headers={"HX-Request": "true", "HX-Current-URL": "http://x/work?after=y"})
     assert part.text == ""
+    assert part.headers["hx-redirect"] == "/login?next=%2Fwork%3Fafter%3Dy"
+    for wrong in ("http://x//evil.example", "http://[", ""):
+        elsewhere = client.get(page, headers={"HX-Request": "true", "HX-Current-URL": wrong})
+        assert elsewhere.headers["hx-redirect"] == "/login?next=%2F"
 
 
 def test_a_call_by_htmx_gets_the_content_alone(tmp_path: Path) -> None:
@@ -95,7 +98,10 @@ def test_language_and_theme_are_kept_by_the_browser(tmp_path: Path) -> None:
     assert 'data-theme="dark"' in client.get("/work").text
 
 
-@pytest.mark.parametrize("place", ["https://evil.example", "//evil.example/x", "/\\evil.example", "evil", ""])
+@pytest.mark.parametrize(
+    "place",
+    ["https://evil.example", "//evil.example/x", "/\\evil.example", "evil", "", "http://[", "/a\nb", "/\tx"],
+)
 def test_nobody_is_led_elsewhere(place: str) -> None:
     assert local(place) == "/"
 

@@ -187,20 +187,34 @@ async def _look(request: Request) -> Response:
 
 
 def local(place: str) -> str:
-    """Return a place to go to within this server; `/` where it is none."""
-    parts = urlsplit(place)
-    inside = (
-        place.startswith("/") and not place.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
-    )
+    """Return a place to go to within this server; `/` where it is none.
+
+    Browsers take a backslash for a slash, and leave out tabs and ends of lines: both would lead elsewhere.
+    """
+    inside = place.startswith("/") and not place.startswith(("//", "/\\")) and place.isprintable()
     return place if inside else "/"
 
 
 def _to_login(request: Request) -> Response:
+    """Lead to the login page and, from there, back to the page that was looked at."""
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    place = f"/login?next={quote(here if request.method == 'GET' else '/', safe='')}"
+    if "hx-request" in request.headers:  # what was asked for is a part of that page
+        here = local(_within(request.headers.get("hx-current-url", "/")))
+    elif request.method != "GET":
+        here = "/"
+    place = f"/login?next={quote(here, safe='')}"
     if "hx-request" in request.headers:
         return Response(status_code=200, headers={"hx-redirect": place})
     return RedirectResponse(place, 303)
+
+
+def _within(url: str) -> str:
+    """Return the path and the parameters of an address; `/` where it is none."""
+    try:
+        seen = urlsplit(url)
+    except ValueError:
+        return "/"
+    return seen.path + (f"?{seen.query}" if seen.query else "")
 
 
 def _wants_part(request: Request) -> bool:
