@@ -26,6 +26,7 @@ from isthmus.app.product.status import status_of
 from isthmus.app.product.surroundings import Listener
 from isthmus.app.upconfig import read_up_config
 from isthmus.core.errors import InputError
+from isthmus.faces.cli.main import run
 from isthmus.state.store import Store
 from isthmus.transfer.signing import SigningKey
 
@@ -232,8 +233,6 @@ def test_the_worst_comes_first_and_each_thing_once() -> None:
 def test_the_command_ends_with_1_where_something_is_an_error(
     site: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from isthmus.faces.cli.main import run
-
     assert run(["--site", str(site), "doctor"]) == 0
     _harm_key_mode(site.parent)
     capfd.readouterr()
@@ -292,3 +291,16 @@ def test_no_toml_however_wrong_breaks_the_doctor_or_the_status(
     for look in (lambda: examine(path), lambda: status_of(read_up_config(path))):
         with contextlib.suppress(InputError):  # told in one line
             look()
+
+
+def test_a_console_that_may_not_listen_yet_is_told_until_somebody_is_known(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    toml = tmp_path / "isthmus.toml"
+    toml.write_text('[site]\nname = "s"\n[console]\nport = 0\npublic_url = "https://isthmus.example"\n')
+    [one] = [found for found in errors(toml) if found.where == "[console]"]
+    assert "nobody is known" in one.what
+    assert one.mend == "isthmus user add NAME --role admin"
+    assert not (tmp_path / "state").exists(), "looking makes nothing"
+    assert run(["--site", str(toml), "key", "add", "program", "--role", "admin"]) == 0
+    assert errors(toml) == []
