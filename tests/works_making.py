@@ -13,7 +13,8 @@ from isthmus.app.clock import SystemClock
 from isthmus.app.people.person import Person, Role
 from isthmus.app.works.happening import Happening
 from isthmus.app.works.recipe import Recipe, Recipes
-from isthmus.app.works.runner import Runner, WorksSettings, wait_for
+from isthmus.app.works.runner import Runner, WorksSettings
+from isthmus.app.works.waiting import wait_for
 from isthmus.app.works.work import Operation, Parameter, Work
 
 PROGRAM = Path(__file__).with_name("works_program.py")

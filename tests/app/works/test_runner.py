@@ -17,7 +17,8 @@ import pytest
 
 import works_process
 from isthmus.app.works.child import started
-from isthmus.app.works.runner import Runner, WorksSettings, wait_for
+from isthmus.app.works.runner import Runner, WorksSettings
+from isthmus.app.works.waiting import wait_for
 from isthmus.app.works.work import ENDED
 from isthmus.core.errors import Busy, Refused, UnknownName, WrongArguments
 from isthmus.core.progress import Progress

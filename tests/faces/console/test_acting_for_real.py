@@ -16,7 +16,7 @@ from isthmus.app.people.access import Access
 from isthmus.app.people.passwords import Passwords
 from isthmus.app.people.person import Role
 from isthmus.app.people.trail import Actor
-from isthmus.app.works.runner import wait_for
+from isthmus.app.works.waiting import wait_for
 
 PASSWORD = "correct horse battery staple"
 Post = Callable[..., httpx.Response]

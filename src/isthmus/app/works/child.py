@@ -112,6 +112,12 @@ class Child:
             os.killpg(self.number, number)
 
 
+def environment_for(who: str) -> dict[str, str]:
+    """Return what a command runs with: the server's surroundings, and for audit logs the name of who asked."""
+    own = {name: value for name, value in os.environ.items() if name != "ISTHMUS_SITE"}
+    return own | {"LOGNAME": who, "PYTHONIOENCODING": "utf-8"}
+
+
 def started(process: int) -> str:
     """Return when a process began, as the kernel counts; empty where there is none that lives, or no /proc."""
     try:

@@ -66,12 +66,20 @@ class Place:
         """Count the bytes that a work takes."""
         return sum(path.stat().st_size for path in _plain(self._folder / id))
 
+    def beyond(self, most: int, live: set[str]) -> Iterator[str]:
+        """Find the works whose files go, so that all but the living take `most` bytes: the oldest."""
+        total = 0
+        for id in sorted(self.ids() - live, reverse=True):
+            total += self.size(id)
+            if total > most:
+                yield id
+
     def remove(self, id: str) -> None:
         """Remove a work's folder."""
         shutil.rmtree(self._folder / id, ignore_errors=True)
 
     def ids(self) -> set[str]:
-        """Return the works that have a folder, newest last."""
+        """Return the works that have a folder."""
         return {path.name for path in self._folder.iterdir() if path.is_dir()} if self._folder.is_dir() else set()
 
 

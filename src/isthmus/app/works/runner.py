@@ -7,12 +7,10 @@ and commands that live on are ended as ctrl-C would: all of them can be repeated
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -21,7 +19,7 @@ from typing import Any
 
 from isthmus.app.people.person import Person
 from isthmus.app.works.arguments import checked, command_line, shown_line
-from isthmus.app.works.child import Child, end_orphan
+from isthmus.app.works.child import Child, end_orphan, environment_for
 from isthmus.app.works.happening import Happenings, Take
 from isthmus.app.works.hearing import Hearing
 from isthmus.app.works.ledger import Ledger
@@ -247,7 +245,7 @@ class Runner:
     def _heard(self, live: _Live) -> None:
         id, hearing = live.work.id, live.hearing
         words = [*self._program, f"--site={self._site}", *live.words]
-        child = Child(words, self._place.runs_in(id), _environment(live.by), self._settings.grace_s)
+        child = Child(words, self._place.runs_in(id), environment_for(called(live.by)), self._settings.grace_s)
         self._ledger.run(id, child.number, child.began)
         live.child = child
         if live.cancelled or live.stopped:
@@ -286,18 +284,9 @@ class Runner:
         before = self._clock.now() - timedelta(days=settings.keep_days)
         for id in self._ledger.forget(settings.keep, before):
             self._place.remove(id)
-        for id in _too_much(self._place, set(self._live), settings.keep_bytes):
+        for id in self._place.beyond(settings.keep_bytes, set(self._live)):
             self._place.remove(id)
             self._ledger.without_files([id])
-
-
-def _too_much(place: Place, live: set[str], most: int) -> Iterator[str]:
-    """Find the works whose files go, oldest first: those beyond what all may take together."""
-    total = 0
-    for id in sorted(place.ids() - live, reverse=True):
-        total += place.size(id)
-        if total > most:
-            yield id
 
 
 def _judged(live: _Live, code: int) -> tuple[State, int, str]:
@@ -310,21 +299,3 @@ def _judged(live: _Live, code: int) -> tuple[State, int, str]:
     if live.cancelled:
         return "cancelled", code, said
     return "failed", code, said or (f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}")
-
-
-def _environment(by: Person) -> dict[str, str]:
-    """Return what a command runs with: the server's surroundings, and for audit logs the name of who asked."""
-    own = {name: value for name, value in os.environ.items() if name != "ISTHMUS_SITE"}
-    return own | {"LOGNAME": called(by), "PYTHONIOENCODING": "utf-8"}
-
-
-def wait_for(runner: Runner, id: str, for_s: float) -> Work:
-    """Wait until a work has ended, for so long at most; returns it as it stands then. Raises UnknownName."""
-    ended, until = threading.Event(), time.monotonic() + for_s
-    leave, _ = runner.watch(lambda one: ended.set() if one.what == "ended" and one.work.id == id else None)
-    try:
-        while (work := runner.get(id)).state not in ENDED and (left := until - time.monotonic()) > 0:
-            ended.wait(left)
-    finally:
-        leave()
-    return work
