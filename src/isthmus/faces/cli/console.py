@@ -44,16 +44,19 @@ def serve_console(ctx: click.Context) -> None:
     guard = guard_of(config, clock)
     try:
         hub = Hub(config.path, config.sites, guard, runner, clock, log, grave())
-        server = HubServer(site_application(hub), part.tls_certificate, part.tls_key)
+        scheme = "https" if part.tls_certificate else "http"
+        host = f"[{part.host}]" if ":" in part.host else part.host
+
+        def begun() -> None:
+            click.echo(f"serving {scheme}://{host}:{bound.getsockname()[1]}")
+            if not known:
+                say("nobody is known yet; make the first user: isthmus user add NAME --role admin", fold=True)
+            sys.stdout.flush()
+
+        server = HubServer(site_application(hub), part.tls_certificate, part.tls_key, begun)
         loaded(server, part.tls_certificate, part.tls_key)
         # the first look loads what is heavy: it is taken before anybody waits for it
         threading.Thread(target=overview_of, args=([hub.toml, *hub.sites], clock.now()), daemon=True).start()
-        scheme = "https" if part.tls_certificate else "http"
-        host = f"[{part.host}]" if ":" in part.host else part.host
-        click.echo(f"serving {scheme}://{host}:{bound.getsockname()[1]}")
-        if not known:
-            say("nobody is known yet; make the first user: isthmus user add NAME --role admin", fold=True)
-        sys.stdout.flush()
         server.run(sockets=[bound])
     finally:
         guard.desk.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import socket
+from collections.abc import Callable
 
 import uvicorn
 
@@ -17,7 +19,11 @@ _KEEP_S = 75
 class HubServer(EndingServer):
     """A server whose end by SIGTERM or SIGINT is an ordinary one: who watches is let go, and `run` returns."""
 
-    def __init__(self, app: HubApplication, certificate: str = "", key: str = "") -> None:
+    def __init__(
+        self, app: HubApplication, certificate: str = "", key: str = "", begun: Callable[[], None] = lambda: None
+    ) -> None:
+        """`begun` is told when it listens, and hears signals: who waits for it may end it from then on."""
+        self._begun = begun
         super().__init__(
             uvicorn.Config(
                 app,
@@ -34,3 +40,8 @@ class HubServer(EndingServer):
             ),
             app.end_waiting,
         )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and tell."""
+        await super().startup(sockets)
+        self._begun()
