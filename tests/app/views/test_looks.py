@@ -11,6 +11,12 @@ from asked_images import asked
 from crossed_galleries import crossed
 from isthmus.app.views.overview import Overview, overview_of
 
+NORTH = """[recovery]
+peer = "south"
+out_place = "to-south"
+in_place = "to-north"
+"""
+
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Overview:
@@ -49,7 +55,7 @@ def test_each_environment_of_an_interface_server_is_an_end_of_its_own(seen: Over
 
 def test_a_look_makes_nothing_and_is_the_same_again(tmp_path: Path) -> None:
     for name, text in (("inner", '[gallery]\nrole = "inner"\n[gate]\nfolder = "gate"\nkey = "no.pem"\n'),
-                       ("hub", "[acquire]\n"), ("device", '[device]\n')):  # fmt: skip
+                       ("hub", "[acquire]\n"), ("device", "[device]\n"), ("north", NORTH)):  # fmt: skip
         folder = tmp_path / name
         folder.mkdir()
         (folder / "isthmus.toml").write_text(f'[site]\nname = "{name}"\n{text}')
@@ -58,4 +64,4 @@ def test_a_look_makes_nothing_and_is_the_same_again(tmp_path: Path) -> None:
     first = overview_of(tomls, now)
     left = {file.relative_to(tmp_path) for file in tmp_path.rglob("*") if file.is_file()}
     assert overview_of(tomls, now) == first
-    assert {str(file) for file in left} == {f"{name}/isthmus.toml" for name in ("device", "hub", "inner")}
+    assert {str(file) for file in left} == {f"{name}/isthmus.toml" for name in ("device", "hub", "inner", "north")}

@@ -43,25 +43,26 @@ def recovery_of(toml: Path, now: datetime | None = None) -> RecoverySeen:
     Raises ConfigError, InputError where the site has no [recovery], MissingExtra where that is not installed.
     """
     with opened(toml) as site:
-        return _Looking(site, now or site.clock.now()).everything()
+        looking = _Looking(site, now or site.clock.now())
+        return looking.everything() if has_begun(site) else looking.beginning()
 
 
 def rounds_of(toml: Path) -> list[RoundSeen]:
     """List every round that the site remembers, oldest first. Raises as `recovery_of`."""
     with opened(toml) as site:
-        return _rounds(site)
+        return _rounds(site) if has_begun(site) else []
 
 
 def publications_of(toml: Path) -> list[PublicationSeen]:
     """List the publications by name. Raises as `recovery_of`."""
     with opened(toml) as site:
-        return _publications(site)
+        return _publications(site) if has_begun(site) else []
 
 
 def tables_of(toml: Path) -> list[TableSeen]:
     """List the published tables, and those that cannot travel. Raises as `recovery_of`."""
     with opened(toml) as site:
-        return _tables(site)
+        return _tables(site) if has_begun(site) else []
 
 
 @contextlib.contextmanager
@@ -75,7 +76,13 @@ def opened(toml: Path) -> Iterator[RecoverySite]:
     try:
         yield site
     finally:
-        site.close()
+        if "store" in site.__dict__:  # else it were made now
+            site.close()
+
+
+def has_begun(site: RecoverySite) -> bool:
+    """Tell whether the site has a state yet: a view makes none."""
+    return (site.folder.parent / "isthmus.sqlite").exists()
 
 
 def rpo_of(rounds: Sequence[RoundSeen], now: datetime) -> list[tuple[datetime, float]]:
@@ -103,6 +110,26 @@ class _Looking:
     def __init__(self, site: RecoverySite, now: datetime) -> None:
         self._site, self._now = site, now
         self._flaws: list[str] = []
+
+    def beginning(self) -> RecoverySeen:
+        """Return what there is to see before anything was begun: what is still missing for it."""
+        from isthmus.app.recovery.checking import check_recovery
+        from isthmus.warehouse import fence as fences
+
+        site, fence = self._site, fences.read(self._site.root)
+        _, notes = check_recovery(site.config.path)
+        return RecoverySeen(
+            site.config.site.name,
+            site.part.peer,
+            site.part.road,
+            fence.role,
+            fence.epoch,
+            self._now,
+            answers=site.answers,
+            primary=ActionSeen("waiting"),
+            standby=ActionSeen("waiting"),
+            flaws=tuple(notes),
+        )
 
     def everything(self) -> RecoverySeen:
         from isthmus.warehouse import fence as fences
