@@ -17,6 +17,7 @@ from isthmus.app.views.galleryshapes import Act, GalleryShown, Holding, Referenc
 from isthmus.app.views.portables import held_there, image_there, record_there, records_there
 from isthmus.app.views.records import known, shown
 from isthmus.core.errors import Corrupt, InputError
+from isthmus.gallery.piece import shelved
 
 if TYPE_CHECKING:
     from isthmus.app.galleries.outer import AnySet
@@ -39,7 +40,7 @@ def holding(path: Path) -> Holding | None:
             config.site.name,
             part.role,
             part.stream,
-            part.extractor,
+            part.extractor or part.model,
             config.gate is not None,
             config.sync is not None,
         )
@@ -49,6 +50,7 @@ def holding(path: Path) -> Holding | None:
             galleries = tuple(
                 GalleryShown(one.gallery, one.records, one.changed, one.image_bytes, one.refused, one.vectors)
                 for one in held.galleries()
+                if shelved(one.gallery) is None  # a model's pieces are no pictures to look at
             )
             position = Standing.of(held.position())
         return Holding(

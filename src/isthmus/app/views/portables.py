@@ -10,6 +10,7 @@ from isthmus.app.views.galleryopening import portable_of
 from isthmus.app.views.galleryshapes import GalleryShown, Holding, Reference
 from isthmus.app.views.records import attributes, known, short
 from isthmus.core.errors import Corrupt, InputError
+from isthmus.gallery.piece import shelved
 
 if TYPE_CHECKING:
     from isthmus.app.galleries.config import GalleryConfig
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 def held_there(config: GalleryConfig) -> Holding:
     """Tell what a device holds. Raises Refused where its store is sealed by another key."""
     assert config.device is not None
-    told = Holding(config.site.name, "device", extractor=config.device.extractor)
+    told = Holding(config.site.name, "device", extractor=config.device.model or config.device.extractor)
     with portable_of(config) as portable:
         if portable is None:
             return told
-        galleries = tuple(_held_gallery(one) for one in portable.site.list())
+        galleries = tuple(_held_gallery(one) for one in portable.site.list() if shelved(one.gallery) is None)
         try:
             enrolled, server = portable.site.enrolled().device, portable.site.url
         except InputError:
