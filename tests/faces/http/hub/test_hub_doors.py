@@ -118,7 +118,11 @@ def test_nobody_passes_without_a_key_and_a_role_is_asked_for(call: Call) -> None
         answer = call(method, path, role=None)
         assert (answer.status_code, answer.headers["content-type"]) == (401, PROBLEM)
         assert answer.headers["www-authenticate"].startswith("Bearer")
-    assert call("POST", "/v1/operations/go", role=Role.VIEWER).status_code == 403
+    refused = call("POST", "/v1/operations/go", role=Role.VIEWER, content=b"{ not even read")
+    assert (refused.status_code, refused.json()["detail"]) == (
+        403,
+        "go needs the role operator; the-viewer is viewer",
+    )
     assert call("POST", "/v1/operations/tell", role=Role.VIEWER, json={"name": "a"}).status_code == 202
 
 

@@ -29,7 +29,7 @@ from isthmus.faces.http.hub.work import WorkDoors
 from isthmus.faces.http.layers import Surrounding
 
 MOST_BODY = 1 << 20
-MOST_UPLOAD = 256 << 20
+MOST_UPLOAD = 128 << 20
 _UPLOADS = ("/v1/operations/", "/act/")
 _PACKED_FROM = 1000
 """Answers of fewer bytes are sent as they are."""

@@ -105,6 +105,10 @@ class OperationDoors:
         """Begin an operation: 202 and where its work is found; with `Prefer: wait=N` 200 where it ends in time."""
         operation = self._named(request.path_params["operation"])
         person: Person = request.state.person
+        if not person.may(operation.role):  # before a long body is read
+            raise HTTPException(
+                403, f"{operation.name} needs the role {operation.role}; {person.name} is {person.role}"
+            )
         arguments, files = await given(request)
         try:
             work = await asyncio.to_thread(self._hub.works.start, operation.name, arguments, person, files)
