@@ -124,7 +124,9 @@ class _Pages:
 
 def _some(seen: _Seen, gallery: str, after: str) -> dict[str, Any]:
     found = galleries.references(seen.toml, gallery, after, _AT_ONCE + 1)
-    shown = next(one for one in seen.holding.galleries if one.gallery == gallery)
+    shown = next((one for one in seen.holding.galleries if one.gallery == gallery), None)
+    if shown is None:  # it came just now, or is none to look at
+        raise UnknownName.among("gallery", gallery, [one.gallery for one in seen.holding.galleries])
     next_ = found[_AT_ONCE - 1].key if len(found) > _AT_ONCE else ""
     return {"gallery": shown, "records": found[:_AT_ONCE], "next": next_}
 
