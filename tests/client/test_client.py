@@ -184,18 +184,24 @@ def test_the_client_for_asyncio_does_the_same(served: Served, tmp_path: Path) ->
     asyncio.run(all_of_it())
 
 
+@pytest.mark.parametrize("place", ["key_file", "ISTHMUS_KEY", "ISTHMUS_KEY_FILE"])
 def test_the_key_comes_from_a_file_or_the_environment(
-    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    key = served.keys[Role.VIEWER]
     file = tmp_path / "key"
-    file.write_text(f"{key}\n")
-    for name, value in (("", ""), ("ISTHMUS_KEY", key), ("ISTHMUS_KEY_FILE", str(file))):
-        if name:
-            monkeypatch.setenv(name, value)
-        with Client(served.url, **({} if name else {"key_file": file})) as client:
-            assert client.get("/v1/work")["next"] in ("", client.get("/v1/work")["next"])
-        monkeypatch.delenv(name, raising=False) if name else None
+    file.write_text(f"{served.keys[Role.VIEWER]}\n")
+    if place.isupper():
+        monkeypatch.setenv(place, str(file) if place.endswith("FILE") else file.read_text())
+    with Client(served.url, key_file=None if place.isupper() else file) as client:
+        assert client.get("/v1/session")["role"] == "viewer"
+
+
+def test_without_a_key_nothing_is_told(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ISTHMUS_KEY", "ISTHMUS_KEY_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    with Client(served.url) as client, pytest.raises(ApiError) as caught:
+        client.get("/v1/session")
+    assert caught.value.status == 401
 
 
 class _Elsewhere(http.server.BaseHTTPRequestHandler):

@@ -35,8 +35,9 @@ def test_no_call_is_an_error_of_the_server(tmp_path: Path) -> None:
         assert server.stdout is not None
         url = re.search(r"http://\S+", server.stdout.readline())
         assert url, (tmp_path / "log").read_text()
-        calls, statuses, failures = 0, Counter[int](), []
-        for number in range(ROUNDS):
+        number, calls, statuses, failures = 0, 0, Counter[int](), []
+        while calls < CALLS:
+            number += 1
             told = tried(url[0], key, CALLS // ROUNDS, number)
             calls, statuses = calls + told.calls, statuses + told.statuses
             failures += told.failures
@@ -48,5 +49,4 @@ def test_no_call_is_an_error_of_the_server(tmp_path: Path) -> None:
         server.stdout.close()  # type: ignore[union-attr]
     assert failures == []
     assert max(statuses) < 500
-    assert calls >= CALLS * 0.8
     assert "Traceback" not in (tmp_path / "log").read_text()

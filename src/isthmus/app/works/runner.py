@@ -98,10 +98,8 @@ class Runner:
             self._ledger.end(replace(self._ledger.get(id), files=self._place.ended(id)))
         for _, process, began in orphans:
             if process:
-                grace_s = self._settings.grace_s
-                threading.Thread(
-                    target=end_orphan, args=(process, began, grace_s), name=f"ends {process}", daemon=True
-                ).start()
+                ending = process, began, self._settings.grace_s
+                threading.Thread(target=end_orphan, args=ending, name=f"ends {process}", daemon=True).start()
         self._tidy()
         self._open = True
 
