@@ -149,7 +149,9 @@ def test_a_tampered_file_is_in_the_quarantine_with_its_reason(tmp_path: Path) ->
     sites.add("cleo", photo(9))
     here(sites.inner, "gate", "send")
     for file in sorted((tmp_path / "gate-inner").iterdir()):
-        if not file.name.startswith("."):
+        if (
+            not file.name.startswith(".") and "heartbeat" not in file.name
+        ):  # where sending took a while, one goes along
             content = bytearray(file.read_bytes())
             content[len(content) // 2] ^= 1
             (tmp_path / "gate-outer" / file.name).write_bytes(content)
