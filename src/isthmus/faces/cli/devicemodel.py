@@ -40,8 +40,8 @@ def models(ctx: click.Context, retry: str | None) -> None:
 def rollback(ctx: click.Context, name: str) -> None:
     """On a device: go back to a model's version before.
 
-    The active version of model NAME is left. It is passed over from then on, until it is published with other files or tried again with
-    isthmus device models --retry NAME.
+    The active version of model NAME is left. It is passed over from then on, until it is published with other
+    files or tried again with isthmus device models --retry NAME.
     """
     from isthmus.app.galleries.device import Portable
 
