@@ -22,6 +22,7 @@ from isthmus.state.lock import held
 from isthmus.warehouse import declared, fence
 from isthmus.warehouse.abreast import abreast, readers
 from isthmus.warehouse.buffers import keep_freed_memory
+from isthmus.warehouse.cleaning import cleaned
 from isthmus.warehouse.fence import Fence, Shown
 from isthmus.warehouse.incoming import Incoming
 from isthmus.warehouse.place import local_path
@@ -31,8 +32,6 @@ ROWS_PER_FRAGMENT = 262_144
 BATCH_ROWS = 4096
 ROW_ID = "_rowid"
 ROW_VERSION = "_row_last_updated_at_version"
-_TAGS = "_refs/tags"
-_TRIES = 20
 
 
 class Table:
@@ -269,15 +268,7 @@ class Table:
     def cleanup(self, older_than: datetime.timedelta) -> int:
         """Remove versions older than a time, pinned ones excepted; returns the bytes freed. Raises Busy."""
         with self.writing():
-            tries = _TRIES
-            while True:
-                tries -= 1
-                try:
-                    freed = self._dataset.cleanup_old_versions(older_than, error_if_tagged_old_versions=False)
-                    return int(freed.bytes_removed)
-                except OSError as error:  # a pin was let go while the tags were read: nothing was removed yet
-                    if not tries or _TAGS not in str(error):
-                        raise
+            return cleaned(self._dataset, older_than)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
