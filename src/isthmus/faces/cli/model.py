@@ -57,9 +57,9 @@ def publish(
     """At the inner site: publish a version.
 
     It crosses the gate with the galleries. WHAT is a released folder, an ONNX file, any folder of files, or a
-    model or pipeline of this site's loop, of which the champion is taken. With --picture the model makes the vectors of
-    galleries where [gallery] and [device] name it. Publishing a version again makes it the one that counts, and
-    heals its pieces everywhere.
+    model or pipeline of this site's loop, of which the champion is taken. With --picture the model makes the
+    vectors of galleries where [gallery] and [device] name it. Publishing a version again makes it the one that
+    counts, and heals its pieces everywhere.
     """
     from isthmus.app.galleries.models import PublishAsk, publish_model
 
