@@ -104,6 +104,7 @@ def findings(page: Page) -> list[tuple[str, list[str]]]:
     return [(one["id"], [node["html"][:160] for node in one["nodes"]]) for one in bad]
 
 
+@pytest.mark.soak  # the suite looks at each page once: test_product_in_a_browser
 @pytest.mark.parametrize("shape", SHAPES)
 def test_axe_finds_nothing_serious_and_nothing_runs_off_the_page(
     browser: Any, sites: tuple[Site, Site], tmp_path: Path, shape: str

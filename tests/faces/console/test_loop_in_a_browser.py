@@ -185,6 +185,7 @@ def test_sql_is_run_by_a_key_and_remembered(look: Callable[..., Seen]) -> None:
     expect(page.locator("#answer [role=alert]")).to_contain_text("no plain read")
 
 
+@pytest.mark.soak  # the suite looks at each page once: test_product_in_a_browser
 @pytest.mark.parametrize(("width", "theme", "language"), [(1280, "light", "en-GB"), (768, "dark", "zh-CN")])
 def test_axe_finds_nothing_serious_and_nothing_overflows(
     look: Callable[..., Seen], serving: Serving, width: int, theme: str, language: str

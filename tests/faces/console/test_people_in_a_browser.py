@@ -145,6 +145,7 @@ def test_a_page_of_another_site_does_not_even_send_the_cookie(browser: Any, plac
     context.close()
 
 
+@pytest.mark.soak  # the suite looks at each page once: test_product_in_a_browser
 def test_axe_finds_nothing_serious(browser: Any, place: str, site: Served) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python")
     with site.access() as access:
