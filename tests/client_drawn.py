@@ -18,7 +18,7 @@ from typing import Any
 from isthmus.faces.cli.described import described
 
 PLACE = Path(__file__).parent.parent / "src/isthmus/client/see"
-_OURS = ("/v1/operations", "/v1/work", "/v1/events", "/v1/session")
+_OURS = ("/v1/operations", "/v1/works", "/v1/events", "/v1/session")
 _REF = "#/components/schemas/"
 _OURS_FIRST = 'lint.isort.known-first-party = ["isthmus"]'
 _KNOWN = {"Work", "Progress"}

@@ -97,7 +97,7 @@ def test_what_is_not_there_and_what_is_not_allowed_is_told(served: Served, clien
         (lambda: client.run("nothing"), 404),
         (lambda: client.file(client.run("go").id, "nothing"), 404),
         (lambda: client.get("/v1/nothing"), 404),
-        (lambda: client.get("/v1/work", nothing=1), 422),
+        (lambda: client.get("/v1/works", nothing=1), 422),
     ):
         with pytest.raises(ApiError) as caught:
             call()
@@ -106,7 +106,7 @@ def test_what_is_not_there_and_what_is_not_allowed_is_told(served: Served, clien
         viewer.run("go")
     assert caught.value.status == 403
     with Client(served.url, "isk_wrong") as stranger, pytest.raises(ApiError) as caught:
-        stranger.get("/v1/work")
+        stranger.get("/v1/works")
     assert (caught.value.status, caught.value.title) == (401, "Who are you?")
 
 
@@ -117,7 +117,7 @@ def test_lists_are_asked_for_page_by_page(client: Client) -> None:
     assert (tell.path, tell.role) == ("/v1/operations/tell", "viewer")
     assert [one.name for one in tell.parameters if one.needed] == ["name"]
     ids = [client.run("go").id for _ in range(3)]
-    assert [one["id"] for one in itertools.islice(client.pages("/v1/work", limit=1), 3)] == ids[::-1]
+    assert [one["id"] for one in itertools.islice(client.pages("/v1/works", limit=1), 3)] == ids[::-1]
     assert next(client.works()).id == ids[-1]
 
 
@@ -179,7 +179,7 @@ def test_the_client_for_asyncio_does_the_same(served: Served, tmp_path: Path) ->
             await client.cancel(staying.id)
             assert [one.work.state async for one in client.events(staying.id)][-1] == "cancelled"
             assert (await anext(client.works())).id == staying.id
-            assert len(await client.get("/v1/work", limit=2)) == 2
+            assert len(await client.get("/v1/works", limit=2)) == 2
 
     asyncio.run(all_of_it())
 
@@ -207,7 +207,7 @@ def test_without_a_key_nothing_is_told(served: Served, monkeypatch: pytest.Monke
 class _Elsewhere(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(302)
-        self.send_header("location", "http://127.0.0.2:9/v1/work")
+        self.send_header("location", "http://127.0.0.2:9/v1/works")
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -223,7 +223,7 @@ def test_a_redirect_is_never_followed() -> None:
             Client(f"http://127.0.0.1:{server.server_port}", "isk_a") as client,
             pytest.raises(ApiError) as caught,
         ):
-            client.get("/v1/work")
+            client.get("/v1/works")
     finally:
         server.shutdown()
         thread.join()
@@ -239,7 +239,7 @@ def test_where_nobody_answers_is_told() -> None:
         Client(f"http://127.0.0.1:{port}", "isk_a") as client,
         pytest.raises(ApiError, match="no answer") as caught,
     ):
-        client.get("/v1/work")
+        client.get("/v1/works")
     assert caught.value.status == 0
     assert caught.value.again_s is not None
 
@@ -260,7 +260,7 @@ def test_the_key_is_not_shown() -> None:
 
 @given(st.text())
 def test_no_name_leads_out_of_its_place(name: str) -> None:
-    for template in ("/v1/work/{work}", "/v1/work/w/files/{file}"):
+    for template in ("/v1/works/{work}", "/v1/works/w/files/{file}"):
         try:
             path = inside(template, **{"work" if "{work}" in template else "file": name})
         except InputError:

@@ -124,16 +124,16 @@ class AsyncClient:
 
     async def work(self, id: str) -> Work:
         """Return a work as it stands. Raises ApiError."""
-        work: Work = await self.get(inside("/v1/work/{work}", work=id), Work)
+        work: Work = await self.get(inside("/v1/works/{work}", work=id), Work)
         return work
 
     def works(self) -> AsyncIterator[Work]:
         """Yield what runs and ran, newest first. Raises ApiError."""
-        return self.pages("/v1/work", Work)
+        return self.pages("/v1/works", Work)
 
     async def cancel(self, id: str) -> Work:
         """Ask a work to stop; returns it as it stands. Raises ApiError."""
-        work: Work = decoded((await self._answer("DELETE", inside("/v1/work/{work}", work=id))).content, Work)
+        work: Work = decoded((await self._answer("DELETE", inside("/v1/works/{work}", work=id))).content, Work)
         return work
 
     async def printed(self, id: str) -> str:
@@ -142,11 +142,11 @@ class AsyncClient:
 
     async def file(self, id: str, name: str) -> bytes:
         """Return a file that a work wrote. Raises ApiError."""
-        return (await self._answer("GET", inside("/v1/work/{work}/files/{file}", work=id, file=name))).content
+        return (await self._answer("GET", inside("/v1/works/{work}/files/{file}", work=id, file=name))).content
 
     async def save(self, id: str, name: str, to: str | Path) -> None:
         """Write a file that a work wrote to a place here. Raises ApiError, OSError."""
-        path = inside("/v1/work/{work}/files/{file}", work=id, file=name)
+        path = inside("/v1/works/{work}/files/{file}", work=id, file=name)
         with self._told():
             async with self._http.stream("GET", path) as answer:
                 if not answer.is_success:
@@ -161,7 +161,7 @@ class AsyncClient:
 
         A line that breaks is made anew, and what happened meanwhile is told. Raises ApiError.
         """
-        path = inside("/v1/work/{work}/events", work=id) if id else "/v1/events"
+        path = inside("/v1/works/{work}/events", work=id) if id else "/v1/events"
         failed = 0.0
         while True:
             try:

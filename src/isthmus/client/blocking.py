@@ -118,16 +118,16 @@ class Client:
 
     def work(self, id: str) -> Work:
         """Return a work as it stands. Raises ApiError."""
-        work: Work = self.get(inside("/v1/work/{work}", work=id), Work)
+        work: Work = self.get(inside("/v1/works/{work}", work=id), Work)
         return work
 
     def works(self) -> Iterator[Work]:
         """Yield what runs and ran, newest first. Raises ApiError."""
-        return self.pages("/v1/work", Work)
+        return self.pages("/v1/works", Work)
 
     def cancel(self, id: str) -> Work:
         """Ask a work to stop; returns it as it stands. Raises ApiError."""
-        work: Work = decoded(self._answer("DELETE", inside("/v1/work/{work}", work=id)).content, Work)
+        work: Work = decoded(self._answer("DELETE", inside("/v1/works/{work}", work=id)).content, Work)
         return work
 
     def printed(self, id: str) -> str:
@@ -136,11 +136,11 @@ class Client:
 
     def file(self, id: str, name: str) -> bytes:
         """Return a file that a work wrote. Raises ApiError."""
-        return self._answer("GET", inside("/v1/work/{work}/files/{file}", work=id, file=name)).content
+        return self._answer("GET", inside("/v1/works/{work}/files/{file}", work=id, file=name)).content
 
     def save(self, id: str, name: str, to: str | Path) -> None:
         """Write a file that a work wrote to a place here. Raises ApiError, OSError."""
-        path = inside("/v1/work/{work}/files/{file}", work=id, file=name)
+        path = inside("/v1/works/{work}/files/{file}", work=id, file=name)
         with self._told(), self._http.stream("GET", path) as answer:
             if not answer.is_success:
                 answer.read()
@@ -154,7 +154,7 @@ class Client:
 
         A line that breaks is made anew, and what happened meanwhile is told. Raises ApiError.
         """
-        path = inside("/v1/work/{work}/events", work=id) if id else "/v1/events"
+        path = inside("/v1/works/{work}/events", work=id) if id else "/v1/events"
         failed = 0.0
         while True:
             try:

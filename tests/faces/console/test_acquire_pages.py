@@ -116,7 +116,7 @@ def test_typed_addresses_are_sent_as_a_list_by_the_operation(toml: Path) -> None
         "label": "typed",
     }
     answer = hub.client().post("/acquire/ask", data=given)
-    assert (answer.status_code, answer.headers["location"]) == (303, "/work/w1")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/works/w1")
     (work,) = hub.works.begun
     assert (work.operation, work.arguments) == ("acquire send", {"file": "typed.csv", "label": "typed"})
     content = hub.works.given[0]["typed.csv"]

@@ -36,9 +36,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def logged_in(served: Served, name: str) -> tuple[httpx.Client, str]:
     """Log in as a browser does; returns the session and the token of its pages."""
     browser = httpx.Client(base_url=served.url, trust_env=False, timeout=60)
-    answer = browser.post("/login", data={"name": name, "password": PASSWORD, "next": "/work"})
+    answer = browser.post("/login", data={"name": name, "password": PASSWORD, "next": "/works"})
     assert answer.status_code == 303, answer.text
-    token = re.search(r'name="csrf" value="([0-9a-f]{64})"', browser.get("/work").text)
+    token = re.search(r'name="csrf" value="([0-9a-f]{64})"', browser.get("/works").text)
     assert token
     return browser, token[1]
 
@@ -57,7 +57,7 @@ def ada(served: Served) -> Iterator[Post]:
 def test_a_button_begins_an_operation_and_leads_to_its_work(ada: Post, served: Served) -> None:
     answer = ada("/act/go")
     assert answer.status_code == 303
-    id = answer.headers["location"].removeprefix("/work/")
+    id = answer.headers["location"].removeprefix("/works/")
     work = wait_for(served.runner, id, 60)
     assert (work.state, work.by, work.operation) == ("done", "ada", "go")
 
@@ -65,7 +65,7 @@ def test_a_button_begins_an_operation_and_leads_to_its_work(ada: Post, served: S
 def test_with_scripts_the_row_of_the_work_is_answered(ada: Post) -> None:
     answer = ada("/act/go", headers={"hx-request": "true"})
     assert answer.status_code == 200
-    id = answer.headers["location"].removeprefix("/work/")
+    id = answer.headers["location"].removeprefix("/works/")
     assert f'id="work-{id}"' in answer.text
     assert "<html" not in answer.text
 
@@ -73,7 +73,7 @@ def test_with_scripts_the_row_of_the_work_is_answered(ada: Post) -> None:
 def test_files_and_arguments_of_the_form_go_along(ada: Post, served: Served) -> None:
     data = {"name": "a", "count": "3", "quick": "true", "set": ["x=1", "y=2"], "where": "", "confirm": ""}
     answer = ada("/act/tell", data, files={"photo": ("a.jpg", b"one")})
-    work = served.runner.get(answer.headers["location"].removeprefix("/work/"))
+    work = served.runner.get(answer.headers["location"].removeprefix("/works/"))
     assert work.arguments == {"name": "a", "count": 3, "quick": True, "set": ["x=1", "y=2"], "photo": "a.jpg"}
 
 
@@ -134,7 +134,7 @@ def test_whoever_is_not_logged_in_is_led_to_the_login(served: Served) -> None:
 def test_another_sees_that_it_ran_but_not_what_it_said(ada: Post, served: Served) -> None:
     answer = ada("/act/secret-go", {"confirms": "x", "confirm": "x"})
     place = answer.headers["location"]
-    assert wait_for(served.runner, place.removeprefix("/work/"), 60).said == "went"
+    assert wait_for(served.runner, place.removeprefix("/works/"), 60).said == "went"
     browser, _ = logged_in(served, "vic")
     with closing(browser):
         page = browser.get(place)

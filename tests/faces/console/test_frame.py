@@ -14,7 +14,7 @@ from isthmus.faces.console.acting import command_line
 from isthmus.faces.console.frame import local
 from isthmus.faces.console.words import chosen
 
-PAGES = ("/", "/work", "/work/w1", "/recovery")
+PAGES = ("/", "/works", "/works/w1", "/recovery")
 
 
 def with_work(folder: Path, role: Role | None = Role.ADMIN, **more: Any) -> Made:
@@ -39,7 +39,7 @@ def test_whoever_has_no_session_is_led_to_the_login_and_back(tmp_path: Path, pag
     answer = client.get(f"{page}?after=x")
     assert answer.status_code == 303
     assert answer.headers["location"] == "/login?next=" + page.replace("/", "%2F") + "%3Fafter%3Dx"
-    part = client.get(page, headers={"HX-Request": "true", "HX-Current-URL": "http://x/work?after=y"})
+    part = client.get(page, headers={"HX-Request": "true", "HX-Current-URL": "http://x/works?after=y"})
     assert part.text == ""
     assert part.headers["hx-redirect"] == "/login?next=%2Fwork%3Fafter%3Dy"
     for wrong in ("http://x//evil.example", "http://[", ""):
@@ -49,11 +49,11 @@ def test_whoever_has_no_session_is_led_to_the_login_and_back(tmp_path: Path, pag
 
 def test_a_call_by_htmx_gets_the_content_alone(tmp_path: Path) -> None:
     client = with_work(tmp_path).client()
-    whole, part = client.get("/work"), client.get("/work", headers={"HX-Request": "true", "HX-Target": "div#x"})
+    whole, part = client.get("/works"), client.get("/works", headers={"HX-Request": "true", "HX-Target": "div#x"})
     assert part.text.strip() in whole.text
     assert "<html" not in part.text
     assert 'id="work-w1"' in part.text
-    body = client.get("/work", headers={"HX-Request": "true", "HX-Target": "body"})
+    body = client.get("/works", headers={"HX-Request": "true", "HX-Target": "body"})
     assert "<html" in body.text
 
 
@@ -89,13 +89,13 @@ def test_a_page_is_kept_from_a_role_that_is_too_low_before_anything_is_read(tmp_
 
 def test_language_and_theme_are_kept_by_the_browser(tmp_path: Path) -> None:
     client = made_hub(tmp_path).client()
-    answer = client.post("/look", data={"language": "zh", "theme": "dark", "next": "/work?after=x"})
-    assert (answer.status_code, answer.headers["location"]) == (303, "/work?after=x")
-    page = client.get("/work").text
+    answer = client.post("/look", data={"language": "zh", "theme": "dark", "next": "/works?after=x"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/works?after=x")
+    page = client.get("/works").text
     assert 'data-theme="dark"' in page
     assert "任务" in page
     client.post("/look", data={"theme": "loud", "next": "/"})
-    assert 'data-theme="dark"' in client.get("/work").text
+    assert 'data-theme="dark"' in client.get("/works").text
 
 
 @pytest.mark.parametrize(

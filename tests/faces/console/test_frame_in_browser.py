@@ -115,7 +115,7 @@ def test_axe_finds_nothing_serious_and_nothing_runs_off_the_page(
         seat.made.works.become("w1", progress=Progress("packing", 1, 4))
         seat.made.works.start("recovery verify", {}, seat.made.guard.person)
         seat.made.works.become("w2", state="failed", error="it differs", said="main.bank.payers: other rows")
-        for place in ("/", "/work", "/work/w2", "/recovery", "/recovery/switchover", "/recovery/failover"):
+        for place in ("/", "/works", "/works/w2", "/recovery", "/recovery/switchover", "/recovery/failover"):
             page = seat.go(place)
             if place == "/recovery":
                 expect(page.locator(".plot canvas")).to_be_visible()
@@ -143,7 +143,7 @@ def test_keys_lead_through_the_pages(browser: Any, sites: tuple[Site, Site], tmp
 
 def test_theme_and_language_are_chosen_on_the_page(browser: Any, sites: tuple[Site, Site], tmp_path: Path) -> None:
     with seated(browser, sites, tmp_path, color_scheme="light") as seat:
-        page = seat.go("/work")
+        page = seat.go("/works")
         ground = "getComputedStyle(document.body).backgroundColor"
         light = page.evaluate(ground)
         page.get_by_label("Language and theme").click()

@@ -68,7 +68,7 @@ def test_before_anybody_is_known_the_login_page_says_how_to_make_the_first_user(
 
 
 def test_who_is_logged_in_goes_on_from_the_login_page(site: Served) -> None:
-    assert entered(site).get("/login?next=/work").headers["location"] == "/work"
+    assert entered(site).get("/login?next=/works").headers["location"] == "/works"
 
 
 def test_an_admin_adds_changes_and_removes_a_user(site: Served) -> None:

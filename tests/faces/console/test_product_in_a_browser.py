@@ -152,7 +152,7 @@ def test_a_round_is_taken_by_a_button_that_shows_its_command_and_is_followed_to_
     expect(form.locator("code")).to_contain_text("recovery backup")
     form.get_by_role("button", name="Take a round now").click()
     expect(page.locator("[data-state=done], .badge", has_text="done").first).to_be_visible()
-    visit.go("/work")
+    visit.go("/works")
     expect(page.locator("main")).to_contain_text("recovery backup")
     assert findings(page) == []
 

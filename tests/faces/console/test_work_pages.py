@@ -17,17 +17,17 @@ def test_a_work_that_runs_shows_how_far_it_is_and_draws_itself_anew_until_it_end
     made = made_hub(tmp_path)
     work = made.works.start("recovery drill", {}, ADA)
     made.works.become(work.id, progress=Progress("copying", 3, 12, "files", "of main.bank"))
-    row = made.client().get("/work/w1/row", headers={"HX-Request": "true"}).text
+    row = made.client().get("/works/w1/row", headers={"HX-Request": "true"}).text
     assert flaws(row) == []
     assert 'value="0.2500"' in row
     assert "copying 3 / 12 files" in row
-    assert 'hx-get="/work/w1/row"' in row
-    assert 'action="/work/w1/cancel"' in row
+    assert 'hx-get="/works/w1/row"' in row
+    assert 'action="/works/w1/cancel"' in row
     made.works.become(work.id, state="done", ended=work.begun, files=("drill report.json",), said="restored")
-    row = made.client().get("/work/w1/row").text
+    row = made.client().get("/works/w1/row").text
     assert "hx-get" not in row
     assert "cancel" not in row
-    assert 'href="/v1/work/w1/files/drill%20report.json"' in row
+    assert 'href="/v1/works/w1/files/drill%20report.json"' in row
     assert "restored" in row
 
 
@@ -36,7 +36,7 @@ def test_each_state_has_a_row(tmp_path: Path, state: str) -> None:
     made = made_hub(tmp_path)
     made.works.start("recovery verify", {}, ADA)
     made.works.become("w1", state=state, error="<it> & failed" if state == "failed" else "")
-    row = made.client().get("/work").text
+    row = made.client().get("/works").text
     assert flaws(row) == []
     assert f'data-state="{state}"' in row
     assert "<it>" not in row
@@ -46,7 +46,7 @@ def test_works_come_in_pages_that_neither_repeat_nor_leave_one_out(tmp_path: Pat
     made = made_hub(tmp_path)
     for _ in range(120):
         made.works.start("recovery verify", {}, ADA)
-    client, place, found = made.client(), "/work", []
+    client, place, found = made.client(), "/works", []
     while place:
         page = client.get(place).text
         found += re.findall(r'<article class="work" id="work-(w\d+)"', page)
@@ -59,18 +59,18 @@ def test_a_work_is_cancelled_from_its_row_with_the_sessions_token_alone(tmp_path
     made = made_hub(tmp_path)
     made.works.start("recovery backup", {}, ADA)
     client = made.client()
-    assert client.post("/work/w1/cancel").status_code == 403
+    assert client.post("/works/w1/cancel").status_code == 403
     assert made.works.get("w1").state == "running"
-    row = client.post("/work/w1/cancel", data={"csrf": TOKEN}, headers={"HX-Request": "true"})
+    row = client.post("/works/w1/cancel", data={"csrf": TOKEN}, headers={"HX-Request": "true"})
     assert 'data-state="cancelled"' in row.text
-    assert client.post("/work/w1/cancel", data={"csrf": TOKEN}).headers["location"] == "/work/w1"
+    assert client.post("/works/w1/cancel", data={"csrf": TOKEN}).headers["location"] == "/works/w1"
 
 
 def test_what_a_work_told_is_seen_by_those_who_could_have_run_it(tmp_path: Path) -> None:
     made = made_hub(tmp_path, Role.VIEWER)
     made.works.start("recovery backup", {"full": True}, BOB)
     made.works.become("w1", said="a secret", error="another secret", files=("secret.txt",))
-    for place in ("/work", "/work/w1", "/work/w1/row"):
+    for place in ("/works", "/works/w1", "/works/w1/row"):
         page = made.client().get(place)
         assert page.status_code == 200
         assert "recovery backup" in page.text
@@ -87,6 +87,6 @@ def test_a_button_begins_its_operation_and_answers_with_the_row(tmp_path: Path) 
 
 
 def test_there_is_a_page_that_says_that_a_work_is_not_there(tmp_path: Path) -> None:
-    answer = made_hub(tmp_path).client().get("/work/none")
+    answer = made_hub(tmp_path).client().get("/works/none")
     assert answer.status_code == 404
     assert flaws(answer.text) == []

@@ -83,7 +83,7 @@ class Ledger:
         """Return a work. Raises UnknownName."""
         rows = self._store().rows("SELECT * FROM work WHERE id = ?", (id,))
         if not rows:
-            raise UnknownName(f"there is no work {id!r}", "list them: GET /v1/work")
+            raise UnknownName(f"there is no work {id!r}", "list them: GET /v1/works")
         return _work(rows[0])
 
     def latest(self, most: int, before: str = "") -> Sequence[Work]:

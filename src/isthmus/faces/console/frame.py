@@ -46,7 +46,7 @@ PAGES = (
     ("runs", "/runs", "r"),
     ("galleries", "/galleries", "l"),
     ("recovery", "/recovery", "c"),
-    ("work", "/work", "w"),
+    ("work", "/works", "w"),
     ("people", "/people", "p"),
 )
 """The pages in the order of the navigation: name, path, and the key that leads there after `g`."""

@@ -48,7 +48,7 @@ def test_an_operation_is_begun_and_its_work_found(call: Call) -> None:
     answer = call("POST", "/v1/operations/go")
     assert answer.status_code == 202
     place = answer.headers["location"]
-    assert place == f"/v1/work/{answer.json()['id']}"
+    assert place == f"/v1/works/{answer.json()['id']}"
     waited = call("POST", "/v1/operations/go", headers={"prefer": "respond-async, wait=30"})
     assert (waited.status_code, waited.headers["preference-applied"]) == (200, "wait=30")
     assert waited.json()["state"] == "done"
@@ -76,22 +76,22 @@ def test_each_wrong_argument_is_a_line_of_the_problem(call: Call) -> None:
     ("method", "path", "more", "status"),
     [
         ("GET", "/v1/nothing", {}, 404),
-        ("GET", "/v1/work/nothing", {}, 404),
-        ("GET", "/v1/work?limit=0", {}, 422),
-        ("GET", "/v1/work?nothing=1", {}, 422),
-        ("GET", "/v1/work?after=%00", {}, 422),
-        ("GET", "/v1/work?limit=1&limit=2", {}, 422),
+        ("GET", "/v1/works/nothing", {}, 404),
+        ("GET", "/v1/works?limit=0", {}, 422),
+        ("GET", "/v1/works?nothing=1", {}, 422),
+        ("GET", "/v1/works?after=%00", {}, 422),
+        ("GET", "/v1/works?limit=1&limit=2", {}, 422),
         ("GET", "/v1/operations?after=bm9wZQ", {}, 422),
-        ("PUT", "/v1/work", {}, 405),
+        ("PUT", "/v1/works", {}, 405),
         ("POST", "/v1/operations/nothing", {}, 404),
         ("POST", "/v1/operations/go", {"content": b"{"}, 400),
         ("POST", "/v1/operations/go", {"content": b"[1]"}, 422),
         ("POST", "/v1/operations/go", {"content": b'{"a":' * 100_000}, 400),
         ("POST", "/v1/operations/go", {"content": b"a=1", "headers": {"content-type": "text/plain"}}, 415),
         ("POST", "/v1/operations/go", {"content": b"x", "headers": {"content-type": "multipart/form-data"}}, 400),
-        ("DELETE", "/v1/work/nothing", {}, 404),
-        ("GET", "/v1/work/nothing/events", {}, 404),
-        ("GET", "/v1/work/nothing/files/a", {}, 404),
+        ("DELETE", "/v1/works/nothing", {}, 404),
+        ("GET", "/v1/works/nothing/events", {}, 404),
+        ("GET", "/v1/works/nothing/files/a", {}, 404),
     ],
 )
 def test_whatever_goes_wrong_is_a_problem(call: Call, method: str, path: str, more: Any, status: int) -> None:
@@ -114,7 +114,7 @@ def test_a_body_that_is_too_long_is_refused_before_it_is_read_to_its_end(call: C
 
 
 def test_nobody_passes_without_a_key_and_a_role_is_asked_for(call: Call) -> None:
-    for method, path in (("GET", "/v1/work"), ("GET", "/v1/operations"), ("POST", "/v1/operations/tell")):
+    for method, path in (("GET", "/v1/works"), ("GET", "/v1/operations"), ("POST", "/v1/operations/tell")):
         answer = call(method, path, role=None)
         assert (answer.status_code, answer.headers["content-type"]) == (401, PROBLEM)
         assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -127,7 +127,7 @@ def test_nobody_passes_without_a_key_and_a_role_is_asked_for(call: Call) -> None
 
 
 def test_every_answer_has_the_headers_that_keep_pages_to_themselves(call: Call) -> None:
-    for path in ("/v1/work", "/v1/nothing", "/health", "/docs", "/login"):
+    for path in ("/v1/works", "/v1/nothing", "/health", "/docs", "/login"):
         headers = call("GET", path).headers
         assert "default-src 'self'" in headers["content-security-policy"]
         assert "unsafe" not in headers["content-security-policy"]
@@ -150,11 +150,11 @@ def test_a_file_that_a_page_could_run_is_only_for_saving(call: Call, served: Ser
     row = served.runner.get(id)
     served.runner._ledger.end(replace(row, files=("a.html", "a.svg", "a.js", "a.png")))
     for name in ("a.html", "a.svg", "a.js"):
-        headers = call("GET", f"/v1/work/{id}/files/{name}").headers
+        headers = call("GET", f"/v1/works/{id}/files/{name}").headers
         assert headers["content-type"] == "application/octet-stream"
         assert headers["content-disposition"].startswith("attachment")
-    assert call("GET", f"/v1/work/{id}/files/a.png").headers["content-disposition"].startswith("inline")
-    part = call("GET", f"/v1/work/{id}/files/a.png", headers={"range": "bytes=1-6"})
+    assert call("GET", f"/v1/works/{id}/files/a.png").headers["content-disposition"].startswith("inline")
+    part = call("GET", f"/v1/works/{id}/files/a.png", headers={"range": "bytes=1-6"})
     assert (part.status_code, part.text) == (206, "script")
 
 
@@ -167,7 +167,7 @@ def test_names_of_files_lead_nowhere_else(call: Call) -> None:
         "/etc/hostname",
         "%2fetc/hostname",
     ):
-        assert call("GET", f"/v1/work/{id}/files/{name}").status_code == 404
+        assert call("GET", f"/v1/works/{id}/files/{name}").status_code == 404
 
 
 def test_long_answers_are_packed_for_who_can_unpack_them(call: Call, served: Served) -> None:
@@ -222,7 +222,7 @@ def test_an_operation_stands_in_the_audit_log_with_its_work(call: Call) -> None:
 
 def test_heads_are_answered_without_a_body(call: Call) -> None:
     begun = time.monotonic()
-    for path in ("/v1/work", "/health", "/v1/events"):
+    for path in ("/v1/works", "/health", "/v1/events"):
         assert call("HEAD", path).content == b""
     assert time.monotonic() - begun < 25  # a stream would go on
 

@@ -100,7 +100,7 @@ class _Pages:
         person = await self._frame.need(request, Role.OPERATOR)
         arguments: dict[str, Any] = {"file": "typed.csv"} | ({"label": given["label"]} if given["label"] else {})
         work = await asyncio.to_thread(self._hub.works.start, SEND, arguments, person, {"typed.csv": content})
-        return RedirectResponse(f"/work/{work.id}", 303)
+        return RedirectResponse(f"/works/{work.id}", 303)
 
     async def batch(self, request: Request) -> Response:
         """Show one batch and what did not come of it."""

@@ -31,7 +31,7 @@ def routes(hub: Hub, frame: Frame) -> list[BaseRoute]:
         _confirmed(await request.form(), needed=name in hub.grave)
         arguments, files = await given(request)
         work = await asyncio.to_thread(hub.works.start, name, arguments, person, files)
-        place = f"/work/{work.id}"
+        place = f"/works/{work.id}"
         if "hx-request" not in request.headers:
             return RedirectResponse(place, 303)
         response = await frame.page(request, "work_row.html", work=seen(work, operations, person))

@@ -21,10 +21,10 @@ def routes(hub: Hub, frame: Frame) -> list[BaseRoute]:
     """Return the page's routes."""
     pages = _Pages(hub, frame)
     return [
-        frame.at("/work", pages.latest),
-        frame.at("/work/{id}", pages.one),
-        frame.at("/work/{id}/row", pages.row),
-        frame.at("/work/{id}/cancel", pages.cancel, methods=("POST",)),
+        frame.at("/works", pages.latest),
+        frame.at("/works/{id}", pages.one),
+        frame.at("/works/{id}/row", pages.row),
+        frame.at("/works/{id}/cancel", pages.cancel, methods=("POST",)),
     ]
 
 
@@ -65,7 +65,7 @@ class _Pages:
         id = request.path_params["id"]
         work = await asyncio.to_thread(self._hub.works.cancel, id, person)
         if "hx-request" not in request.headers:
-            return RedirectResponse(f"/work/{id}", 303)
+            return RedirectResponse(f"/works/{id}", 303)
         operations = self._hub.works.operations()
         return await self._frame.page(request, "work_row.html", work=seen(work, operations, person))
 

@@ -114,7 +114,7 @@ class OperationDoors:
             work = await asyncio.to_thread(self._hub.works.start, operation.name, arguments, person, files)
         except Busy as error:
             raise HTTPException(429, str(error), {"retry-after": "5"}) from error
-        headers = {"location": f"/v1/work/{work.id}"}
+        headers = {"location": f"/v1/works/{work.id}"}
         if wait_s := _wait(request):
             headers["preference-applied"] = f"wait={wait_s}"
             work = await until_ended(self._hub, work.id, wait_s)

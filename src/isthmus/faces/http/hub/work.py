@@ -60,24 +60,24 @@ class WorkDoors:
         events = {200: {EVENTS: WorkEvent}, 204: {}}
         return [
             Door(
-                "GET", "/v1/work", self.latest, "List what runs and ran, newest first.", Role.VIEWER, Paged,
+                "GET", "/v1/works", self.latest, "List what runs and ran, newest first.", Role.VIEWER, Paged,
                 good={200: {JSON: Page[Work]}}, bad=(422,),
             ),
             Door(
-                "GET", "/v1/work/{id}", self.show, "Show one work as it stands.", Role.VIEWER,
+                "GET", "/v1/works/{id}", self.show, "Show one work as it stands.", Role.VIEWER,
                 good={200: {JSON: Work}}, bad=(404, 422),
             ),
             Door(
-                "DELETE", "/v1/work/{id}", self.cancel, "Ask a work to stop, as ctrl-C does.", Role.VIEWER,
+                "DELETE", "/v1/works/{id}", self.cancel, "Ask a work to stop, as ctrl-C does.", Role.VIEWER,
                 good={200: {JSON: Work}, 202: {JSON: Work}}, bad=(404, 422),
             ),
             Door(
-                "GET", "/v1/work/{id}/events", self.watch_one,
+                "GET", "/v1/works/{id}/events", self.watch_one,
                 "Watch a work to its end, as server-sent events: state, progress, said, ended.", Role.VIEWER,
                 good=events, bad=(404, 422, 429), headers=("Last-Event-ID",),
             ),
             Door(
-                "GET", "/v1/work/{id}/files/{name:path}", self.file,
+                "GET", "/v1/works/{id}/files/{name:path}", self.file,
                 "Fetch a file that a work wrote, or what it printed: stdout.txt, stderr.txt.", Role.VIEWER,
                 good={200: {BYTES: None}, 206: {BYTES: None}}, bad=(400, 404, 416, 422),
             ),
