@@ -41,7 +41,7 @@ def test_whoever_has_no_session_is_led_to_the_login_and_back(tmp_path: Path, pag
     assert answer.headers["location"] == "/login?next=" + page.replace("/", "%2F") + "%3Fafter%3Dx"
     part = client.get(page, headers={"HX-Request": "true", "HX-Current-URL": "http://x/works?after=y"})
     assert part.text == ""
-    assert part.headers["hx-redirect"] == "/login?next=%2Fwork%3Fafter%3Dy"
+    assert part.headers["hx-redirect"] == "/login?next=%2Fworks%3Fafter%3Dy"
     for wrong in ("http://x//evil.example", "http://[", ""):
         elsewhere = client.get(page, headers={"HX-Request": "true", "HX-Current-URL": wrong})
         assert elsewhere.headers["hx-redirect"] == "/login?next=%2F"
