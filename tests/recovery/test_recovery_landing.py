@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from isthmus.app.recovery.picture import restoring
 from isthmus.core.errors import Busy, Refused
 from isthmus.recovery.states import RESTORE
 from isthmus.warehouse import fence
 from isthmus.warehouse.catalog import Catalog
 from isthmus.warehouse.fence import Fence
 from isthmus.warehouse.grants import Grants
-from recovery_rounds import A, B, C, Maker, content, folder, latest, read, rows
+from recovery_rounds import NOON, A, B, C, Maker, content, folder, latest, read, rows
 
 
 def test_rounds_make_the_standby_show_what_the_primary_held(tmp_path: Path) -> None:
@@ -38,6 +39,45 @@ def test_rounds_make_the_standby_show_what_the_primary_held(tmp_path: Path) -> N
     assert [row.full for row in rounds] == [True, False, False, False, False]
     assert rounds[1].prior == rounds[0].key
     assert all(set(row.times) <= RESTORE.states and row.begun and row.ended for row in rounds)
+
+
+def test_a_round_tells_how_fast_it_was_received_unpacked_and_shown(tmp_path: Path) -> None:
+    maker = Maker(tmp_path / "north", part_bytes=500)
+    maker.table(A)
+
+    def step(told: str) -> None:
+        if told == "landing verified":
+            standby.clock.forward(2.0)
+
+    standby = maker.standby(tmp_path / "south", step=step)
+    made = maker.round()
+    maker.put(made[:-1], standby.gate)
+    assert standby.alarms() == []
+    coming = standby.landing.rounds()[-1]
+    assert coming.pace["received"][0] == coming.pace["unpacked"][0] == coming.bytes > 0
+    assert restoring(coming, NOON).rates.consumer == 0.0
+    maker.put(made[-1:], standby.gate)
+    assert standby.alarms() == []
+    shown = standby.landing.rounds()[-1]
+    assert shown.state == "CONFIRM" and shown.bytes > coming.bytes
+    rates = restoring(shown, NOON).rates
+    assert rates.producer > 0
+    assert rates.compress > 0
+    assert rates.consumer == shown.bytes / 2.0
+
+
+def test_what_was_staged_by_a_process_that_is_gone_has_no_rate_of_receiving(tmp_path: Path) -> None:
+    maker = Maker(tmp_path / "north", part_bytes=500)
+    maker.table(A)
+    standby = maker.standby(tmp_path / "south")
+    made = maker.round()
+    maker.put(made[2:], standby.gate)
+    standby.take()  # they wait for those before them, and are opened again from the copies
+    maker.put(made[:2], standby.gate)
+    assert standby.alarms() == []
+    shown = standby.landing.rounds()[-1]
+    assert shown.state == "CONFIRM"
+    assert 0 < shown.pace["received"][0] < shown.pace["unpacked"][0] == shown.bytes
 
 
 def test_writes_to_a_replica_are_refused_and_other_tables_take_them(tmp_path: Path) -> None:

@@ -123,8 +123,8 @@ def test_people_get_a_bar_for_each_site_and_what_a_failover_would_lead_to() -> N
         "  SEND      [##########..............]  45.20%  45.2 MB of 100.0 MB  read 12.5MB/s, packed 5.1MB/s, "
         "sent 5.0MB/s",
         "standby  waiting   20261120_115500 after 20261120_115000, last success 2026-11-20 11:56:00",
-        "  FINISH    [########################] 100.00%  0.0 MB of 0.0 MB  read 0.0MB/s, packed 0.0MB/s, "
-        "taken in 0.0MB/s",
+        "  FINISH    [########################] 100.00%  0.0 MB of 0.0 MB  received 0.0MB/s, unpacked "
+        "0.0MB/s, shown 0.0MB/s",
         "  waiting to be restored: 20261120_115958",
         "latest barrier    2026-11-20 11:59:58",
         "a failover now    leads to 2026-11-20 11:54:57, 0:05:03 back",

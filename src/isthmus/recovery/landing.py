@@ -17,6 +17,8 @@ its contents were damaged meanwhile, takes back.
 from __future__ import annotations
 
 import contextlib
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -215,12 +217,17 @@ class Landing:
         if change is not None:
             self._judged(change, index.key, header)
         contents.room(contents.judge(index.pieces, settings.most_content_bytes), settings.least_free_bytes)
-        contents.take(index.pieces, bundle.read(FILES))
+        packed = _Timed(bundle.read(FILES))
+        contents.take(index.pieces, packed)
         full = self._rounds.full(header.stream)
         with self._store.transaction() as connection:
             contents.note(connection, index.pieces)
             size = sum(piece.length for piece in index.pieces)
-            number = self._rounds.received(connection, index, header, size, self._clock.now(), full=full)
+            pace = {"unpacked": (size, packed.seconds)}
+            if (received_s := getattr(bundle, "received_s", 0.0)) > 0:
+                pace["received"] = size, received_s
+            now = self._clock.now()
+            number = self._rounds.received(connection, index, header, size, now, full=full, pace=pace)
             if change is None:
                 self._rounds.stand(connection, header.stream, header.key, header.until, full=full)
         self._step("landing noted")
@@ -285,6 +292,23 @@ class Landing:
             self.holding.contents.drop(self.holding.contents.covered())
             with self._store.transaction() as connection:
                 self._rounds.dropped(connection, self._clock.now())
+
+
+class _Timed:
+    """Hands on what comes, and takes the time that it took to come."""
+
+    def __init__(self, stream: Iterator[bytes]) -> None:
+        self._stream, self.seconds = stream, 0.0
+
+    def __iter__(self) -> _Timed:
+        return self
+
+    def __next__(self) -> bytes:
+        begin = time.perf_counter()
+        try:
+            return next(self._stream)
+        finally:
+            self.seconds += time.perf_counter() - begin
 
 
 def _read(bundle: Delivery, member: str, most_bytes: int) -> bytes:

@@ -15,11 +15,16 @@ State = Literal["backuping", "restoring", "stopped", "waiting", "abnormal"]
 NOTHING = "N/A"
 BAR = 24
 _WIDEST_ERROR = 200
+_VERBS = {"Backup": ("read", "packed", "sent"), "Restore": ("received", "unpacked", "shown")}
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """How fast a round goes, in bytes a second: reading and proving, packing, sending (or taking in)."""
+    """How fast a round goes, in bytes a second; 0 is not known.
+
+    At the primary: reading and proving, packing, sending. At the standby: receiving and verifying, unpacking,
+    showing, which is proving and placing too.
+    """
 
     producer: float = 0.0
     compress: float = 0.0
@@ -231,8 +236,7 @@ def _rows(who: str, state: State, action: Action | None, success: datetime | Non
     rows.append(
         f"  {action.step or NOTHING:<10}{bar(action.fraction)} {_percent(action.fraction):6.2f}%"
         f"  {_size(action.done)} of {_size(action.total)}"
-        f"  read {rate(action.rates.producer)}, packed {rate(action.rates.compress)},"
-        f" {'sent' if action.kind == 'Backup' else 'taken in'} {rate(action.rates.consumer)}"
+        f"  {_paces(action)}"
     )
     if action.unrestored:
         rows.append(f"  waiting to be restored: {', '.join(action.unrestored)}")
@@ -240,6 +244,11 @@ def _rows(who: str, state: State, action: Action | None, success: datetime | Non
         code = f" ({action.error_code})" if action.error_code else ""
         rows.append(f"  failed at {action.failed_step}{code}: {_cut(action.error, _WIDEST_ERROR)}")
     return rows
+
+
+def _paces(action: Action) -> str:
+    paces = action.rates.producer, action.rates.compress, action.rates.consumer
+    return ", ".join(f"{verb} {rate(pace)}" for verb, pace in zip(_VERBS[action.kind], paces, strict=True))
 
 
 def _percent(fraction: float) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +25,9 @@ from isthmus.state.store import Store
 KEPT_ROUNDS = 256
 KEPT_POSITIONS = 4096
 _ENDED = ("CONFIRM", "FINISH", "DROPPED")
+Pace = Mapping[str, tuple[int, float]]
+"""Bytes and seconds by what was done with them."""
+
 _MIGRATIONS = (
     """CREATE TABLE landing_standing (
         stream TEXT PRIMARY KEY, key BLOB NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL,
@@ -42,6 +45,7 @@ _MIGRATIONS = (
     CREATE TABLE landing_publication (
         number INTEGER PRIMARY KEY, header TEXT NOT NULL, change TEXT NOT NULL
     )""",
+    "ALTER TABLE landing_round ADD COLUMN pace TEXT NOT NULL DEFAULT '{}'",
 )
 
 
@@ -50,7 +54,8 @@ class Landed:
     """A restore round. `prior` is empty for a full one, and until its last part has come.
 
     `parts`, `bytes` and `files` (pieces of contents) are what has come of it so far, `first_seq` and `last_seq`
-    the seqs of its parts; `times` tells when it came into each state.
+    the seqs of its parts; `times` tells when it came into each state. `pace` tells of `received` and `unpacked`
+    how many bytes of contents were, and in how many seconds of work; parts whose time nobody took are not in it.
     """
 
     number: int
@@ -66,6 +71,19 @@ class Landed:
     last_seq: int
     times: Mapping[str, datetime]
     error: str
+    pace: Pace = field(default_factory=dict)
+
+    def rate(self, what: str) -> float:
+        """Return how fast contents were `received` or `unpacked`, in bytes a second; 0 where nobody knows."""
+        size, seconds = self.pace.get(what, (0, 0.0))
+        return size / seconds if seconds > 0 else 0.0
+
+    @property
+    def shown_rate(self) -> float:
+        """How fast a shown round was proven, placed and shown, in bytes a second; 0 for any other."""
+        begin, end = self.times.get("VERIFY"), self.times.get("CONFIRM")
+        seconds = (end - begin).total_seconds() if begin and end else 0.0
+        return self.bytes / seconds if seconds > 0 else 0.0
 
     @property
     def begun(self) -> datetime | None:
@@ -165,15 +183,23 @@ class Restoring:
             )
 
     def received(
-        self, connection: sqlite3.Connection, index: Index, header: Header, size: int, now: datetime, *, full: bool
+        self,
+        connection: sqlite3.Connection,
+        index: Index,
+        header: Header,
+        size: int,
+        now: datetime,
+        *,
+        full: bool,
+        pace: Pace | None = None,
     ) -> int:
-        """Write down, in an open transaction, that a part came; return the round's number."""
+        """Write down, in an open transaction, that a part came, and how fast; return the round's number."""
         going, seq = self._going(index.key), header.until.seq
         if going is not None and index.number == going.parts + 1:
             connection.execute(
-                "UPDATE landing_round SET parts = ?, bytes = bytes + ?, files = files + ?, last_seq = ?"
+                "UPDATE landing_round SET parts = ?, bytes = bytes + ?, files = files + ?, last_seq = ?, pace = ?"
                 " WHERE number = ?",
-                (index.number, size, len(index.pieces), seq, going.number),
+                (index.number, size, len(index.pieces), seq, _summed(going.pace, pace or {}), going.number),
             )
             return going.number
         if going is not None and index.number == going.parts and seq == going.last_seq:
@@ -182,8 +208,8 @@ class Restoring:
         values = (header.stream, index.key, "RECEIVED", int(full), size, len(index.pieces), seq, seq)
         number = connection.execute(
             'INSERT INTO landing_round (stream, key, prior, state, "full", event, parts, bytes, files, first_seq,'
-            " last_seq, times, error) VALUES (?, ?, '', ?, ?, '', 1, ?, ?, ?, ?, ?, '')",
-            (*values, json.dumps({"RECEIVED": now.isoformat()})),
+            " last_seq, times, error, pace) VALUES (?, ?, '', ?, ?, '', 1, ?, ?, ?, ?, ?, '', ?)",
+            (*values, json.dumps({"RECEIVED": now.isoformat()}), _summed({}, pace or {})),
         ).lastrowid
         connection.execute("DELETE FROM landing_round WHERE number <= ?", ((number or 0) - KEPT_ROUNDS,))
         return int(number or 0)
@@ -271,7 +297,17 @@ def index_of(raw: bytes) -> Index:
         raise Corrupt(f"a part of a round has no index that can be read: {error}") from error
 
 
+def _summed(before: Pace, more: Pace) -> str:
+    """Add what was done to what was done before; as JSON."""
+    total = {what: before.get(what, (0, 0.0)) for what in {*before, *more}}
+    for what, (size, seconds) in more.items():
+        total[what] = total[what][0] + size, total[what][1] + seconds
+    return json.dumps(total)
+
+
 def _landed(row: sqlite3.Row) -> Landed:
     times = {state: datetime.fromisoformat(at) for state, at in json.loads(row["times"]).items()}
-    named = {name: row[name] for name in row.keys() if name not in ("stream", "times", "full")}  # noqa: SIM118
-    return Landed(**named, full=bool(row["full"]), times=times)
+    pace = {what: (int(size), float(seconds)) for what, (size, seconds) in json.loads(row["pace"]).items()}
+    apart = ("stream", "times", "full", "pace")
+    named = {name: row[name] for name in row.keys() if name not in apart}  # noqa: SIM118
+    return Landed(**named, full=bool(row["full"]), times=times, pace=pace)

@@ -14,6 +14,7 @@ Names order the work; headers decide.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -257,10 +258,12 @@ class Inbound:
         if not self._make_room(unit, row.size, events):
             self._work.write(row)
             return
+        begin = time.perf_counter()
         copies = self._staging.take(unit, self._carrier)
         changed = self._stamps(unit)[0] != tried.noticed.stamp
         try:
             opened = self._work.open(unit.name, copies)
+            opened = replace(opened, received_s=time.perf_counter() - begin)
         except (Truncated, Tampered) as error:
             why = _without_place(error.what, copies)
             if do is Do.LAST and not changed:

@@ -39,12 +39,16 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A verified bundle: a `core.ports.Delivery`. `digest` is the BLAKE3 of the file that bears the signature."""
+    """A verified bundle: a `core.ports.Delivery`. `digest` is the BLAKE3 of the file that bears the signature.
+
+    `received_s` is how many seconds it took to copy it from the carrier and verify it; 0 where nobody knows.
+    """
 
     header: Header
     signer: PublicKey
     digest: bytes
     members: Mapping[str, Stored]
+    received_s: float = field(default=0.0, compare=False)
 
     def read(self, member: str) -> Iterator[bytes]:
         """Stream one member, unpacked, in pieces of at most 1 MiB.
