@@ -70,15 +70,15 @@ def files_in(root: Path) -> dict[Path, tuple[int, int]]:
     return {file: (file.stat().st_ino, file.stat().st_size) for file in root.rglob("*") if file.is_file()}
 
 
-def published_damages(tmp_path: Path, number_of: int) -> None:
-    """Damage published files: each is found, and repair replaces it alone."""
+def published_damages(tmp_path: Path, number_of: int) -> int:
+    """Damage published files: each is found, and repair replaces it alone. Returns how many were so."""
     maker, standby = followed(tmp_path)
     holding, draw = standby.landing.holding, random.Random(4)
     barrier = standby.landing.barrier()
     assert barrier is not None
     here = {file.digest: path for file in _files(barrier) for path in holding.paths(file.digest)}
     there = {blake3(path.read_bytes()).digest(): path for path in maker.folder.rglob("*") if path.is_file()}
-    paths = sorted(here.values())
+    paths, mended = sorted(here.values()), 0
     for number in range(number_of):
         before = files_in(standby.root)
         path, kind = damage(paths, number, number_of, draw)
@@ -95,17 +95,22 @@ def published_damages(tmp_path: Path, number_of: int) -> None:
         after = files_in(standby.root)
         assert {one for one in after if after[one] != before[one]} <= {path}
         assert holding.missing() == []
+        mended += 1
     level(maker, standby)
+    return mended
 
 
 def _files(barrier: object) -> list[object]:
     return [file for files in barrier.files.values() for file in files.values()]  # type: ignore[attr-defined]
 
 
-def staged_damages(tmp_path: Path, number_of: int) -> None:
-    """Damage staged contents before the last part of their round: nothing of it is shown."""
+def staged_damages(tmp_path: Path, number_of: int) -> int:
+    """Damage staged contents before the last part of their round: nothing of it is shown.
+
+    Returns how many were found.
+    """
     maker, standby = followed(tmp_path)
-    landing, draw = standby.landing, random.Random(5)
+    landing, draw, found = standby.landing, random.Random(5), 0
     maker.part_bytes = 2000
     maker.catalog.open(A).append([rows(range(100, 300), 6)])
     for number in range(number_of):
@@ -121,6 +126,8 @@ def staged_damages(tmp_path: Path, number_of: int) -> None:
             landing.apply(bundles[-1])
         assert standby.fence == before
         assert shown is None or read(standby) == shown
+        found += 1
     for bundle in given(maker.round(full=True)):
         landing.apply(bundle)
     level(maker, standby)
+    return found

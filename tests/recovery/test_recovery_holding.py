@@ -124,12 +124,12 @@ def test_files_go_only_when_two_barriers_do_not_need_them_and_the_grace_is_over(
 
 
 def test_every_damage_to_a_published_file_is_found_and_only_that_file_replaced(tmp_path: Path) -> None:
-    published_damages(tmp_path, NUMBER)
+    assert published_damages(tmp_path, NUMBER) == NUMBER
     print(f"{NUMBER} damages of published files, all found, {NUMBER} files replaced and no other")
 
 
 def test_every_damage_to_a_staged_content_is_found_before_anything_is_shown(tmp_path: Path) -> None:
-    staged_damages(tmp_path, NUMBER)
+    assert staged_damages(tmp_path, NUMBER) == NUMBER
     print(f"{NUMBER} damages of staged contents, all found, none shown")
 
 

@@ -26,6 +26,15 @@ STEPS, SEEDS = 25, 40
     "bug", [pytest.param(bug, marks=() if bug in IN_THE_SUITE else pytest.mark.soak) for bug in MUTANTS]
 )
 def test_a_planted_bug_is_found(bug: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found, steps = _found(bug)
+    assert found is not None, f"{bug}: not found in {steps} steps"
+    with capsys.disabled():
+        what = str(found).partition("\n")[0][:100]
+        print(f"\n{bug}: found after {steps} steps: {type(found).__name__}: {what}")
+
+
+def _found(bug: str) -> tuple[Exception | None, int]:
+    """What tells of the planted bug, and after how many steps."""
     plant, weights = MUTANTS[bug]
     taken = 0
     for seed in range(SEEDS):
@@ -34,18 +43,16 @@ def test_a_planted_bug_is_found(bug: str, capsys: pytest.CaptureFixture[str]) ->
             with plant():
                 run.run(STEPS)
         except Exception as found:  # noqa: BLE001 - what a reader trips over tells of the bug as well as the oracle
-            with capsys.disabled():
-                what = str(found).partition("\n")[0][:100]
-                print(f"\n{bug}: found after {taken + run.steps} steps: {type(found).__name__}: {what}")
-            return
-        finally:
-            taken += run.steps
-    pytest.fail(f"{bug}: not found in {taken} steps")
+            return found, taken + run.steps
+        taken += run.steps
+    return None, taken
 
 
 def test_without_a_bug_the_same_deeds_find_nothing() -> None:
     for bug in IN_THE_SUITE[:3]:
-        Seeded(0, MUTANTS[bug][1]).run(STEPS)
+        run = Seeded(0, MUTANTS[bug][1])
+        run.run(STEPS)
+        assert run.steps == STEPS
 
 
 def test_there_are_as_many_planted_bugs_as_were_promised() -> None:

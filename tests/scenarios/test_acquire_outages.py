@@ -163,4 +163,5 @@ def test_a_batch_with_three_tenths_dead_addresses_ends_and_the_rest_is_retried_o
     tmp_path: Path, count: int
 ) -> None:
     no_breaker = slowly(0, failures=1_000_000)
-    dead_addresses_end_the_batch_and_come_only_on_demand(tmp_path, count, no_breaker, PATIENCE_S)
+    figures = dead_addresses_end_the_batch_and_come_only_on_demand(tmp_path, count, no_breaker, PATIENCE_S)
+    assert max(figures.server_mb, figures.agent_mb) < 400

@@ -53,9 +53,10 @@ def test_killed_at_random_for_long_every_image_comes_once(tmp_path: Path, store:
         if store == "postgres":
             with acquire_servers.postgres() as postgres:
                 (tmp_path / "postgres").write_text(postgres.dsn)
-                _kill_for_long(tmp_path, dice, contents, names, base, port, postgres)
+                struck = _kill_for_long(tmp_path, dice, contents, names, base, port, postgres)
         else:
-            _kill_for_long(tmp_path, dice, contents, names, base, port, None)
+            struck = _kill_for_long(tmp_path, dice, contents, names, base, port, None)
+    assert {"server", "worker", "video", "intranet"} <= set(struck)
 
 
 def _kill_for_long(
@@ -66,7 +67,8 @@ def _kill_for_long(
     base: str,
     port: int,
     postgres: acquire_servers.Postgres | None,
-) -> None:
+) -> Counter[str]:
+    """Kill what is drawn until all images have come, and prove that each came once; return who was struck."""
     shared = 'postgres_file = "../postgres"' if postgres else ""
     hub = Hub(folder / "hub", "poll_s = 0.2\nmost_attempts = 100", shared)
     rules = LOOPBACK.format(port=port) + slowly(len(names) / KILLING_S / 2)
@@ -103,3 +105,4 @@ def _kill_for_long(
             again(agent)
         again(hub)
         no_litter(hub, *agents)
+    return struck

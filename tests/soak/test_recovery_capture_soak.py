@@ -28,6 +28,7 @@ def test_ten_thousand_cuts_under_commits_are_all_consistent(
     print(told := cuts_under_commits(tmp_path, monkeypatch, cuts=10_000))
     assert told.inconsistent == 0
     assert told.once > 1000
+    assert told.per_second >= 100, "the machine was too busy to prove anything: let it run by itself"
 
 
 def test_in_five_minutes_of_two_writers_that_compact_and_clean_up_no_round_fails(tmp_path: Path) -> None:

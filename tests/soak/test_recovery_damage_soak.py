@@ -14,10 +14,10 @@ NUMBER = 1000
 
 
 def test_a_thousand_damages_to_published_files_are_found_and_mended(tmp_path: Path) -> None:
-    published_damages(tmp_path, NUMBER)
+    assert published_damages(tmp_path, NUMBER) == NUMBER
     print(f"{NUMBER} damages of published files, all found, {NUMBER} files replaced and no other")
 
 
 def test_a_thousand_damages_to_staged_contents_are_found_before_anything_is_shown(tmp_path: Path) -> None:
-    staged_damages(tmp_path, NUMBER)
+    assert staged_damages(tmp_path, NUMBER) == NUMBER
     print(f"{NUMBER} damages of staged contents, all found, none shown")
