@@ -7,9 +7,11 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    from isthmus.faces.cli.main import run
-    from isthmus.faces.cli.sparing import spare
-
+    try:
+        from isthmus.faces.cli.main import run
+        from isthmus.faces.cli.sparing import spare
+    except KeyboardInterrupt:  # ctrl-C before there is anything to end
+        sys.exit(130)
     spare(sys.argv[1:])
     sys.exit(run(sys.argv[1:]))
 

@@ -55,7 +55,8 @@ def prepare_console(folder: Path) -> tuple[Path, str]:
 def serve_console(site: Path) -> int:
     """Serve the console of a site as a process of its own until somebody interrupts; returns its exit code."""
     with stage.interruptible():
-        process = subprocess.Popen(stage.command(site, "serve", "console"), text=True)
+        # a group of its own: ctrl-C reaches this process alone, which ends the other once
+        process = subprocess.Popen(stage.command(site, "serve", "console"), text=True, process_group=0)
         try:
             return process.wait()
         except KeyboardInterrupt:

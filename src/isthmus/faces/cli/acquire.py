@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import signal
 import sys
-import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -16,6 +14,7 @@ import click
 from isthmus.core.errors import InputError
 from isthmus.faces.cli.root import Commands, isthmus
 from isthmus.faces.cli.screen import Screen, say
+from isthmus.faces.cli.stopping import stopped_by_signals
 from isthmus.faces.cli.tables import table
 
 if TYPE_CHECKING:
@@ -234,11 +233,3 @@ def agent(ctx: click.Context, label: str) -> None:
 
     run_agent(read_acquire_config(ctx.obj), label, stop)
     say("stopped")
-
-
-def stopped_by_signals() -> threading.Event:
-    """Return what SIGTERM and SIGINT set from now on, in place of ending the process at once."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop

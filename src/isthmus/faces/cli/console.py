@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import threading
+from pathlib import Path
 
 import click
 
 from isthmus.faces.cli.screen import say
-from isthmus.faces.cli.serve import bound_at, loaded, log, serve
+from isthmus.faces.cli.serve import announced, bound_at, loaded, log, serve
+from isthmus.faces.cli.stopping import heeding_signals
 
 
 @serve.command("console")
@@ -19,6 +20,12 @@ def serve_console(ctx: click.Context) -> None:
     Listens where [console] says: pages at /, the API below /v1, its description at /docs, metrics at /metrics.
     Nobody is let in before there is a user or a key: isthmus user add NAME --role admin
     """
+    with heeding_signals() as stop:
+        _serve_console(ctx.obj, stop)
+    say("stopped")
+
+
+def _serve_console(path: Path, stop: threading.Event) -> None:
     from isthmus.app.clock import SystemClock
     from isthmus.app.console import need_leave_to_listen, read_console_config
     from isthmus.app.people.access import somebody_known
@@ -31,7 +38,7 @@ def serve_console(ctx: click.Context) -> None:
     from isthmus.faces.http.hub.hub import Hub
     from isthmus.faces.http.hub.server import HubServer
 
-    config, clock = read_console_config(ctx.obj), SystemClock()
+    config, clock = read_console_config(path), SystemClock()
     part = config.console
     known = somebody_known(config.people_file, clock)
     need_leave_to_listen(part, known)
@@ -48,17 +55,15 @@ def serve_console(ctx: click.Context) -> None:
         host = f"[{part.host}]" if ":" in part.host else part.host
 
         def begun() -> None:
-            click.echo(f"serving {scheme}://{host}:{bound.getsockname()[1]}")
+            announced(f"{scheme}://{host}:{bound.getsockname()[1]}")
             if not known:
                 say("nobody is known yet; make the first user: isthmus user add NAME --role admin", fold=True)
-            sys.stdout.flush()
 
         server = HubServer(site_application(hub), part.tls_certificate, part.tls_key, begun)
         loaded(server, part.tls_certificate, part.tls_key)
         # the first look loads what is heavy: it is taken before anybody waits for it
         threading.Thread(target=overview_of, args=([hub.toml, *hub.sites], clock.now()), daemon=True).start()
-        server.run(sockets=[bound])
+        server.run_until(stop, [bound])
     finally:
         guard.desk.close()
         runner.close()
-    say("stopped")

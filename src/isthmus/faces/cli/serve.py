@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import sys
 import threading
@@ -14,8 +13,11 @@ import click
 from isthmus.core.errors import InputError
 from isthmus.faces.cli.root import Commands, isthmus
 from isthmus.faces.cli.screen import say
+from isthmus.faces.cli.stopping import heeding_signals
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import uvicorn
 
     from isthmus.app.recovery.serving import Turns
@@ -33,23 +35,30 @@ def serve_sync(ctx: click.Context) -> None:
 
     Listens where [sync] says. GET /health, /v1/status and /metrics tell how it is.
     """
+    with heeding_signals() as stop:
+        _serve_sync(ctx.obj, stop)
+    say("stopped")
+
+
+def _serve_sync(path: Path, stop: threading.Event) -> None:
     from isthmus.app.galleries.config import read_gallery_config
     from isthmus.app.galleries.serving import SyncService
     from isthmus.faces.http.server import SyncHttpServer
 
-    config = read_gallery_config(ctx.obj)
+    config = read_gallery_config(path)
     part = config.need("sync")
     service = SyncService(config, log)
     service.check()
-    server = SyncHttpServer(service, part.tls_certificate, part.tls_key)
-    loaded(server, part.tls_certificate, part.tls_key)
-    bound = bound_at(part.host, part.port, "[sync]")
     scheme = "https" if part.tls_certificate else "http"
     host = f"[{part.host}]" if ":" in part.host else part.host
-    click.echo(f"serving {scheme}://{host}:{bound.getsockname()[1]} key {service.key.public}")
-    sys.stdout.flush()
-    server.run(sockets=[bound])
-    say("stopped")
+
+    def begun() -> None:
+        announced(f"{scheme}://{host}:{bound.getsockname()[1]} key {service.key.public}")
+
+    server = SyncHttpServer(service, part.tls_certificate, part.tls_key, begun)
+    loaded(server, part.tls_certificate, part.tls_key)
+    bound = bound_at(part.host, part.port, "[sync]")
+    server.run_until(stop, [bound])
 
 
 @serve.command("acquire")
@@ -60,13 +69,19 @@ def serve_acquire(ctx: click.Context) -> None:
     Clients are told of each as it comes. Listens where [acquire] says. The page is at /, the
     API's description at /docs, metrics at /metrics.
     """
+    with heeding_signals() as stop:
+        _serve_acquire(ctx.obj, stop)
+    say("stopped")
+
+
+def _serve_acquire(path: Path, stop: threading.Event) -> None:
     from isthmus.acquire.log import Log
     from isthmus.app.acquiring.config import read_acquire_config
     from isthmus.app.acquiring.serving import SiteService
     from isthmus.app.clock import SystemClock
     from isthmus.faces.http.acquire.server import AcquireHttpServer
 
-    config = read_acquire_config(ctx.obj)
+    config = read_acquire_config(path)
     part = config.server
     bound = bound_at(part.host, part.port, "[acquire]")
     scheme = "https" if part.tls_certificate else "http"
@@ -74,14 +89,17 @@ def serve_acquire(ctx: click.Context) -> None:
     url = f"{scheme}://{host}:{bound.getsockname()[1]}"
     service = SiteService(config, Log(sys.stderr, SystemClock()), part.server.public_url or url)
     try:
-        server = AcquireHttpServer(service, part.tls_certificate, part.tls_key)
+        server = AcquireHttpServer(service, part.tls_certificate, part.tls_key, lambda: announced(url))
         loaded(server, part.tls_certificate, part.tls_key)
-        click.echo(f"serving {url}")
-        sys.stdout.flush()
-        server.run(sockets=[bound])
+        server.run_until(stop, [bound])
     finally:
         service.release()
-    say("stopped")
+
+
+def announced(where: str) -> None:
+    """Say that a server serves, and where: whoever reads the line may end it in order from then on."""
+    click.echo(f"serving {where}")
+    sys.stdout.flush()
 
 
 def loaded(server: uvicorn.Server, certificate: str, key: str) -> None:
@@ -102,41 +120,40 @@ def serve_recovery(ctx: click.Context) -> None:
     Where [recovery.door] is set, the other site brings and fetches its files here; GET /health,
     /v1/recovery and /metrics tell how it is.
     """
-    from isthmus.app.recovery.config import read_recovery_config
-    from isthmus.app.recovery.serving import Turns
-
-    config = read_recovery_config(ctx.obj)
-    turns = Turns(config, log)
-    door = config.recovery.door
-    if door is None:
-        _serve_alone(turns)
-    else:
-        from isthmus.faces.http.recovery import recovery_server
-
-        server = recovery_server(config, turns)
-        bound = bound_at(door.host, door.port, "[recovery.door]")
-        loaded(server, door.tls_certificate, door.tls_key)
-        scheme = "https" if door.tls_certificate else "http"
-        click.echo(f"serving {scheme}://{door.host}:{bound.getsockname()[1]}")
-        sys.stdout.flush()
-        turns.start()
-        try:
-            server.run(sockets=[bound])
-        finally:
-            turns.stop()
+    with heeding_signals() as stop:
+        _serve_recovery(ctx.obj, stop)
     say("stopped")
 
 
-def _serve_alone(turns: Turns) -> None:
-    """Take turns until a signal ends them."""
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
-    click.echo("serving rounds")
-    sys.stdout.flush()
+def _serve_recovery(path: Path, stop: threading.Event) -> None:
+    from isthmus.app.recovery.config import read_recovery_config
+    from isthmus.app.recovery.serving import Turns
+
+    config = read_recovery_config(path)
+    turns = Turns(config, log)
+    door = config.recovery.door
+    if door is None:
+        _serve_alone(turns, stop)
+        return
+    from isthmus.faces.http.recovery import recovery_server
+
+    scheme = "https" if door.tls_certificate else "http"
+    server = recovery_server(config, turns, lambda: announced(f"{scheme}://{door.host}:{bound.getsockname()[1]}"))
+    bound = bound_at(door.host, door.port, "[recovery.door]")
+    loaded(server, door.tls_certificate, door.tls_key)
     turns.start()
     try:
-        while not ended.wait(0.5):
+        server.run_until(stop, [bound])
+    finally:
+        turns.stop()
+
+
+def _serve_alone(turns: Turns, stop: threading.Event) -> None:
+    """Take turns until a signal ends them."""
+    announced("rounds")
+    turns.start()
+    try:
+        while not stop.wait(0.5):
             continue
     finally:
         turns.stop()

@@ -11,6 +11,8 @@ The door's roads open by its token alone; the other answers tell names of rounds
 from __future__ import annotations
 
 import signal
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -25,11 +27,27 @@ from isthmus.app.recovery.site import token_of
 from isthmus.core.errors import InputError
 from isthmus.core.prometheus import CONTENT_TYPE, exposition
 from isthmus.faces.http.carry import CarryHttpServer, Road
+from isthmus.faces.http.ending import Begun, no_begun
 from isthmus.transfer.inbox import Caps, Inbox
 
 
 class RecoveryHttpServer(CarryHttpServer):
     """A server whose end by SIGTERM or SIGINT is an ordinary one: `run` returns."""
+
+    begun: Begun = staticmethod(no_begun)
+    stop = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and tell."""
+        await super().startup(sockets)
+        self.should_exit = self.should_exit or self.stop.is_set()
+        if self.started and not self.should_exit:
+            self.begun()
+
+    def run_until(self, stop: threading.Event, sockets: list[socket.socket]) -> None:
+        """Serve on `sockets` until a signal ends it, also one that came before and has set `stop`."""
+        self.stop = stop
+        self.run(sockets=sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end; a second SIGINT waits for nobody."""
@@ -37,8 +55,11 @@ class RecoveryHttpServer(CarryHttpServer):
         self.should_exit = True
 
 
-def recovery_server(config: RecoveryConfig, turns: Turns) -> RecoveryHttpServer:
-    """Build the server of a site that has a door. Raises InputError where its token or its host will not do."""
+def recovery_server(config: RecoveryConfig, turns: Turns, begun: Begun = no_begun) -> RecoveryHttpServer:
+    """Build the server of a site that has a door; `begun` is told when it listens and hears signals.
+
+    Raises InputError where its token or its host will not do.
+    """
     part, door = config.recovery, config.recovery.door
     if door is None:
         raise InputError(f"{config.path} has no [recovery.door]", "add it where the other site is to come here")
@@ -49,9 +70,11 @@ def recovery_server(config: RecoveryConfig, turns: Turns) -> RecoveryHttpServer:
         for name, place in (("out", part.out_place), ("in", part.in_place))
         if "://" not in place
     }
-    return RecoveryHttpServer(
+    server = RecoveryHttpServer(
         roads, door.host, door.port, door.tls_certificate, door.tls_key, say=turns.say, beside=list(_doors(turns))
     )
+    server.begun = begun
+    return server
 
 
 def _doors(turns: Turns) -> Iterator[Route]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uvicorn
 
 from isthmus.app.galleries.serving import SyncService
-from isthmus.faces.http.ending import EndingServer
+from isthmus.faces.http.ending import Begun, EndingServer, no_begun
 from isthmus.faces.http.sync import application
 
 _GRACE_S = 3
@@ -15,7 +15,9 @@ _GRACE_S = 3
 class SyncHttpServer(EndingServer):
     """A server whose end by SIGTERM or SIGINT is an ordinary one: sessions end first, and `run` returns."""
 
-    def __init__(self, service: SyncService, certificate: str = "", key: str = "") -> None:
+    def __init__(
+        self, service: SyncService, certificate: str = "", key: str = "", begun: Begun = no_begun
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 application(service),
@@ -28,4 +30,5 @@ class SyncHttpServer(EndingServer):
                 ssl_keyfile=key or None,
             ),
             service.end_sessions,
+            begun,
         )

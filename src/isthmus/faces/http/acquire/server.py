@@ -12,7 +12,7 @@ import uvicorn
 from isthmus.acquire import heap
 from isthmus.acquire.server.service import AcquireService
 from isthmus.faces.http.acquire.application import application
-from isthmus.faces.http.ending import EndingServer
+from isthmus.faces.http.ending import Begun, EndingServer, no_begun
 
 _GRACE_S = 5
 """So long requests that are being answered may take at the end. Claims and streams are ended at once."""
@@ -24,7 +24,9 @@ _BACKLOG = 2048
 class AcquireHttpServer(EndingServer):
     """A server whose end by SIGTERM or SIGINT is an ordinary one: those who wait are let go, and `run` returns."""
 
-    def __init__(self, service: AcquireService, certificate: str = "", key: str = "") -> None:
+    def __init__(
+        self, service: AcquireService, certificate: str = "", key: str = "", begun: Begun = no_begun
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 application(service),
@@ -44,6 +46,7 @@ class AcquireHttpServer(EndingServer):
                 ssl_keyfile=key or None,
             ),
             service.end_waiting,
+            begun,
         )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import socket
-from collections.abc import Callable
 
 import uvicorn
 
-from isthmus.faces.http.ending import EndingServer
+from isthmus.faces.http.ending import Begun, EndingServer, no_begun
 from isthmus.faces.http.hub.application import HubApplication
 
 _GRACE_S = 5
@@ -19,11 +17,7 @@ _KEEP_S = 75
 class HubServer(EndingServer):
     """A server whose end by SIGTERM or SIGINT is an ordinary one: who watches is let go, and `run` returns."""
 
-    def __init__(
-        self, app: HubApplication, certificate: str = "", key: str = "", begun: Callable[[], None] = lambda: None
-    ) -> None:
-        """`begun` is told when it listens, and hears signals: who waits for it may end it from then on."""
-        self._begun = begun
+    def __init__(self, app: HubApplication, certificate: str = "", key: str = "", begun: Begun = no_begun) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -39,9 +33,5 @@ class HubServer(EndingServer):
                 ssl_keyfile=key or None,
             ),
             app.end_waiting,
+            begun,
         )
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and tell."""
-        await super().startup(sockets)
-        self._begun()
