@@ -114,6 +114,9 @@ class NotedWorks:
     def file(self, id: str, name: str) -> Path:
         return self.folder / id / name
 
+    def secretly(self, id: str, name: str) -> bytes | None:
+        return None
+
     def watch(self, take: Take, after: str = "") -> tuple[Callable[[], None], bool]:
         return self.happenings.watch(take, after)
 

@@ -48,11 +48,13 @@ _ONE = {
     "stubborn": (Role.OPERATOR, ()),
     "leave": (Role.OPERATOR, ()),
     "secret go": (Role.ADMIN, ()),
+    "whisper": (Role.OPERATOR, ()),
 }
+SECRET = frozenset({"whisper"})
 _ALWAYS = {"tell": ("--always",)}
 RECIPES = {
     name: Recipe(
-        Operation(name, f"{name} a while", role, parameters),
+        Operation(name, f"{name} a while", role, parameters, name in SECRET),
         tuple(name.split()[-1:]),
         _ALWAYS.get(name, ()),
         grave=name == "secret go",

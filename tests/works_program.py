@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -26,6 +27,12 @@ def main(words: list[str]) -> int:
         Path("more/a.txt").write_text("a")
         Path("link.txt").symlink_to("/etc/hostname")
         print("went", flush=True)
+        return 0
+    if act == "whisper":
+        token = secrets.token_hex(16)
+        print(token, flush=True)
+        Path("key.txt").write_text(token)
+        print("carry it there", file=sys.stderr)
         return 0
     if act == "fail":
         print("isthmus: nothing is there; make it first", file=sys.stderr)

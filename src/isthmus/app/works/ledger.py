@@ -25,6 +25,7 @@ _STEPS = (
     );
     CREATE INDEX work_open ON work (state) WHERE state IN ('waiting', 'running')
     """,
+    "ALTER TABLE work ADD COLUMN secret INTEGER NOT NULL DEFAULT 0",
 )
 _OPEN = "state IN ('waiting', 'running')"
 
@@ -35,16 +36,16 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._path, self._own = path, threading.local()
 
-    def add(self, work: Work) -> None:
-        """Note a work that was asked for."""
+    def add(self, work: Work, *, secret: bool = False) -> None:
+        """Note a work that was asked for. `secret`: files that it leaves are not kept."""
         row = (
             work.id, work.operation, json.dumps(dict(work.arguments)), work.command, work.by, work.state,
-            work.begun.isoformat(), work.said, work.error, json.dumps(work.files),
+            work.begun.isoformat(), work.said, work.error, json.dumps(work.files), secret,
         )  # fmt: skip
         with self._store().transaction() as own:
             own.execute(
-                "INSERT INTO work (id, operation, arguments, command, by, state, begun, said, error, files) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO work (id, operation, arguments, command, by, state, begun, said, error, files, "
+                "secret) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 row,
             )
 
@@ -78,6 +79,11 @@ class Ledger:
                 f"UPDATE work SET state = 'lost', ended = ?, error = ? WHERE {_OPEN}", (at.isoformat(), why)
             )
         return [(row["id"], row["process"], row["process_start"] or "") for row in found]
+
+    def left_secret(self) -> list[str]:
+        """List the works whose files are secrets that are still noted."""
+        rows = self._store().rows("SELECT id FROM work WHERE secret AND files <> '[]'")
+        return [row["id"] for row in rows]
 
     def get(self, id: str) -> Work:
         """Return a work. Raises UnknownName."""

@@ -1,12 +1,14 @@
 """Runs operations: each the command of that name as a process of its own, a few at a time, the others in line.
 
 A work's state is stored before and after it runs. Where the server dies, its works are `lost` at the next start,
-and commands that live on are ended as ctrl-C would: all of them can be repeated.
+and commands that live on are ended as ctrl-C would: all of them can be repeated. What a secret operation prints is
+never stored (see `unwritten`), and what it writes goes after the same while.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 import threading
 from collections import deque
@@ -15,10 +17,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from isthmus.app.people.person import Person
-from isthmus.app.works.arguments import checked, command_line, shown_line
+from isthmus.app.works.arguments import RESERVED, checked, command_line, shown_line
 from isthmus.app.works.child import Child, end_orphan, environment_for
 from isthmus.app.works.happening import Happenings, Take
 from isthmus.app.works.hearing import Hearing
@@ -27,6 +29,7 @@ from isthmus.app.works.naming import Naming
 from isthmus.app.works.place import Place
 from isthmus.app.works.recipe import Recipes
 from isthmus.app.works.seeing import called
+from isthmus.app.works.unwritten import Unwritten
 from isthmus.app.works.work import ENDED, Operation, State, Work
 from isthmus.core.errors import Busy, Refused, UnknownName
 from isthmus.core.ports import Clock
@@ -50,6 +53,8 @@ class WorksSettings:
     keep_days: float = 30.0
     keep_bytes: int = 5_000_000_000
     printed_bytes: int = 16_000_000
+    secret_s: float = 600.0
+    """So long what a secret operation told is shown to who began it."""
 
 
 @dataclass
@@ -60,6 +65,7 @@ class _Live:
     words: Sequence[str]
     by: Person
     hearing: Hearing
+    secret: bool = False
     child: Child | None = None
     cancelled: bool = False
     stopped: bool = False
@@ -87,6 +93,7 @@ class Runner:
         self._line: deque[str] = deque()
         self._threads: set[threading.Thread] = set()
         self._held, self._open = ExitStack(), False
+        self._unwritten = Unwritten(self._settings.secret_s, self._forget_files)
         self.happenings = Happenings()
 
     def open(self) -> None:
@@ -100,6 +107,8 @@ class Runner:
             if process:
                 ending = process, began, self._settings.grace_s
                 threading.Thread(target=end_orphan, args=ending, name=f"ends {process}", daemon=True).start()
+        for id in self._ledger.left_secret():
+            self._forget_files(id)
         self._tidy()
         self._open = True
 
@@ -118,6 +127,7 @@ class Runner:
                 self._end(live, "lost", None, _STOPPED)
         for thread in list(self._threads):
             thread.join()
+        self._unwritten.close()
         self._ledger.close()
         self._held.close()
 
@@ -146,11 +156,12 @@ class Runner:
                 called(by),
                 "waiting", self._clock.now(),
             )  # fmt: skip
-            live = _Live(work, command_line(recipe, values), by, Hearing())
+            secret = recipe.operation.secret
+            live = _Live(work, command_line(recipe, values), by, Hearing(), secret)
             self._live[work.id] = live
         try:
             self._place.make(work.id, recipe.operation, values, files or {})
-            self._ledger.add(work)
+            self._ledger.add(work, secret=secret)
         except BaseException:
             with self._lock:
                 del self._live[work.id]
@@ -172,12 +183,14 @@ class Runner:
     def get(self, id: str) -> Work:
         """Return a work as it stands. Raises UnknownName."""
         live = self._live.get(id)
-        return live.work if live is not None else self._ledger.get(id)
+        return self._with_words(live.work if live is not None else self._ledger.get(id))
 
     def latest(self, most: int = 50, before: str = "") -> Sequence[Work]:
         """List works, newest first; with `before` those that began before that one."""
         found = self._ledger.latest(most, before)
-        return [live.work if (live := self._live.get(one.id)) is not None else one for one in found]
+        return [
+            self._with_words(live.work if (live := self._live.get(one.id)) is not None else one) for one in found
+        ]
 
     def cancel(self, id: str, by: Person) -> Work:
         """Ask a work to stop, as ctrl-C does; one that has ended stays as it is. Raises UnknownName, Refused."""
@@ -206,6 +219,11 @@ class Runner:
         if path is None:
             raise UnknownName.among("file", name, (*work.files, "stdout.txt", "stderr.txt"))
         return path
+
+    def secretly(self, id: str, name: str) -> bytes | None:
+        """Return what a secret work printed, by `stdout.txt` or `stderr.txt`, while it is kept; else None."""
+        stream, _, ending = name.partition(".")
+        return self._unwritten.printed(id, stream) if name in RESERVED and ending else None
 
     def watch(self, take: Take, after: str = "") -> tuple[Callable[[], None], bool]:
         """Tell what happens from now on; see Happenings.watch."""
@@ -251,19 +269,27 @@ class Runner:
         self.happenings.tell("state", live.work)
         left = dict.fromkeys(("stdout", "stderr"), self._settings.printed_bytes)
         with ExitStack() as opened:
-            files = {stream: opened.enter_context(self._place.printed(id, stream).open("wb")) for stream in left}
+            files: dict[str, BinaryIO] = {
+                stream: io.BytesIO()
+                if live.secret
+                else opened.enter_context(self._place.printed(id, stream).open("wb"))
+                for stream in left
+            }
 
             def hear(stream: str, content: bytes) -> None:
                 moved, kept = hearing.take(stream, content)
                 files[stream].write(kept[: left[stream]])
                 left[stream] = max(0, left[stream] - len(kept))
-                live.work = replace(live.work, progress=hearing.progress, said=hearing.said)
+                live.work = replace(live.work, progress=hearing.progress, said="" if live.secret else hearing.said)
                 if moved:
                     self.happenings.tell("progress", live.work)
-                if kept:
+                if kept and not live.secret:
                     self.happenings.tell("said", live.work, kept.decode(errors="replace")[-10_000:])
 
             code = child.listen(hear)
+        if live.secret:
+            told = {stream: file.getvalue() for stream, file in files.items() if isinstance(file, io.BytesIO)}
+            self._unwritten.keep(id, hearing.said, told)
         self._end(live, *_judged(live, code))
 
     def _end(self, live: _Live, state: State, code: int | None, error: str) -> None:
@@ -275,6 +301,18 @@ class Runner:
             with self._lock:
                 self._live.pop(work.id, None)
         self.happenings.tell("ended", work)
+
+    def _with_words(self, work: Work) -> Work:
+        """Return a work with what it said in secret, while that is kept; faces show it by `seeing`."""
+        said = self._unwritten.said(work.id)
+        return replace(work, said=said) if said else work
+
+    def _forget_files(self, id: str) -> None:
+        """Remove what a secret work wrote; it may be asked for by a thread of its own."""
+        self._place.remove(id)
+        with contextlib.suppress(OSError, Busy):
+            self._ledger.without_files([id])
+        self._ledger.close()
 
     def _tidy(self) -> None:
         """Forget old works, and the files of older ones where all together are too large."""

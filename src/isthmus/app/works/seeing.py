@@ -15,9 +15,11 @@ def called(person: Person) -> str:
 
 
 def may_see(work: Work, operations: Mapping[str, Operation], person: Person) -> bool:
-    """Tell whether someone sees all of a work: who began it, and whoever could have."""
+    """Tell whether someone sees all of a work: who began it and, unless it tells a secret, whoever could have."""
     operation = operations.get(work.operation)
-    return called(person) == work.by or person.may(operation.role if operation else Role.ADMIN)
+    if called(person) == work.by:
+        return True
+    return not (operation and operation.secret) and person.may(operation.role if operation else Role.ADMIN)
 
 
 def seen(work: Work, operations: Mapping[str, Operation], person: Person) -> Work:

@@ -38,12 +38,17 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One command of the command line, such as `recovery verify`, as something to run."""
+    """One command of the command line, such as `recovery verify`, as something to run.
+
+    `secret`: what it prints and writes is a secret, such as a new key. Who began it alone is shown that, for a
+    while.
+    """
 
     name: str
     about: str
     role: Role
     parameters: tuple[Parameter, ...] = ()
+    secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)

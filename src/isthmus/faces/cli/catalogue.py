@@ -16,7 +16,18 @@ from isthmus.app.people.person import Role
 from isthmus.app.works.recipe import Recipe, Recipes
 from isthmus.app.works.work import Kind, Operation, Parameter
 from isthmus.core.errors import InputError
-from isthmus.faces.cli.offered import ALWAYS, FILES, FOLDERS, GRAVE, LEFT_OUT, NAMES, NEEDED, OFFERED, WRITTEN
+from isthmus.faces.cli.offered import (
+    ALWAYS,
+    FILES,
+    FOLDERS,
+    GRAVE,
+    LEFT_OUT,
+    NAMES,
+    NEEDED,
+    OFFERED,
+    SECRET,
+    WRITTEN,
+)  # fmt: skip
 
 
 @functools.cache
@@ -62,7 +73,8 @@ def _recipe(words: tuple[str, ...], command: click.Command, role: Role) -> Recip
         _parameter(name, one) for one in command.params if (name, named(one)) not in LEFT_OUT and _shown(one)
     )
     about = command.get_short_help_str(limit=200)
-    return Recipe(Operation(name, about, role, parameters), words, ALWAYS.get(name, ()), name in GRAVE)
+    operation = Operation(name, about, role, parameters, name in SECRET)
+    return Recipe(operation, words, ALWAYS.get(name, ()), name in GRAVE)
 
 
 def _shown(one: click.Parameter) -> bool:

@@ -80,6 +80,9 @@ NEVER: dict[str, str] = {
 }
 """Commands that are no operations, with the reason."""
 
+SECRET = frozenset({"device invite", "acquire keys add", "acquire environment add"})
+"""What prints or writes a secret: shown to who began it alone, for a while, and stored nowhere."""
+
 _PLACE = "it names a place of this machine; the TOML says where"
 _ON = "it never ends"
 LEFT_OUT: dict[tuple[str, str], str] = {

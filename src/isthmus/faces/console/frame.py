@@ -155,6 +155,7 @@ class Frame:
             "csrf": csrf,
             "act": acting.act,
             "command": acting.command,
+            "secret": self._secret,
             "path": request.url.path,
             "query": request.query_params,
             "language": t.language,
@@ -169,6 +170,11 @@ class Frame:
             "roles": Role,
             "zone": self.zone,
         }
+
+    def _secret(self, operation: str) -> bool:
+        """Tell whether what an operation tells is for the one alone who began it."""
+        found = self._hub.works.operations().get(operation)
+        return found is not None and found.secret
 
     async def _wrong(self, request: Request, status: int, what: str, hint: str) -> Response:
         person: Person | None = getattr(request.state, "person", None)

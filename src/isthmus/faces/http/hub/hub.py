@@ -64,6 +64,10 @@ class Works(Protocol):
         """Return where a file lies that a work wrote, or what it printed: stdout.txt. Raises UnknownName."""
         ...
 
+    def secretly(self, id: str, name: str) -> bytes | None:
+        """Return what a secret work printed, by `stdout.txt` or `stderr.txt`, while it is kept; else None."""
+        ...
+
     def watch(self, take: Take, after: str = "") -> tuple[Callable[[], None], bool]:
         """Tell `take`, from any thread, what happens from now on, and what happened after the event `after`.
 

@@ -55,6 +55,8 @@ class OperationShown(msgspec.Struct, frozen=True):
     about: str
     role: str
     parameters: Sequence[ParameterShown]
+    secret: bool = False
+    """What it prints and writes is shown to who began it alone, for a while, and stored nowhere."""
 
 
 def path_of(name: str) -> str:
@@ -191,7 +193,7 @@ def _shown(operation: Operation) -> OperationShown:
         for one in operation.parameters
     ]
     return OperationShown(
-        operation.name, path_of(operation.name), operation.about, str(operation.role), parameters
+        operation.name, path_of(operation.name), operation.about, str(operation.role), parameters, operation.secret
     )
 
 

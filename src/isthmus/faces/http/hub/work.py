@@ -120,6 +120,10 @@ class WorkDoors:
         work = await asyncio.to_thread(self._hub.works.get, id)
         if not may_see(work, self._hub.works.operations(), request.state.person):
             raise HTTPException(403, f"what {work.operation} wrote is for those who may run it")
+        told = self._hub.works.secretly(id, name)
+        if told is not None:
+            headers = {"cache-control": "no-store", "content-disposition": f'attachment; filename="{name}"'}
+            return Response(told, media_type="text/plain", headers=headers)
         path = await asyncio.to_thread(self._hub.works.file, id, name)
         kind = mimetypes.guess_type(name)[0] or BYTES
         return FileResponse(
