@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from isthmus.faces.cli.acquire import acquire, stopped_by_signals
+from isthmus.faces.cli.acquire import acquire
 from isthmus.faces.cli.root import Commands
 from isthmus.faces.cli.screen import say
 from isthmus.faces.cli.standing import (
@@ -20,11 +20,13 @@ from isthmus.faces.cli.standing import (
     show_request,
     show_sending,
 )
+from isthmus.faces.cli.stopping import stopped_by_signals
 
 if TYPE_CHECKING:
     from isthmus.app.acquiring.gates import GateSite
 
 COMMANDS = "isthmus acquire gate"
+_ENVIRONMENT = "isthmus.environment"
 
 
 @acquire.command()
@@ -44,22 +46,39 @@ def office(ctx: click.Context, label: str) -> None:
     say("stopped")
 
 
+def _noted(ctx: click.Context, _: click.Parameter, value: str) -> None:
+    """Keep which gate is meant, where it is said behind the command."""
+    if value:
+        ctx.meta[_ENVIRONMENT] = value
+
+
+_which = click.option(
+    "--environment",
+    default="",
+    expose_value=False,
+    callback=_noted,
+    help="Which gate, where the site's TOML speaks of several.",
+)
+"""Said behind each command too, so that every operation takes it."""
+
+
 @acquire.group(cls=Commands)
 @click.option("--environment", "label", default="", help="Which gate, where the site's TOML speaks of several.")
 @click.pass_context
 def gate(ctx: click.Context, label: str) -> None:
     """Look after an environment's gate folders."""
-    ctx.meta["isthmus.environment"] = label
+    ctx.meta[_ENVIRONMENT] = label
 
 
 def _site(ctx: click.Context) -> GateSite:
     from isthmus.app.acquiring.config import read_acquire_config
     from isthmus.app.acquiring.gates import gate_site
 
-    return gate_site(read_acquire_config(ctx.obj), ctx.meta["isthmus.environment"])
+    return gate_site(read_acquire_config(ctx.obj), ctx.meta[_ENVIRONMENT])
 
 
 @gate.command()
+@_which
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @click.pass_context
 def keys(ctx: click.Context, file: Path | None) -> None:
@@ -72,6 +91,7 @@ def keys(ctx: click.Context, file: Path | None) -> None:
 
 
 @gate.command()
+@_which
 @click.option("--json", "as_json", is_flag=True, help="As one JSON document.")
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
@@ -95,6 +115,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
 
 
 @gate.command()
+@_which
 @click.option("--snapshot", "whole", is_flag=True, help="Ask for a snapshot even where nothing is missing.")
 @click.pass_context
 def request(ctx: click.Context, whole: bool) -> None:
@@ -110,6 +131,7 @@ def request(ctx: click.Context, whole: bool) -> None:
 
 
 @gate.command()
+@_which
 @click.argument("line", nargs=-1, required=True)
 @click.pass_context
 def resend(ctx: click.Context, line: tuple[str, ...]) -> None:
@@ -125,6 +147,7 @@ def resend(ctx: click.Context, line: tuple[str, ...]) -> None:
 
 
 @gate.command()
+@_which
 @click.pass_context
 def snapshot(ctx: click.Context) -> None:
     """Send all that is on its way now; it heals every gap."""
@@ -136,6 +159,7 @@ def snapshot(ctx: click.Context) -> None:
 
 
 @gate.command()
+@_which
 @click.option("--above", default=0, type=click.IntRange(0, 10**9), help="The epoch that the other side stands in.")
 @click.pass_context
 def epoch(ctx: click.Context, above: int) -> None:
@@ -154,6 +178,7 @@ def epoch(ctx: click.Context, above: int) -> None:
 
 
 @gate.command()
+@_which
 @click.argument("file", required=False)
 @click.option("--all", "every", is_flag=True, help="All that is in the quarantine.")
 @click.pass_context
