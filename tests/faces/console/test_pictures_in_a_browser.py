@@ -174,6 +174,7 @@ def test_axe_finds_nothing_serious_on_the_pages_of_acquiring_and_nothing_is_cut_
             assert fits(page), place
 
 
+@pytest.mark.soak  # the suite looks at each page once: test_product_in_a_browser
 @pytest.mark.parametrize(
     ("seen", "site", "places"),
     [
