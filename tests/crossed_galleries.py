@@ -14,6 +14,7 @@ from desk_process import enrolled, synced
 from gallery_sites import INNER, OUTER, SYNC, carry, here, write
 from isthmus.app.galleries.config import read_gallery_config
 from isthmus.app.galleries.serving import SyncService
+from model_making import SIZE, embedder
 
 STAFF = "galleries.staff"
 HOSTILE_ID = '"><img src=x onerror=alert(1)>'
@@ -55,6 +56,14 @@ class Crossed:
         here(self.inner, "gallery", "add", *words, "--", gallery, id, str(file))
         return blake3(content).hexdigest()
 
+    def publish(self, version: str, seed: int, name: str = "see") -> None:
+        """Publish a version of a small model at the inner site."""
+        file = self.inner.parent / f"{name}.onnx"
+        file.write_bytes(embedder(seed))
+        words = ("--name", name, "--version", version, "--note", f"the embedder {seed}")
+        sight = ("--picture", "8x8", "--size", str(SIZE), "--threshold", "0.2")
+        here(self.inner, "model", "publish", str(file), *words, *sight)
+
     def cross(self, code: int = 0) -> None:
         """Send, carry and receive."""
         here(self.inner, "gate", "send")
@@ -69,6 +78,7 @@ class Crossed:
             token = "" if name in known else service.devices.invite(name, ["gate"], by="ann")
             with enrolled(service, self.device / "device", token) as device:
                 synced(service, device, name)
+                device.settle_models()
         finally:
             asyncio.run(service.close())
 

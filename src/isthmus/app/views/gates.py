@@ -16,6 +16,7 @@ from isthmus.core.errors import InputError
 
 if TYPE_CHECKING:
     from isthmus.app.galleries.config import GalleryConfig
+    from isthmus.state.store import Store
     from isthmus.transfer.alarm import Alarm
     from isthmus.transfer.standing import InboundStatus, OutboundStatus
 
@@ -187,7 +188,7 @@ def _sending(config: GalleryConfig) -> GateShown:
             site.set.close()
         if "store" in site.__dict__:
             site.store.close()
-    return GateShown("sending", config.gate.format, _sent(now), alarms=tuple(map(alarm_shown, now.alarms)))
+    return GateShown("sending", config.gate.format, sending_shown(now), alarms=tuple(map(alarm_shown, now.alarms)))
 
 
 def _receiving(config: GalleryConfig) -> GateShown:
@@ -195,7 +196,7 @@ def _receiving(config: GalleryConfig) -> GateShown:
     form = config.gate.format
     try:
         with _inbound_of(config) as (now, request):
-            shown = _received(now, request)
+            shown = receiving_shown(now, request)
     except InputError as error:
         return GateShown("receiving", form, problem=str(error))
     alarms = [alarm_shown(one) for one in now.alarms]
@@ -214,15 +215,20 @@ def _inbound_of(config: GalleryConfig) -> Iterator[tuple[InboundStatus, str]]:
 
 def _files_aside(config: GalleryConfig) -> tuple[AsideShown, ...]:
     from isthmus.state.store import Store
-    from isthmus.transfer.journal import Journal
 
     if config.gallery is None or not state_file(config).exists():
         return ()
     with Store(state_file(config)) as store:
-        found = Journal(store, config.gallery.stream).set_aside()
+        return files_aside(store, config.gallery.stream)
+
+
+def files_aside(store: Store, stream: str) -> tuple[AsideShown, ...]:
+    """List the bundles of a stream that were set aside, newest first."""
+    from isthmus.transfer.journal import Journal
+
     return tuple(
         AsideShown(one.unit, one.kind, one.why, one.at, one.size, one.times, one.healed, one.digest)
-        for one in reversed(found)
+        for one in reversed(Journal(store, stream).set_aside())
     )
 
 
@@ -231,7 +237,8 @@ def alarm_shown(one: Alarm) -> AlarmShown:
     return AlarmShown(one.kind.name, one.what, one.hint, one.since, one.about)
 
 
-def _sent(now: OutboundStatus) -> Sending:
+def sending_shown(now: OutboundStatus) -> Sending:
+    """Show how far a sender is."""
     return Sending(
         now.stream,
         Standing.of(now.head),
@@ -245,7 +252,8 @@ def _sent(now: OutboundStatus) -> Sending:
     )
 
 
-def _received(now: InboundStatus, request: str) -> Receiving:
+def receiving_shown(now: InboundStatus, request: str) -> Receiving:
+    """Show how far a receiver is. `request` is the line that asks for what is missing."""
     return Receiving(
         now.stream,
         Standing.of(now.standing),
@@ -268,5 +276,6 @@ def _received(now: InboundStatus, request: str) -> Receiving:
 
 __all__ = [
     "AlarmShown", "AsideShown", "ChangeAside", "GateShown", "ImageAside", "MissingShown", "Quarantine",
-    "Receiving", "Sending", "StagedShown", "alarm_shown", "gate", "quarantine",
+    "Receiving", "Sending", "StagedShown", "alarm_shown", "files_aside", "gate", "quarantine", "receiving_shown",
+    "sending_shown",
 ]  # fmt: skip

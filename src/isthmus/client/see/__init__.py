@@ -16,6 +16,7 @@ from isthmus.client.see.models import AsyncSeesModels, SeesModels
 from isthmus.client.see.overview import AsyncSeesOverview, SeesOverview
 from isthmus.client.see.people import AsyncSeesPeople, SeesPeople
 from isthmus.client.see.pipelines import AsyncSeesPipelines, SeesPipelines
+from isthmus.client.see.published import AsyncSeesPublished, SeesPublished
 from isthmus.client.see.quarantine import AsyncSeesQuarantine, SeesQuarantine
 from isthmus.client.see.recovery import AsyncSeesRecovery, SeesRecovery
 from isthmus.client.see.requests import AsyncSeesRequests, SeesRequests
@@ -38,6 +39,7 @@ class Seeing(
     SeesImages,
     SeesGalleries,
     SeesDevices,
+    SeesPublished,
     SeesGrants,
     SeesGate,
     SeesQuarantine,
@@ -65,6 +67,7 @@ class AsyncSeeing(
     AsyncSeesImages,
     AsyncSeesGalleries,
     AsyncSeesDevices,
+    AsyncSeesPublished,
     AsyncSeesGrants,
     AsyncSeesGate,
     AsyncSeesQuarantine,

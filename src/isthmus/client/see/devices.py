@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -32,12 +33,31 @@ class DeviceShown(msgspec.Struct, frozen=True, kw_only=True):
     galleries: Sequence[DeviceGallery] = ()
 
 
+class HeldShown(msgspec.Struct, frozen=True, kw_only=True):
+    """A version as a device has it.
+
+    `refused` ones are passed over, for a reason in the device's words: `why`.
+    """
+
+    model: str
+    version: str
+    state: Literal["active", "earlier", "refused"]
+    why: str
+    size: int
+    digest: str
+    since: str | None
+
+
 class SeesDevices(Sees):
     """Calls of devices, for the blocking client."""
 
     def devices(self, *, site: str | None = None) -> Iterator[DeviceShown]:
         """List devices, what they get and how far each is. Raises ApiError."""
         return self._site.pages("/v1/devices", DeviceShown, site=site)
+
+    def devices_models(self, *, site: str | None = None) -> Iterator[HeldShown]:
+        """List what a device holds of models, and what it uses. Raises ApiError."""
+        return self._site.pages("/v1/devices/models", HeldShown, site=site)
 
 
 class AsyncSeesDevices(AsyncSees):
@@ -46,3 +66,7 @@ class AsyncSeesDevices(AsyncSees):
     def devices(self, *, site: str | None = None) -> AsyncIterator[DeviceShown]:
         """List devices, what they get and how far each is. Raises ApiError."""
         return self._site.pages("/v1/devices", DeviceShown, site=site)
+
+    def devices_models(self, *, site: str | None = None) -> AsyncIterator[HeldShown]:
+        """List what a device holds of models, and what it uses. Raises ApiError."""
+        return self._site.pages("/v1/devices/models", HeldShown, site=site)

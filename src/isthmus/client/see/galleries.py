@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from isthmus.client.calls import AsyncSees, Sees, inside
+from isthmus.client.see.environments import Standing
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,14 +65,6 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     changed: int = 0
     key: str = ""
-
-
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """A position: epoch, number of changes, digest of the content as 64 hexadecimal digits."""
-
-    epoch: int
-    seq: int
-    digest: str
 
 
 class SeesGalleries(Sees):

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
 from isthmus.client.calls import AsyncSees, Sees
-from isthmus.client.see.galleries import Standing
-
-
-class AlarmShown(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that a person has to know, and what to do. `about` names the file, where it is about one."""
-
-    kind: str
-    what: str
-    hint: str
-    since: str | None = None
-    about: str = ""
+from isthmus.client.see.environments import AlarmShown, Receiving, Sending
 
 
 class GateShown(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,62 +20,6 @@ class GateShown(msgspec.Struct, frozen=True, kw_only=True):
     receiving: Receiving | None = None
     alarms: Sequence[AlarmShown] = ()
     problem: str = ""
-
-
-class MissingShown(msgspec.Struct, frozen=True, kw_only=True):
-    """A stretch (since, until] of an epoch that has not come."""
-
-    epoch: int
-    since: int
-    until: int
-
-
-class Receiving(msgspec.Struct, frozen=True, kw_only=True):
-    """The receiver's side.
-
-    `lag` counts changes behind; `request` is the line to carry back, empty for none.
-    """
-
-    stream: str
-    standing: Standing | None
-    latest: Standing | None
-    lag: int
-    heard: str | None
-    staged: Sequence[StagedShown]
-    growing: Sequence[str]
-    missing: Sequence[MissingShown]
-    snapshot_needed: bool
-    quarantined: int
-    counts: Mapping[str, int]
-    content: Mapping[str, int]
-    request: str
-
-
-class Sending(msgspec.Struct, frozen=True, kw_only=True):
-    """The sender's side.
-
-    `waiting` counts changes that are not sent yet, `kept` files that can be sent again.
-    """
-
-    stream: str
-    head: Standing | None
-    position: Standing | None
-    waiting: int
-    kept: int
-    unfinished: Sequence[str]
-    carousel: str | None
-    heartbeat: str | None
-    snapshot: str | None
-
-
-class StagedShown(msgspec.Struct, frozen=True, kw_only=True):
-    """A verified bundle that waits for what comes before it; `size` in bytes."""
-
-    file: str
-    kind: str
-    since: Standing | None
-    until: Standing | None
-    size: int
 
 
 class SeesGate(Sees):

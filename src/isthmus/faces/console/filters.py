@@ -13,6 +13,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 from starlette.datastructures import QueryParams
 
+from isthmus.app.views.shelves import model_of
 from isthmus.faces.console.words import Words
 
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -136,4 +137,5 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "ago": ago,
     "yes_no": yes_no,
     "plainly": plainly,
+    "model_of": model_of,
 }

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from isthmus.app.people.person import Role
-from isthmus.app.views import acquire
+from isthmus.app.views import acquire, environmentgates
 from isthmus.core.errors import InputError, UnknownName
 from isthmus.faces.console.acting import command_line
 from isthmus.faces.console.frame import Frame
@@ -26,6 +26,8 @@ from isthmus.faces.http.hub.hub import Hub
 from isthmus.faces.http.hub.shownsites import sites_with
 
 TABLES = ("acquire",)
+GATES = ("acquire", "agent")
+"""A gate has two sides: an agent's site has one too."""
 SEND = "acquire send"
 _HERE = Path(__file__).parents[1]
 _AT_ONCE = 20
@@ -41,6 +43,9 @@ class _Seen:
     toml: Path
     own: bool
     sites: Sequence[str]
+    serves: bool = True
+    """It has an interface server; else an agent alone, of which its gate can be shown."""
+    gated: bool = False
 
 
 class _Assets(StaticFiles):
@@ -68,6 +73,7 @@ def routes(hub: Hub, frame: Frame) -> list[BaseRoute]:
         frame.at("/acquire/batches/{batch}", pages.batch),
         frame.at("/acquire/failures", pages.failures),
         frame.at("/acquire/environments", pages.environments),
+        frame.at("/acquire/gates", pages.gates),
         frame.at("/acquire/images", pages.images),
         Route("/assets/api.js", doors),
         Mount("/assets", _Assets(directory=_HERE / "assets")),
@@ -130,18 +136,33 @@ class _Pages:
 
         return await self._shown(request, "acquire_environments.html", "environments", look)
 
+    async def gates(self, request: Request) -> Response:
+        """Show the environments that are reached through gate folders."""
+        return await self._shown(
+            request,
+            "acquire_gates.html",
+            "gates",
+            lambda seen: {"gates": environmentgates.gates_of_environments(seen.toml)},
+            GATES,
+        )
+
     async def images(self, request: Request) -> Response:
         """Show the wall and the map of images."""
         words = pictures(self._frame.words(request).language)
         return await self._shown(request, "acquire_images.html", "images", lambda seen: {"words": words})
 
     async def _shown(
-        self, request: Request, template: str, section: str, looked: Callable[[_Seen], Mapping[str, Any]]
+        self,
+        request: Request,
+        template: str,
+        section: str,
+        looked: Callable[[_Seen], Mapping[str, Any]],
+        tables: Sequence[str] = TABLES,
     ) -> Response:
         """Look at a site in a thread, and show what was seen; where no site acquires, say so."""
 
         def look() -> tuple[_Seen, Mapping[str, Any]] | None:
-            seen = self._seen(request.query_params.get("site", ""))
+            seen = self._seen(request.query_params.get("site", ""), tables)
             return None if seen is None else (seen, looked(seen))
 
         found = await asyncio.to_thread(look)
@@ -152,14 +173,22 @@ class _Pages:
             request, template, seen=seen, section=section, words_of=acquire.WORDS, **values
         )
 
-    def _seen(self, name: str) -> _Seen | None:
-        sites = sites_with(self._hub, TABLES)
+    def _seen(self, name: str, tables: Sequence[str]) -> _Seen | None:
+        sites = sites_with(self._hub, tables)
         if name and name not in sites:
             raise UnknownName.among("site", name, sites)
         if not sites:
             return None
         name = name or next(iter(sites))
-        return _Seen(name, sites[name], sites[name] == self._hub.toml, list(sites))
+        serving = sites_with(self._hub, TABLES)
+        return _Seen(
+            name,
+            sites[name],
+            sites[name] == self._hub.toml,
+            list(sites),
+            name in serving,
+            environmentgates.gated(sites[name]),
+        )
 
     def _command(self) -> str:
         operation = self._hub.works.operations().get(SEND)

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from isthmus.app.views import devices, galleries, gates
+from isthmus.app.views import devices, galleries, gates, shelves
 from isthmus.app.views.galleryshapes import Holding
 from isthmus.core.errors import InputError, UnknownName
 from isthmus.faces.console.frame import Frame
@@ -44,6 +44,7 @@ def routes(hub: Hub, frame: Frame) -> list[BaseRoute]:
         frame.at("/galleries", pages.galleries),
         frame.at("/galleries/devices", pages.devices),
         frame.at("/galleries/devices/{name}", pages.device),
+        frame.at("/galleries/models", pages.models),
         frame.at("/galleries/gate", pages.gate),
         frame.at("/galleries/history", pages.history),
         frame.at("/galleries/of/{gallery:path}", pages.records),
@@ -79,6 +80,14 @@ class _Pages:
         """Show one device."""
         name = request.path_params["name"]
         return await self._shown(request, "galleries_device.html", "devices", lambda seen: _device(seen, name))
+
+    async def models(self, request: Request) -> Response:
+        """Show which models are published, and which device holds which."""
+        after = request.query_params.get("after", "")
+        portables = list(sites_with(self._hub, ("device",)).values())
+        return await self._shown(
+            request, "galleries_models.html", "models", lambda seen: _models(seen, after, portables)
+        )
 
     async def gate(self, request: Request) -> Response:
         """Show where the gate stands, and what was set aside."""
@@ -143,6 +152,21 @@ def _fleet(seen: _Seen, after: str) -> dict[str, Any]:
     found = told.devices if told else ()
     next_ = found[_DEVICES - 1].name if len(found) > _DEVICES else ""
     return {"fleet": told, "devices": found[:_DEVICES], "next": next_}
+
+
+def _models(seen: _Seen, after: str, portables: Sequence[Path]) -> dict[str, Any]:
+    """Gather what is published, the gate that it crosses, and what devices have of it.
+
+    Only a device knows whether it uses what it holds: those whose sites are shown here are asked.
+    """
+    told = _fleet(seen, after) if seen.holding.role == "outer" else {"fleet": None, "devices": (), "next": ""}
+    there = shelves.held_by_name(portables) if told["devices"] else {}
+    return told | {
+        "shelves": shelves.shelves(seen.toml),
+        "held": shelves.held(seen.toml),
+        "there": there,
+        "gate": gates.gate(seen.toml) if seen.holding.gated else None,
+    }
 
 
 def _device(seen: _Seen, name: str) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from starlette.responses import FileResponse, Response
 from isthmus.acquire.ports import Event, Which
 from isthmus.acquire.states import State
 from isthmus.app.people.person import Role
-from isthmus.app.views import acquire
+from isthmus.app.views import acquire, environmentgates
 from isthmus.app.views.acquire import BatchShown, EnvironmentShown
+from isthmus.app.views.environmentgates import GateOfEnvironment
 from isthmus.faces.http.acquire.shapes import Edge, Shown, shown
 from isthmus.faces.http.answers import answer
 from isthmus.faces.http.doors import BYTES, JSON, Door
@@ -147,6 +148,12 @@ class AcquireDoors:
         some = part(told.environments, given, lambda one: one.environment)
         return answer(Environments(some.items, some.next, told.server))
 
+    async def gates(self, request: Request) -> Response:
+        """Show the gates of environments."""
+        given = asked(request, PagedOfSite)
+        found = await asyncio.to_thread(environmentgates.gates_of_environments, self._at(given))
+        return answer(part(found, given, lambda one: one.environment))
+
     async def image(self, request: Request) -> Response:
         """Send an image as it is stored."""
         given, digest = asked(request, OneOfSite), request.path_params["digest"]
@@ -209,6 +216,9 @@ def _of_batches(at: AcquireDoors) -> list[Door]:
         Door("GET", "/v1/environments", at.environments,
              "Show how much lies where, which agents were heard of, and how long requests take.",
              Role.VIEWER, PagedOfSite, good={200: {JSON: Environments}}, bad=wrong),
+        Door("GET", "/v1/environments/gates", at.gates,
+             "Tell where the gates of environments stand that no connection leaves, with what is missing.",
+             Role.VIEWER, PagedOfSite, good={200: {JSON: Page[GateOfEnvironment]}}, bad=wrong),
     ]  # fmt: skip
 
 

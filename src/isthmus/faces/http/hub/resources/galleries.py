@@ -13,11 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from isthmus.app.people.person import Role
-from isthmus.app.views import devices, galleries, gates
+from isthmus.app.views import devices, galleries, gates, shelves
 from isthmus.app.views.devices import DeviceShown, GrantShown
 from isthmus.app.views.galleryshapes import Act, GalleryShown, Reference, Standing
 from isthmus.app.views.gates import GateShown
 from isthmus.app.views.pictures import LEAST_EDGE, MOST_EDGE, PLACEHOLDER, small
+from isthmus.app.views.shelves import HeldShown, ShelfShown
 from isthmus.faces.http.answers import answer
 from isthmus.faces.http.doors import JSON, Door
 from isthmus.faces.http.hub.hub import Hub
@@ -134,6 +135,18 @@ class GalleryDoors:
         told = await asyncio.to_thread(devices.fleet, self._at(given), after, given.limit + 1)
         return answer(page(told.devices if told else (), given.limit, lambda one: one.name))
 
+    async def published(self, request: Request) -> Response:
+        """List published models."""
+        given = asked(request, PagedOfSite)
+        found = await asyncio.to_thread(shelves.shelves, self._at(given))
+        return answer(part(found, given, lambda one: one.model))
+
+    async def held(self, request: Request) -> Response:
+        """List what a device holds of published models."""
+        given = asked(request, PagedOfSite)
+        found = await asyncio.to_thread(shelves.held, self._at(given))
+        return answer(part(sorted(found, key=_version), given, _version))
+
     async def grants(self, request: Request) -> Response:
         """List rules."""
         given = asked(request, PagedOfSite)
@@ -159,6 +172,10 @@ class GalleryDoors:
         before = key_of(given.after, Annotated[int, msgspec.Meta(ge=0, le=1 << 62)])
         found = await asyncio.to_thread(galleries.acts, self._at(given), before, given.limit + 1)
         return answer(page(found, given.limit, lambda one: one.number))
+
+
+def _version(one: HeldShown) -> list[str]:
+    return [one.model, one.state, one.version, one.digest]
 
 
 def _drawn(toml: Path, digest: str, edge: int) -> bytes | None:
@@ -217,6 +234,10 @@ def doors(hub: Hub) -> list[Door]:
              Role.VIEWER, WhichImage, good={200: drawn, 304: {}}, bad=wrong),
         Door("GET", "/v1/devices", at.devices, "List devices, what they get and how far each is.",
              Role.VIEWER, PagedOfSite, good={200: {JSON: Page[DeviceShown]}}, bad=wrong),
+        Door("GET", "/v1/devices/models", at.held, "List what a device holds of models, and what it uses.",
+             Role.VIEWER, PagedOfSite, good={200: {JSON: Page[HeldShown]}}, bad=wrong),
+        Door("GET", "/v1/published", at.published, "List the models that cross the gate, with all their versions.",
+             Role.VIEWER, PagedOfSite, good={200: {JSON: Page[ShelfShown]}}, bad=wrong),
         Door("GET", "/v1/grants", at.grants, "List the rules that say which devices get which galleries.",
              Role.VIEWER, PagedOfSite, good={200: {JSON: Page[GrantShown]}}, bad=wrong),
         Door("GET", "/v1/gate", at.gate, "Tell where the gate stands, with alarms and what is missing.",
