@@ -1,0 +1,523 @@
+"""The pages that need servers, agents, devices and a told life, followed as their readers would."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from acquire_sites import Storage, running
+from console_certificates import certificate
+from crossed_galleries import photo
+from gallery_sites import carry, free_port, here, until
+from page_reader import On, Reader, reading
+from page_worlds import at_free_ports, change, read_site, released, sees
+from pages import ROOT, Block, blocks_of
+from recovery_sites import LEFT, RIGHT, SCHEMA, batch, pair
+from samples import SAMPLES, needs_samples
+from traffic import SITE, write_day
+from transfer.ice.turnserver import USER, turn_server
+
+pytestmark = pytest.mark.soak
+
+
+# acquire.md and acquire-gate.md: an interface server, agents of three environments, and what they fetch from
+
+
+@contextlib.contextmanager
+def storage(folder: Path) -> Iterator[Storage]:
+    store = Storage(folder / "storage")
+    for number, name in enumerate(("a/1.jpg", "b/2.jpg", "c/3.jpg")):
+        (store.folder / name).parent.mkdir(exist_ok=True)
+        (store.folder / name).write_bytes(photo(number))
+    with running(store):
+        yield store
+
+
+def rules(store: Storage) -> str:
+    """Allow what lies in the storage server, under the names that the page's list has."""
+    names = ("https://video.example.org/", "https://archive.example.org/")
+    rewrites = [f'[[agent.rewrite]]\nprefix = "{name}"\nto = "{store.url}/"\n' for name in names]
+    return f"\n{store.allow}{''.join(rewrites)}"
+
+
+def listed(reader: Reader, block: Block) -> None:
+    """Take a list as an interface server would."""
+    from isthmus.acquire.server.intake import Form, read
+
+    found = read(block.text.encode(), Form[block.language.upper()])
+    assert found.wishes and not found.wrong
+
+
+def test_acquire_md_and_acquire_gate_md_are_followed(tmp_path: Path) -> None:
+    hub, gate = tmp_path / "hub" / "isthmus.toml", tmp_path / "gate"
+    (csv,) = (block.text for block in blocks_of("acquire.md") if block.language == "csv")
+
+    def agent(label: str, credential: str, store: Storage) -> None:
+        toml = tmp_path / label / "isthmus.toml"
+        shutil.move(tmp_path / credential, toml.parent / credential)
+        change(toml, ('credential = "agent.json"', f'credential = "{credential}"'), more=rules(store))
+
+    def asking(reader: Reader) -> None:
+        (tmp_path / "list.csv").write_text(csv)
+        reader.line("isthmus --site hub acquire environment add intranet --out intranet.json")
+        reader.line("isthmus init intranet --role agent")
+        reader.line("isthmus --site intranet agent --environment intranet")
+
+    def asked(reader: Reader, said: str) -> None:
+        reader.words["BATCH"] = re.findall(r"^batch (\S+): 2 requests", said, re.MULTILINE)[0]
+        reader.env |= {
+            "ISTHMUS_ACQUIRE_SERVER": reader.words["https://images.example.org:8480"],
+            "ISTHMUS_ACQUIRE_KEY_FILE": str(tmp_path / "alice.key"),
+        }
+
+    # the gate of the second page: both sides see the same two folders
+
+    def office(reader: Reader, block: Block) -> None:
+        change(hub, more=f"\n{reader.put(block.text)}")
+
+    def outpost(reader: Reader, block: Block) -> None:
+        reader.line("isthmus init north --role agent")
+        text = reader.put(block.text)
+        change(tmp_path / "north" / "isthmus.toml", more=rules(store) + text)
+        reader.line("isthmus --site north acquire gate keys")
+
+    def office_key(reader: Reader, said: str) -> None:
+        reader.words["ed25519:A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="] = re.findall(r"ed25519:\S+", said)[0]
+
+    def outpost_key(_: Reader, said: str) -> None:
+        key = re.findall(r"ed25519:\S+", said)[0]
+        change(hub, ("trust = []  ", f'trust = ["{key}"]  '))
+
+    def through_the_gate(reader: Reader) -> None:
+        (tmp_path / "gated.csv").write_text(
+            "address,environment,record\nhttps://video.example.org/c/3.jpg,north,c-3\n"
+        )
+        said = reader.line("isthmus acquire gated.csv --watch")
+        assert "1 done" in said
+
+    with storage(tmp_path) as store:
+        ons = (
+            On("isthmus init hub", after=lambda reader, _: ported(reader)),
+            On("isthmus init"),
+            On("isthmus --site hub check", says="is sound"),
+            On("isthmus --site hub serve acquire", stays="serving http"),
+            On(
+                "isthmus --site video check", before=lambda _: agent("video", "video.json", store), says="is sound"
+            ),
+            On("isthmus --site video agent", stays="agent begins"),
+            On(
+                "isthmus --site intranet agent",
+                before=lambda _: agent("intranet", "intranet.json", store),
+                stays="agent begins",
+            ),
+            On("isthmus --site hub acquire keys list", says="alice"),
+            On("isthmus acquire --server", before=asking, after=asked, says="2 done"),
+            On("isthmus acquire failed", says="nothing failed"),
+            On("isthmus --site hub acquire rows", says="2"),
+            On("isthmus --site hub query", says="place"),
+            On("isthmus --site hub acquire gate --environment north keys", after=office_key, says="fingerprint"),
+            On("isthmus --site north acquire gate keys", after=outpost_key),
+            On("isthmus --site hub acquire office", stays="."),
+            On("isthmus --site north agent", stays="agent begins"),
+            On("isthmus --site hub acquire gate --environment north status", before=through_the_gate),
+            On("isthmus --site north acquire gate request"),
+        )
+
+        def ported(reader: Reader) -> None:
+            reader.words["https://images.example.org:8480"] = f"http://127.0.0.1:{at_free_ports(hub)}"
+
+        for name in ("asked", "got"):
+            (gate / name).mkdir(parents=True)
+        (tmp_path / "hub").mkdir()
+        blocks = {"[site]": read_site, "[acquire.gate.north]": office, "[agent.gate]": outpost}
+        with reading(tmp_path, ons, blocks | {"address,": listed, "[{": listed}) as reader:
+            for end in ("/gate/north/out", "/gate/in"):
+                reader.words[end] = str(gate / "asked")
+            for end in ("/gate/north/in", "/gate/out"):
+                reader.words[end] = str(gate / "got")
+            reader.follow("acquire.md")
+            reader.follow("acquire-gate.md")
+
+
+# recovery-runbook.md: a pair that plays all of it through
+
+
+def test_recovery_runbook_md_is_followed(tmp_path: Path) -> None:
+    north, south = pair(tmp_path, backup_s=0.5)
+    for name in (LEFT, RIGHT):
+        north.catalog.create(name, SCHEMA)
+    north.table().append([batch(ada=1, ben=2)])
+
+    def role(site: str, wanted: str) -> None:
+        folder = tmp_path / site
+        until(lambda: f"role\t{wanted}" in here_any(folder), f"{site} is {wanted}")
+
+    def here_any(folder: Path) -> str:
+        with contextlib.suppress(AssertionError):
+            return here(folder, "recovery", "status").stdout
+        return here(folder, "recovery", "status", code=1).stdout
+
+    def back(reader: Reader) -> None:
+        role("north", "standby")
+        reader.line("isthmus --site south recovery switchover")
+
+    def lost(reader: Reader) -> None:
+        back(reader)
+        north.table().append([batch(cyd=3)])
+        until(lambda: south.rows() == north.rows(), "south shows the last row")
+        reader.end("isthmus --site north serve recovery", lost=True)
+        north.table().append([batch(dan=4)])
+
+    def returned(reader: Reader) -> None:
+        reader.line("isthmus --site north serve recovery")
+        role("north", "fenced")
+
+    ons = (
+        On("isthmus --site north recovery keys", says="ed25519:"),
+        On("isthmus --site south recovery keys", says="ed25519:"),
+        On("isthmus --site south serve recovery", stays="serving"),
+        On("isthmus --site north serve recovery", stays="serving"),
+        On("isthmus --site north recovery show-progress --watch", stays="."),
+        On("isthmus recovery status", at="north", says="role\tprimary"),
+        On("isthmus recovery show-progress", at="north", says="recovery point objective"),
+        On("isthmus --site north recovery verify", before=lambda _: south.shows({"ada": 1, "ben": 2})),
+        On("isthmus --site south recovery failover", before=lost, types="y\n", says="primary of epoch"),
+        On("isthmus --site north recovery failback", before=returned, says="quarantine"),
+        On("isthmus --site north recovery stop-backup", before=lambda reader: back_to_north(reader)),
+    )
+
+    def back_to_north(reader: Reader) -> None:
+        until(lambda: south.rows() == north.rows(), "north is level")
+        back(reader)
+        role("south", "standby")
+
+    with reading(tmp_path, ons) as reader:
+        reader.follow("recovery-runbook.md")
+
+
+# gate.md: two sites, and a gatekeeper who is played here
+
+
+KEY = "ed25519:A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
+LOOPBACK = "[ice]\nloopback = true"
+QUICK = "cut_s = 0\nheartbeat_s = 1\npoll_s = 0.2\n"
+NAMED = "galleries-000001-000000000009.tar"
+
+
+@needs_samples
+def test_gate_md_is_followed(tmp_path: Path) -> None:
+    inner, outer = tmp_path / "inner" / "isthmus.toml", tmp_path / "outer" / "isthmus.toml"
+    here_, there = tmp_path / "gate-out", tmp_path / "gate-in"
+    people = faces(tmp_path)
+
+    def headquarters(reader: Reader, block: Block) -> None:
+        reader.line("isthmus init inner --role inner")
+        inner.write_text(f"{reader.put(block.text)}{QUICK}\n[pipeline.forecast]\n")
+
+    def airport(reader: Reader, block: Block) -> None:
+        reader.line("isthmus init outer --role outer")
+        text = reader.put(block.text)
+        outer.write_text(f"{text}port = {free_port()}\n[ice]\nloopback = true\n")
+
+    def key(reader: Reader, said: str) -> None:
+        reader.words[KEY] = re.findall(r"ed25519:\S+", said)[0]
+
+    def level(reader: Reader) -> None:
+        def equal() -> bool:
+            carry(here_, there)
+            both = [here(toml.parent, "gate", "status", "--json").stdout for toml in (inner, outer)]
+            return json.loads(both[0])["position"] == json.loads(both[1])["standing"]
+
+        until(equal, "both stand at the same position")
+
+    def set_aside(reader: Reader) -> None:
+        content = bytearray(next(path for path in backups(inner)).read_bytes())
+        content[len(content) // 2] ^= 1
+        (there / NAMED).write_bytes(content)
+        until(lambda: NAMED in status(outer)["quarantined"], "the file that was changed is set aside")
+
+    def status(toml: Path) -> dict[str, str]:
+        told = json.loads(here(toml.parent, "gate", "status", "--json").stdout)
+        return {name: json.dumps(told[name]) for name in ("quarantined", "missing", "standing")}
+
+    def lose_two(reader: Reader) -> None:
+        level(reader)
+        for number, carries in ((1, False), (2, False), (3, True)):
+            known = set(backups(inner))
+            reader.line(f"isthmus --site inner gallery add staff new-{number} photo.jpg")
+            until(lambda known=known: set(backups(inner)) - known, "it is sent")  # type: ignore[misc]
+            if not carries:
+                for file in here_.glob("[!.]*"):
+                    file.unlink()
+        until(lambda: carry(here_, there) >= 0 and status(outer)["missing"] != "[]", "the gap is seen")
+
+    def backups(toml: Path) -> list[Path]:
+        return sorted((toml.parent / "state").rglob("galleries-*.tar"))
+
+    def asked(reader: Reader, said: str) -> None:
+        reader.words["galleries 1 4-5 KM9ATY"] = re.findall(r"^galleries .*", said, re.MULTILINE)[0]
+
+    def releases(reader: Reader) -> None:
+        level(reader)
+        reader.words["releases/forecast/forecast-20261122-1"] = str(released(inner, 1))
+        released(inner, 2)
+        sees(tmp_path / "see.onnx")
+
+    ons = (
+        On("isthmus --site inner gate keys", after=key, says="fingerprint"),
+        On("isthmus --site inner gallery list staff", says="4711"),
+        On("isthmus --site inner gate send --watch", stays="."),
+        On("isthmus --site inner gate send", before=lambda reader: reader.end("isthmus --site inner gate send")),
+        On("isthmus --site outer serve sync", stays="serving"),
+        On("isthmus --site inner gate status", before=level, says=r"1/\d+/"),
+        On("isthmus --site outer gate status", says=r"1/\d+/"),
+        On(f"isthmus --site outer gate dismiss {NAMED}", before=set_aside, says="1 removed"),
+        On("isthmus --site outer gate request", before=lose_two, after=asked),
+        On("isthmus --site outer gate request --snapshot", says="galleries "),
+        On("isthmus --site inner gate resend", says="galleries"),
+        On("isthmus --site inner model publish forecast", before=releases, says="published"),
+        On("isthmus --site inner model list", says="see"),
+        On("isthmus --site inner model withdraw", says="forecast"),
+        On("isthmus --site inner gate epoch --above 3", says="begun at 4/"),
+        On("isthmus --site inner gallery feed oplog.bson"),
+    )
+    for folder in (here_, there):
+        folder.mkdir()
+    shutil.copytree(people, tmp_path / "photos", dirs_exist_ok=True)
+    shutil.copyfile(sorted(people.iterdir())[0], tmp_path / "photo.jpg")
+    shutil.copyfile(SAMPLES / "oplog" / "hundred_inserts.bson", tmp_path / "oplog.bson")
+    feeds = '[site]\nname = "site"\n'
+    blocks = {
+        '[site]\nname = "headquarters"': headquarters,
+        '[site]\nname = "airport"': airport,
+        '[gallery]\nrole = "inner"\nallow': lambda reader, block: read_site(reader, block, feeds),
+    }
+    with reading(tmp_path, ons, blocks) as reader:
+        reader.words |= {"/gate/out": str(here_), "/gate/in": str(there)}
+        reader.follow("gate.md")
+
+
+def faces(folder: Path) -> Path:
+    """Gather a photo each of a few people; returns their folder."""
+    people = folder / "people"
+    people.mkdir()
+    for person in sorted((SAMPLES / "faces" / "caltech").iterdir())[:4]:
+        shutil.copyfile(sorted(person.glob("*.jpg"))[0], people / f"{person.name}.jpg")
+    return people
+
+
+# devices.md: the sync server behind that gate, with TLS and a STUN server, and a device that follows it
+
+
+@needs_samples
+def test_devices_md_is_followed(tmp_path: Path) -> None:
+    outer, device = tmp_path / "outer" / "isthmus.toml", tmp_path / "gate-b12" / "isthmus.toml"
+    port = free_port()
+
+    def served(reader: Reader, block: Block) -> None:
+        reader.line("isthmus init outer --role outer")
+        named = {'"0.0.0.0"': '"127.0.0.1"', "8470": str(port), "stun.example.org:3478": f"127.0.0.1:{turn.port}"}
+        text = block.text.replace("turn.example.org:3478", f"127.0.0.1:{turn.port}").replace(
+            '"isthmus"', f'"{USER}"'
+        )
+        for word, place in named.items():
+            text = text.replace(word, place)
+        head, _, _ = outer.read_text().partition("[sync]")
+        outer.write_text(f"{head}{text}loopback = true\n")
+        change(outer, ("trust = []  ", f"trust = [{public!r}]  "), ('folder = "gate" ', 'folder = "../gate" '))
+        keys = outer.parent / "keys"
+        keys.mkdir()
+        certificate(keys, now - timedelta(1), now + timedelta(9), "server")
+        shutil.copyfile(turn.credential_file, keys / "turn")
+        (keys / "turn").chmod(0o600)
+
+    def carried(reader: Reader) -> None:
+        def stands() -> bool:
+            return "staff" in here(outer.parent, "gallery", "stat").stdout
+
+        until(stands, "the gallery has come")
+
+    def handheld(reader: Reader, block: Block) -> None:
+        reader.line("isthmus init gate-b12 --role device")
+        ice = f'[ice]\nloopback = true\nauthorities = "{outer.parent}/keys/server.crt"\n'
+        device.write_text(f"{reader.put(block.text)}\n{ice}")
+        reader.script("openssl rand -hex 32 > gate-b12/store-key && chmod 600 gate-b12/store-key")
+
+    def invited(_: Reader, said: str) -> None:
+        (tmp_path / "token").write_text(said.splitlines()[0])
+
+    def enrolling(_: Reader) -> None:
+        shutil.move(tmp_path / "token", device.parent / "token")
+
+    def models(_: Reader) -> None:
+        for seed in (1, 2):
+            change(inner, more="" if seed > 1 else "\n[pipeline.forecast]\n")
+            here(inner.parent, "model", "publish", str(released(inner, seed)))
+        here(inner.parent, "gate", "send")
+        until(lambda: "forecast" in here(outer.parent, "model", "list").stdout, "the model has come")
+
+    def fetched(reader: Reader) -> None:
+        import numpy as np
+
+        reader.line("isthmus device sync")
+        np.savez(device.parent / "inputs.npz", picture=np.zeros((1, 3, 8, 8), np.float32))
+
+    def of_device(reader: Reader, block: Block) -> None:
+        read_site(reader, block, "[device]\n")
+
+    now = datetime.now(UTC)
+    inner = tmp_path / "inner" / "isthmus.toml"
+    (tmp_path / "gate").mkdir()
+    here(tmp_path, "init", str(inner.parent), "--role", "inner")
+    change(inner, ('folder = "gate" ', 'folder = "../gate" '), ('format = "tar" ', 'cut_s = 0\nformat = "tar" '))
+    public = here(inner.parent, "gate", "keys").stdout.strip()
+    people = faces(tmp_path)
+    here(inner.parent, "gallery", "import", "staff", str(people))
+    here(inner.parent, "gate", "send")
+    at = "gate-b12"
+    ons = (
+        On("isthmus --site outer serve sync", stays="serving https"),
+        On("isthmus --site outer device grant", before=carried, says="rule"),
+        On("isthmus --site outer device rules", says="airport"),
+        On("isthmus --site outer device invite", after=invited),
+        On("isthmus device enrol", at=at, before=enrolling, says="enrolled as gate-b12"),
+        On("isthmus device sync", at=at, says="(true|yes)"),
+        On("isthmus device list", at=at, says="staff"),
+        On("isthmus device identify", at=at, says=rf"\n{sorted(people.iterdir())[0].stem}\n"),
+        On("isthmus --site outer device grant 'models.*'", before=models),
+        On("isthmus device models", at=at, says="forecast"),
+        On("isthmus device models\n", at=at, before=fetched, says="forecast"),
+        On("isthmus device run", at=at),
+        On("isthmus device files", at=at),
+        On("isthmus device rollback", at=at),
+        On("isthmus --site outer device list", says="gate-b12"),
+        On("isthmus --site outer gallery audit", says="identified|received"),
+    )
+    blocks = {
+        "[sync]": served,
+        '[site]\nname = "gate-b12"': handheld,
+        "person =": of_device,
+        '[gallery]\nrole = "outer"\nmodel': read_site,
+        '[device]\nmodel = "see"': read_site,
+    }
+    with turn_server(tmp_path) as turn, reading(tmp_path, ons, blocks) as reader:
+        reader.words |= {
+            "https://sync.example.org:8470": f"https://127.0.0.1:{port}",
+            "/run/keys/store": str(device.parent / "store-key"),
+        }
+        shutil.copyfile(sorted(people.iterdir())[0], tmp_path / "photo.jpg")
+        device.parent.mkdir(exist_ok=True)
+        shutil.copyfile(tmp_path / "photo.jpg", device.parent / "photo.jpg")
+        reader.follow("devices.md")
+
+
+# README.md and look-around.md: the demonstration, what it leaves, and first sites of one's own
+
+
+def test_look_around_md_is_followed_after_the_demonstration_of_readme_md(tmp_path: Path) -> None:
+    demo, mine = tmp_path / "demo-site", tmp_path / "my-site"
+
+    def ids(reader: Reader, said: str) -> None:
+        found = reader.line('isthmus query "SELECT scene_id FROM scenes ORDER BY cut_ins DESC LIMIT 1"')
+        reader.words["SCENE_ID"] = found.splitlines()[1].strip()
+
+    def runs(reader: Reader, said: str) -> None:
+        reader.words["RUN"] = re.findall(r"^(\S*\d\S*)", said, re.MULTILINE)[0]
+
+    def models(reader: Reader, said: str) -> None:
+        rows = [line.split("\t") for line in said.splitlines()[1:]]
+        reader.words["MODEL"] = next(row[0] for row in rows if "champion" not in row)
+
+    def own_galleries(reader: Reader) -> None:
+        del reader.env["ISTHMUS_SITE"]
+        for role in ("outer", "device"):
+            reader.line(f"isthmus init {role} --role {role}")
+        for role in ("inner", "outer", "device"):
+            toml = tmp_path / role / "isthmus.toml"
+            quick = toml.read_text().replace('"faces"', '"phash"').replace('"gate"  ', '"../gate"  ')
+            toml.write_text(
+                quick.replace('format = "tar"', 'cut_s = 0\nformat = "tar"').replace("[ice]", LOOPBACK)
+            )
+        at_free_ports(tmp_path / "outer" / "isthmus.toml")
+        (tmp_path / "gate").mkdir()
+        key = here(tmp_path / "inner", "gate", "keys").stdout.strip()
+        change(tmp_path / "outer" / "isthmus.toml", ("trust = []", f"trust = [{key!r}]"))
+
+    def enrolled(reader: Reader, said: str) -> None:
+        url = re.findall(r"serving (\S+)", reader.running[-1].log.read_text())[0]
+        here(tmp_path / "outer", "device", "grant", "staff")
+        token = here(tmp_path / "outer", "device", "invite", "pad").stdout
+        (tmp_path / "token").write_text(token)
+        here(tmp_path / "device", "device", "enrol", url, "--token-file", str(tmp_path / "token"))
+
+    def vectors(_: Reader) -> None:
+        def made() -> bool:
+            rows = here(tmp_path / "outer", "gallery", "stat").stdout.splitlines()[1:]
+            return any("staff" in row for row in rows)
+
+        until(made, "the gallery has come with its vectors")
+
+    def own_acquiring(reader: Reader, said: str) -> None:
+        port = at_free_ports(tmp_path / "hub" / "isthmus.toml")
+        reader.words["http://127.0.0.1:8480"] = f"http://127.0.0.1:{port}"
+
+    def asking(reader: Reader) -> None:
+        reader.line("isthmus init video --role agent")
+        credential = tmp_path / "video" / "agent.json"
+        here(tmp_path / "hub", "acquire", "environment", "add", "video", "--out", str(credential))
+        here(tmp_path / "hub", "acquire", "keys", "add", "me", "--out", str(tmp_path / "me.key"))
+        change(tmp_path / "video" / "isthmus.toml", more=rules(store))
+        (tmp_path / "list.csv").write_text(f"address,environment,record\n{store.url}/a/1.jpg,video,one\n")
+        reader.line("isthmus --site video agent --environment video")
+
+    def own_loop(reader: Reader) -> None:
+        write_day(mine, "2026-11-20", range(14))
+        source = SITE[SITE.index("[source.cars]") : SITE.index("[pipeline")].replace("cars", "trucks")
+        change(
+            mine / "isthmus.toml", ("epochs = 16", "epochs = 2"), ("trials = 20", "trials = 2"), more=f"\n{source}"
+        )
+
+    ons = (
+        On("isthmus query", says="."),
+        On("isthmus rules list", after=ids),
+        On("isthmus loop list", after=runs),
+        On("isthmus loop models", after=models),
+        On("isthmus loop rollback", says="."),
+        On("isthmus --site demo-site/gallery/inner gallery list", says="staff|\\d"),
+        On("isthmus --site demo-site/gallery/device device models", says="active"),
+        On("isthmus init inner", says="made"),
+        On("isthmus --site inner gallery import", before=own_galleries, says="import|[0-9]"),
+        On("isthmus --site inner gate send --watch", stays="."),
+        On("isthmus --site outer serve sync", stays="serving", after=enrolled),
+        On("isthmus device sync", at="device", before=vectors, says="staff"),
+        On("isthmus device identify", at="device"),
+        On("isthmus init hub", after=own_acquiring),
+        On("isthmus --site hub serve acquire", stays="serving"),
+        On("isthmus --site video agent", stays="agent begins"),
+        On("isthmus acquire --server", before=asking, says="1 done"),
+        On("isthmus --site demo-site/recovery/south recovery show-progress", stays="."),
+        On("isthmus --site demo-site/recovery/south recovery failover", types="y\n", says="primary of epoch"),
+        On("isthmus --site my-site check", before=own_loop, says="is sound"),
+        On("isthmus --site my-site ingest", says="scenes"),
+        On("isthmus --site my-site loop triggers", says="nightly"),
+        On("isthmus --site my-site loop serve", stays="."),
+    )
+    with storage(tmp_path) as store, reading(tmp_path, ons) as reader:
+        (recipe,) = re.findall(r"^demo: .*\n\t\$\(BIN\)/(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert recipe == "isthmus demo demo-site"
+        told = reader.script(recipe)
+        assert "Try next" in told
+        photos = demo / "gallery" / "photos"
+        shutil.copytree(photos, tmp_path / "photos")
+        shutil.copyfile(sorted(photos.iterdir())[0], tmp_path / "photo.jpg")
+        (tmp_path / "device").mkdir()
+        shutil.copyfile(tmp_path / "photo.jpg", tmp_path / "device" / "photo.jpg")
+        reader.env["ISTHMUS_SITE"] = "demo-site"
+        reader.follow("look-around.md")
