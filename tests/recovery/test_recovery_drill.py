@@ -228,5 +228,5 @@ def test_the_report_of_format_1_is_read() -> None:
     assert (report.site, report.barrier, report.barrier_at) == ("north", "20261120_020000", AT)
     assert (report.outcome, report.files, report.bytes, report.recovery_time_s) == ("damaged", 7, 4096, 1.75)
     first, second = report.tables
-    assert first.sound and first.found == first.expected == RowSum(2, (1, 2))
+    assert first.sound and first.found == first.expected == RowSum(2, (1, 2), 1)
     assert not second.sound and second.damages == ("data/x.lance is missing",)

@@ -141,6 +141,8 @@ def test_each_kind_of_difference_carries_both_sides() -> None:
         (replace(mine, error="gone"), mine, Unreadable),
         (replace(mine, rows=rows), replace(mine, rows=RowSum(1, (2, 4))), OtherRows),
         (replace(mine, rows=rows), replace(mine, rows=RowSum(2, (2, 3))), OtherRows),
+        (replace(mine, rows=rows), replace(mine, rows=replace(rows, definition=1)), Unproven),
+        (replace(mine, rows=rows), replace(mine, rows=RowSum(2, (2, 3), 1)), OtherRows),
         (replace(mine, rows=rows, files=files), replace(mine, rows=rows, files=other_file), OtherFiles),
         (replace(mine, files=files), replace(mine, files=()), OtherFiles),
         (mine, mine, Unproven),

@@ -160,7 +160,7 @@ class Unreadable(Difference):
 
 
 class Unproven(Difference):
-    """Neither files nor rows are known on both sides."""
+    """Neither files nor rows are known on both sides, or the rows were summed by two definitions."""
 
     __slots__ = ()
     WHAT = "not compared"
@@ -206,11 +206,11 @@ def _difference(expected: TableSums | None, found: TableSums | None) -> Differen
         kind = OtherTable
     elif expected.error or found.error:
         kind = Unreadable
-    elif expected.rows and found.rows and expected.rows != found.rows:
+    elif expected.rows and found.rows and expected.rows.unlike(found.rows):
         kind = OtherRows
     elif expected.files is not None and found.files is not None:
         kind = None if expected.files == found.files else OtherFiles
-    elif not (expected.rows and found.rows):
+    elif expected.rows is None or expected.rows != found.rows:
         kind = Unproven
     return kind(_only(expected, found), _only(found, expected)) if kind else None
 

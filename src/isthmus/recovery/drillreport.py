@@ -50,7 +50,7 @@ class TableDrill:
         """Whether the table was restored, and has the rows that it should have."""
         if self.error or self.damages or self.found is None or self.found.count != self.rows:
             return False
-        return self.expected is None or self.expected == self.found
+        return self.expected is None or not self.expected.unlike(self.found)
 
     def to_json(self) -> dict[str, Any]:
         """Write the table as plain JSON values."""

@@ -2,7 +2,7 @@
 
 Equal sums mean equal rows, in whatever order, batches, chunks, encodings or files they lie: rows that differ by
 chance or fault have equal sums with odds of 2^-128. It is no defence against somebody who chooses rows so that
-their sums agree; signatures and the BLAKE3 of the files are. The definition, for another implementation:
+their sums agree; signatures and the BLAKE3 of the files are. Definition 2, for another implementation:
 
 All numbers are unsigned, of 64 bits, modulo 2^64. Lane 0 and lane 1 are computed alike, each with constants of
 its own, and never mixed. `mix` of a lane is x ^= x >> a; x *= M; x ^= x >> b; x *= N; x ^= x >> c, with
@@ -11,7 +11,7 @@ its own, and never mixed. `mix` of a lane is x ^= x >> a; x *= M; x ^= x >> b; x
     lane 1: a, b, c = 30, 27, 31; M, N = bf58476d1ce4e5b9, 94d049bb133111eb (Stafford's Mix13, of SplitMix64)
 
 Keys. A column, and each part of a nested one, has four numbers: the 32 bytes of BLAKE3 in the mode `derive_key`,
-context "isthmus row sum 1", over a JSON text, read as little-endian: key of lane 0, key of lane 1, NULL of lane 0,
+context "isthmus row sum 2", over a JSON text, read as little-endian: key of lane 0, key of lane 1, NULL of lane 0,
 NULL of lane 1. The text is a list of the column's name, the names of the fields on the way down (null for what
 a list holds) and last the kind, in UTF-8 without spaces, nothing escaped but `"`, `\\` and control characters:
 `["at","timestamp"]`, `["tags",null,"text"]`. The kind and the value decide, not the width of the type:
@@ -33,15 +33,22 @@ The hash of a value in a lane:
 
     NULL                    the key's NULL number
     a word x                mix(x ^ key); a timestamp or duration with r > 0: mix(that + r)
-    bytes, less than 512    mix((s ^ key) + length), where s is the sum of mix(w ^ (key + k * G)) over its words w
+    bytes, less than 128    mix((s ^ key) + length), where s is the sum of mix(w ^ (key + k * G)) over its words w
                             of 8 bytes, little-endian, the last filled up with zeros; k counts them from 1
-    bytes, 512 and more     mix(d ^ key), where d is the lane's 8 bytes of the first 16 of the value's BLAKE3
+    bytes, 128 and more     mix(d ^ key), where d is h1 of the value's MurmurHash3_x64_128 with seed 0 for lane 0,
+                            h2 for lane 1
     a list                  mix((s ^ key) + length), where s is the sum of mix(h + k * G) over its items' hashes h
     a struct                mix(s ^ key), where s is the sum of the hashes of its fields
 
     with G = 9e3779b97f4a7c15 in both lanes
 
 A row is mix(the sum of the hashes of its columns); the lane of a set of rows is the sum of its rows.
+
+Definition 1 took BLAKE3 of values of 512 bytes and more, which held binaries of 4 KB below 1 GB/s. The sum never
+withstood anybody who chooses rows, its mixing being invertible, so nothing is lost by a hash that only withstands
+chance: each step of MurmurHash3 is a bijection of its state and of what it takes in, so one changed block never
+goes unseen, and more are seen as any 128 bits would see them. XXH3, faster still, adds up stretches in a way that
+some exchanges of words pass with odds of 2^-64 alone. Sums of two definitions cannot be compared.
 """
 
 from __future__ import annotations
@@ -59,7 +66,8 @@ from isthmus.warehouse.abreast import abreast, readers
 from isthmus.warehouse.rowhash import mixed, value_hashes
 from isthmus.warehouse.table import Table
 
-_TEXT = re.compile(r"([0-9]{1,19}):([0-9a-f]{16})([0-9a-f]{16})")
+DEFINITION = 2
+_TEXT = re.compile(r"(?:([2-9])/)?([0-9]{1,19}):([0-9a-f]{16})([0-9a-f]{16})")
 _LANE = (1 << 64) - 1
 _BLOCK_ROWS = 16_384
 _BLOCK_BYTES = 2 << 20
@@ -68,30 +76,41 @@ _BATCH_BYTES, _MOST_BATCH_BYTES = 16 << 20, 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class RowSum:
-    """How many rows there are, and their sum in two lanes. `RowSum()` is that of no rows."""
+    """How many rows there are, and their sum in two lanes, by a definition. `RowSum()` is that of no rows."""
 
     count: int = 0
     lanes: tuple[int, int] = (0, 0)
+    definition: int = DEFINITION
 
     def __post_init__(self) -> None:
         if self.count < 0 or not all(0 <= lane <= _LANE for lane in self.lanes):
             raise ValueError(f"no rows have the sum {self.count}, {self.lanes}")
 
     def __add__(self, other: RowSum) -> RowSum:
-        """Return the sum of both sets of rows together."""
+        """Return the sum of both sets of rows together. Raises ValueError for those of two definitions."""
+        if self.definition != other.definition:
+            raise ValueError(f"a sum of definition {self.definition} and one of {other.definition} have none")
         first, second = ((mine + more) & _LANE for mine, more in zip(self.lanes, other.lanes, strict=True))
-        return RowSum(self.count + other.count, (first, second))
+        return RowSum(self.count + other.count, (first, second), self.definition)
+
+    def unlike(self, other: RowSum) -> bool:
+        """Tell whether the rows are proven to be others; sums of two definitions prove nothing but the count."""
+        return self.count != other.count or (self.definition == other.definition and self.lanes != other.lanes)
 
     def __str__(self) -> str:
-        return f"{self.count}:{self.lanes[0]:016x}{self.lanes[1]:016x}"
+        by = "" if self.definition == 1 else f"{self.definition}/"
+        return f"{by}{self.count}:{self.lanes[0]:016x}{self.lanes[1]:016x}"
 
     @classmethod
     def of_text(cls, text: str) -> RowSum:
-        """Read what `str` writes: `<count>:<16 hexadecimal digits of each lane>`. Raises ValueError."""
+        """Read what `str` writes: `<definition>/<count>:<16 hexadecimal digits of each lane>`. Raises ValueError.
+
+        Sums of the first definition are written without its number.
+        """
         found = _TEXT.fullmatch(text)
         if found is None:
             raise ValueError(f"{text[:80]!r} is no sum of rows")
-        return cls(int(found[1]), (int(found[2], 16), int(found[3], 16)))
+        return cls(int(found[2]), (int(found[3], 16), int(found[4], 16)), int(found[1] or 1))
 
 
 def row_sum(batch: pa.RecordBatch) -> RowSum:
