@@ -22,6 +22,8 @@ from isthmus.gallery.store.intake import Intake, Ready
 from isthmus.gallery.store.notes import Notes
 
 _PAGE = 500
+_Values = tuple[bytes, int, bytes | None, int, str | None, bytes]
+"""Of a record: body, place, image, size, refused, hash."""
 
 
 @dataclass(slots=True)
@@ -99,36 +101,53 @@ class Change(Notes):
         size = 0 if image is None else image.size
         gallery = self._made(ns)
         hashed = codec.hash_of(self._stream_key(), ns, key, digest, body)
-        connection = self.connection
-        old = connection.execute(
-            "SELECT id, hash, image, size, refused, vector_of FROM record WHERE gallery = ? AND key = ?",
-            (gallery.id, key),
-        ).fetchone()
-        if old is not None and old["hash"] == hashed and old["refused"] == refused:
-            return
-        vector_of = self._vector_of(digest, old)
+        values = (body, place, digest, size, refused, hashed)
+        vector_of = None
+        if digest not in self._new or not self._inserted(gallery, key, values, None):
+            # only where the image is new as well is a record so likely new that it need not be looked for
+            old = self._old(gallery, key)
+            if old is not None and old["hash"] == hashed and old["refused"] == refused:
+                return
+            vector_of = self._vector_of(digest, old)
+            if old is None:
+                self._inserted(gallery, key, values, vector_of)
+            else:
+                self._replaced(gallery, old, values, vector_of)
         self.digest = self.digest.plus(hashed)
-        values = (body, place, digest, size, refused, hashed, gallery.next(), vector_of)
-        if old is None:
-            if gallery.removals:
-                connection.execute("DELETE FROM removal WHERE gallery = ? AND key = ?", (gallery.id, key))
-            connection.execute(
-                "INSERT INTO record (body, place, image, size, refused, hash, changed, vector_of, gallery, key)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*values, gallery.id, key),
-            )
-        else:
-            self.digest = self.digest.minus(old["hash"])
-            self._loosen(old["image"], digest)
-            gallery.count(-1, old["size"], old["refused"], old["vector_of"])
-            connection.execute(
-                "UPDATE record SET body = ?, place = ?, image = ?, size = ?, refused = ?, hash = ?, changed = ?,"
-                " vector_of = ? WHERE id = ?",
-                (*values, old["id"]),
-            )
         gallery.count(1, size, refused, vector_of)
         if digest is not None:
             self.loosened.discard(digest)
+
+    def _old(self, gallery: _Gallery, key: bytes) -> sqlite3.Row | None:
+        found: sqlite3.Row | None = self.connection.execute(
+            "SELECT id, hash, image, size, refused, vector_of FROM record WHERE gallery = ? AND key = ?",
+            (gallery.id, key),
+        ).fetchone()
+        return found
+
+    def _inserted(self, gallery: _Gallery, key: bytes, values: _Values, vector_of: str | None) -> bool:
+        """Add a record; False, and nothing happens, where there is one with this key."""
+        done = self.connection.execute(
+            "INSERT INTO record (body, place, image, size, refused, hash, changed, vector_of, gallery, key)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (gallery, key) DO NOTHING",
+            (*values, gallery.change + 1, vector_of, gallery.id, key),
+        )
+        if not done.rowcount:
+            return False
+        gallery.next()
+        if gallery.removals:
+            self.connection.execute("DELETE FROM removal WHERE gallery = ? AND key = ?", (gallery.id, key))
+        return True
+
+    def _replaced(self, gallery: _Gallery, old: sqlite3.Row, values: _Values, vector_of: str | None) -> None:
+        self.digest = self.digest.minus(old["hash"])
+        self._loosen(old["image"], values[2])
+        gallery.count(-1, old["size"], old["refused"], old["vector_of"])
+        self.connection.execute(
+            "UPDATE record SET body = ?, place = ?, image = ?, size = ?, refused = ?, hash = ?, changed = ?,"
+            " vector_of = ? WHERE id = ?",
+            (*values, gallery.next(), vector_of, old["id"]),
+        )
 
     def delete(self, ns: str, key: Any) -> bool:
         """Remove the document; False where there was none."""
@@ -209,7 +228,7 @@ class Change(Notes):
 
         Where the file of one that is held already is damaged or gone, it is written again.
         """
-        row = self.connection.execute("SELECT refused FROM image WHERE digest = ?", (ready.digest,)).fetchone()
+        row = self._known(ready)
         if row is not None and row["refused"] == ready.refused:
             if not self._used(ready.digest):  # only entries had it: its vectors are gone, it is as good as new
                 self.connection.execute("REPLACE INTO image (digest, size, refused) VALUES (?, ?, ?)",
@@ -220,16 +239,27 @@ class Change(Notes):
         if self._unlinks:
             self.connection.execute("DELETE FROM unlink WHERE digest = ?", (ready.digest,))
         if row is not None:
-            self.connection.execute("DELETE FROM image WHERE digest = ?", (ready.digest,))
+            self.connection.execute("REPLACE INTO image (digest, size, refused) VALUES (?, ?, ?)",
+                                    (ready.digest, ready.size, ready.refused))  # fmt: skip
         else:
             self._new.add(ready.digest)
-        self.connection.execute(
-            "INSERT INTO image (digest, size, refused) VALUES (?, ?, ?)", (ready.digest, ready.size, ready.refused)
-        )
         if ready.refused is None:
             self._files.place(ready.digest, ready.content)
         self.loosened.add(ready.digest)
         return ready.refused
+
+    def _known(self, ready: Ready) -> sqlite3.Row | None:
+        """Return what is known of an image; one of which nothing is becomes known by it: then None."""
+        added = self.connection.execute(
+            "INSERT INTO image (digest, size, refused) VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING",
+            (ready.digest, ready.size, ready.refused),
+        )
+        if added.rowcount:
+            return None
+        found: sqlite3.Row = self.connection.execute(
+            "SELECT refused FROM image WHERE digest = ?", (ready.digest,)
+        ).fetchone()
+        return found
 
     def ui(self, ns: str) -> bytes:
         """Return the UUID of a collection, which is made with it."""
@@ -270,10 +300,7 @@ class Change(Notes):
         return document, ready, None if ready is None else self.keep(ready)
 
     def _delete(self, gallery: _Gallery, key: bytes) -> bool:
-        old = self.connection.execute(
-            "SELECT id, hash, image, size, refused, vector_of FROM record WHERE gallery = ? AND key = ?",
-            (gallery.id, key),
-        ).fetchone()
+        old = self._old(gallery, key)
         if old is None:
             return False
         self.connection.execute("DELETE FROM record WHERE id = ?", (old["id"],))

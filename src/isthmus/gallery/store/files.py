@@ -1,9 +1,10 @@
 """Images as files: one file per content, named by its BLAKE3, in 256 folders by the first two digits.
 
-A file is written under another name first and then renamed, by a thread of its own while its transaction goes on;
-what is committed was made durable before. A file that no committed row speaks of is not trusted (it may have come
-with a transaction that was lost) and is written again when its content comes again; `sweep` removes such files.
-So is a file that was damaged or is gone: replacing the image by itself at the inner site heals it at every site.
+Files are written by a thread of their own while their transaction goes on; what is committed was made durable
+before. A file that no committed row speaks of is not trusted (it may have come with a transaction that was lost,
+or half of it did) and is written again when its content comes again; `sweep` removes such files. So is a file
+that was damaged or is gone: replacing the image by itself at the inner site heals it at every site. What takes the
+place of a file is written under another name first and then renamed, for readers.
 Folders and files are their owner's alone: faces are biometric data.
 """
 
@@ -165,17 +166,24 @@ class ImageFiles:
     def _write(self, part: list[tuple[bytes, bytes]]) -> None:
         for digest, content in part:
             path = self._path(digest)
-            staged = f"{self._root}/incoming/{os.getpid()}-{id(self):x}-{next(self._count)}"
+            shard = path[:-65]
+            if shard not in self._made:
+                private_folder(Path(shard))
+                self._made.add(shard)
             try:
-                _written(staged, content)
-                shard = path[:-65]
-                if shard not in self._made:
-                    private_folder(Path(shard))
-                    self._made.add(shard)
-                os.replace(staged, path)  # noqa: PTH105 - paths as texts: this is done for every image
-            except OSError:
-                Path(staged).unlink(missing_ok=True)
-                raise
+                _written(path, content)
+            except FileExistsError:
+                self._replace(path, content)
+
+    def _replace(self, path: str, content: bytes) -> None:
+        """Put a file in the place of one that somebody may be reading."""
+        staged = f"{self._root}/incoming/{os.getpid()}-{id(self):x}-{next(self._count)}"
+        try:
+            _written(staged, content)
+            Path(staged).replace(path)
+        except OSError:
+            Path(staged).unlink(missing_ok=True)
+            raise
 
     def _path(self, digest: bytes) -> str:
         name = digest.hex()
@@ -225,11 +233,15 @@ def sync_file_system(folder: Path) -> bool:
 
 
 def _written(path: str, content: bytes) -> None:
+    """Write a new file; none is left where that fails. Raises FileExistsError where there is one already."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         written = os.write(handle, content)
         while written < len(content):  # the disk is nearly full: the next call says so
             written += os.write(handle, content[written:])
+    except OSError:
+        Path(path).unlink(missing_ok=True)
+        raise
     finally:
         os.close(handle)
 

@@ -6,10 +6,11 @@ batches whose images are made ready together. `take` then only looks up the text
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from isthmus.gallery.piece import is_piece, piece_refusal
 from isthmus.gallery.record import Document
@@ -18,8 +19,10 @@ from isthmus.gallery.store import inline
 Check = Callable[[bytes], str | None]
 """Says why an image is refused; None where it is good. Called on several threads."""
 
-_BATCH_BYTES = 16 * 1024 * 1024
-_BATCH_ENTRIES = 256
+_BATCH_BYTES = 4 * 1024 * 1024
+_BATCH_ENTRIES = 128
+_AHEAD = 2
+"""So many batches are made ready while one is applied."""
 _THREADS = 2
 _TOGETHER = 8
 
@@ -51,6 +54,14 @@ class Raw(Protocol):
 R = TypeVar("R", bound=Raw)
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch(Generic[R]):
+    """Entries, and the texts of their images in parts, each with what comes of it."""
+
+    entries: list[R]
+    parts: list[tuple[list[str], Future[list[Ready | None]]]]
+
+
 class Intake:
     """Makes images ready. Belongs to one transaction at a time; `close` ends its threads."""
 
@@ -62,18 +73,21 @@ class Intake:
     def ahead(self, entries: Iterable[R]) -> Iterator[R]:
         """Hand the entries on in batches, each when all its images are ready.
 
-        The threads rest while a batch is applied: every statement of SQLite lets go of the interpreter, and would
-        wait for a thread to hand it back.
+        While a batch is applied and written, the images of those after it are made ready.
         """
-        batch: list[R] = []
-        held = 0
-        for entry in entries:
-            batch.append(entry)
-            held += len(entry.raw)
-            if held >= _BATCH_BYTES or len(batch) >= _BATCH_ENTRIES:
-                yield from self._prepared(batch)
-                batch, held = [], 0
-        yield from self._prepared(batch)
+        coming: deque[_Batch[R]] = deque()
+        try:
+            for batch in _batches(entries):
+                coming.append(self._begun(batch))
+                if len(coming) > _AHEAD:
+                    yield from self._prepared(coming.popleft())
+            while coming:
+                yield from self._prepared(coming.popleft())
+        finally:
+            self._ready = {}
+            for left in coming:
+                for _, making in left.parts:
+                    making.cancel()
 
     def take(self, text: str) -> Ready | None:
         """Return the image that a field's text is; None where it is none."""
@@ -96,17 +110,20 @@ class Intake:
         self.clear()
         self._pool.shutdown()
 
-    def _prepared(self, batch: list[R]) -> Iterator[R]:
+    def _begun(self, entries: list[R]) -> _Batch[R]:
         texts: dict[str, None] = {}
-        for entry in batch:
+        for entry in entries:
             if inline.FIELD in entry.raw:
                 texts.update(dict.fromkeys(inline.texts(entry.fields)))
         known = list(texts)
         parts = [known[at : at + _TOGETHER] for at in range(0, len(known), _TOGETHER)]
-        for part, made in zip(parts, self._pool.map(self._all_made, parts), strict=True):
-            self._ready.update(zip(part, made, strict=True))
-        yield from batch
-        self._ready.clear()
+        return _Batch(entries, [(part, self._pool.submit(self._all_made, part)) for part in parts])
+
+    def _prepared(self, batch: _Batch[R]) -> Iterator[R]:
+        self._ready = {}
+        for part, making in batch.parts:
+            self._ready.update(zip(part, making.result(), strict=True))
+        yield from batch.entries
 
     def _all_made(self, texts: list[str]) -> list[Ready | None]:
         return [self._made(text) for text in texts]
@@ -114,3 +131,17 @@ class Intake:
     def _made(self, text: str) -> Ready | None:
         content = inline.image_of(text)
         return None if content is None else self.of(content)
+
+
+def _batches(entries: Iterable[R]) -> Iterator[list[R]]:
+    """Gather entries until they are many or large."""
+    batch: list[R] = []
+    held = 0
+    for entry in entries:
+        batch.append(entry)
+        held += len(entry.raw)
+        if held >= _BATCH_BYTES or len(batch) >= _BATCH_ENTRIES:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
