@@ -29,7 +29,7 @@ def findings(page: Page) -> list[tuple[str, list[str]]]:
     return [(one["id"], [node["html"][:160] for node in one["nodes"]]) for one in bad]
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [pytest.param("wide and light", marks=pytest.mark.soak), "small and dark"])
 def test_axe_finds_nothing_serious_on_any_view(open_desk: Callable[..., Any], shape: str) -> None:
     desk: Desk = open_desk(reduced_motion="reduce", **SHAPES[shape])
     page = desk.page

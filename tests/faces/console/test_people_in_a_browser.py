@@ -76,6 +76,7 @@ def test_everything_about_people_works_without_scripts(browser: Any, place: str,
     context.close()
 
 
+@pytest.mark.soak  # the suite opens each page once: test_product_in_a_browser
 @pytest.mark.parametrize("language", ["en-GB", "zh-CN"])
 def test_no_page_of_people_breaks_the_content_policy(
     browser: Any, place: str, site: Served, language: str
