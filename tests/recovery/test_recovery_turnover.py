@@ -16,6 +16,7 @@ from isthmus.app.recovery import roles
 from isthmus.app.recovery.site import RecoverySite
 from isthmus.core.errors import Busy, InputError, Refused
 from isthmus.recovery import publications
+from isthmus.recovery.barrier import moment_of
 from isthmus.recovery.objects import Object
 from isthmus.warehouse import fence as fences
 from recovery_pair import INTERVAL_S, SCHEMA, Two, batch, full, open_site
@@ -98,6 +99,19 @@ def test_a_switchover_loses_nothing_and_goes_there_and_back(two: Two) -> None:
     same(two)
     assert two.rows(two.b, "things") == ["at a", "at b", "just before", "one", "two"]
     assert two.rows(two.b, "words") == ["v", "w"]
+
+
+def test_a_site_that_hands_back_within_the_second_does_not_take_over_from_its_own_round(two: Two) -> None:
+    two.switch_over(two.a)
+    two.carry()
+    handed, none = two.a.backup.rounds()[-1].key, two.b.backup.rounds()
+    assert not none
+    two.clock.at = moment_of(handed)  # rounds that come faster than a second each are named ahead of the clock
+    two.switch_over(two.b)
+    assert two.b.backup.rounds()[-1].key == handed
+    two.settle()
+    assert two.roles() == ("primary", "standby")
+    same(two)
 
 
 def test_writers_are_refused_while_a_switchover_lasts_and_then_let_in_at_the_other_side(two: Two) -> None:

@@ -151,7 +151,11 @@ class Restoring:
 
     @staticmethod
     def stand_anew(connection: sqlite3.Connection, position: Position) -> None:
-        """Forget, in an open transaction, where streams stood: whichever comes next stands at a position."""
+        """Forget, in an open transaction, where streams stood: whichever comes next stands at a position.
+
+        What the rounds until now were for is over: a round of the site's own may bear the key of the last of them.
+        """
+        connection.execute("UPDATE landing_round SET event = ''")
         connection.execute("DELETE FROM landing_standing")
         connection.execute(
             "INSERT INTO landing_standing VALUES ('', x'', ?, ?, ?, 0)", (*position.order, str(position.digest))
