@@ -102,6 +102,25 @@ def test_acquire_md_and_acquire_gate_md_are_followed(tmp_path: Path) -> None:
         said = reader.line("isthmus acquire gated.csv --watch")
         assert "1 done" in said
 
+    def lost(reader: Reader) -> None:
+        """Let the gatekeeper lose a bundle while the agent is away."""
+        reader.end("isthmus --site north agent")
+        for number in (1, 2):
+            known = set((gate / "asked").glob("[!.]*[0-9].tar"))
+            (tmp_path / "more.csv").write_text(
+                f"address,environment,record\nhttps://video.example.org/c/3.jpg,north,more-{number}\n"
+            )
+            reader.line("isthmus acquire more.csv")
+            new = until(lambda known=known: set((gate / "asked").glob("[!.]*[0-9].tar")) - known, "it is sent")  # type: ignore[misc]
+            if number == 1:
+                for file in new:
+                    file.unlink()
+        reader.line("isthmus --site north agent --environment north")
+        until(lambda: "ask-north" in here(tmp_path / "north", "acquire", "gate", "request").stdout, "it is missed")
+
+    def asks_again(reader: Reader, said: str) -> None:
+        reader.words["ask-north 1 4-5 A6YYTZ"] = re.findall(r"^ask-north .*", said, re.MULTILINE)[0]
+
     with storage(tmp_path) as store:
         ons = (
             On("isthmus init hub", after=lambda reader, _: ported(reader)),
@@ -127,7 +146,7 @@ def test_acquire_md_and_acquire_gate_md_are_followed(tmp_path: Path) -> None:
             On("isthmus --site hub acquire office", stays="."),
             On("isthmus --site north agent", stays="agent begins"),
             On("isthmus --site hub acquire gate --environment north status", before=through_the_gate),
-            On("isthmus --site north acquire gate request"),
+            On("isthmus --site north acquire gate request", before=lost, after=asks_again),
         )
 
         def ported(reader: Reader) -> None:
@@ -164,8 +183,14 @@ def test_recovery_runbook_md_is_followed(tmp_path: Path) -> None:
             return here(folder, "recovery", "status").stdout
         return here(folder, "recovery", "status", code=1).stdout
 
+    def follows() -> bool:
+        said = here_any(tmp_path / "south")
+        epoch = re.findall(r"^epoch\t(\d+)", said, re.MULTILINE)[0]
+        return f"north, standby of epoch {epoch}," in said
+
     def back(reader: Reader) -> None:
         role("north", "standby")
+        until(follows, "south hears that north follows")
         reader.line("isthmus --site south recovery switchover")
 
     def lost(reader: Reader) -> None:
@@ -224,6 +249,7 @@ def test_gate_md_is_followed(tmp_path: Path) -> None:
     def airport(reader: Reader, block: Block) -> None:
         reader.line("isthmus init outer --role outer")
         text = reader.put(block.text)
+        text = text.replace("trust = [", "settle_s = 1\npoll_s = 0.2\ntrust = [")
         outer.write_text(f"{text}port = {free_port()}\n[ice]\nloopback = true\n")
 
     def key(reader: Reader, said: str) -> None:
