@@ -10,10 +10,11 @@ from urllib.parse import urlencode
 
 from jinja2 import pass_context
 from jinja2.runtime import Context
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.datastructures import QueryParams
 
 from isthmus.app.views.shelves import model_of
+from isthmus.faces.console.sayings import said
 from isthmus.faces.console.words import Words
 
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -44,20 +45,36 @@ def percent(value: float | None, places: int = 0) -> str:
     return _NONE if value is None else f"{value * 100:.{places}f} %"
 
 
-def lasting(value: float | timedelta | None) -> str:
+def span(value: float | timedelta | None, t: Words) -> str:
     """Write a duration, given in seconds, in its two largest units: `2 d 3 h`, `4 min 5 s`, `0.25 s`."""
     if value is None:
         return _NONE
     seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
     if seconds < 0:
-        return "-" + lasting(-seconds)
+        return "-" + span(-seconds, t)
     if seconds < 10:
-        return f"{seconds:.2g} s" if seconds < 1 else f"{seconds:.1f} s"
+        return f"{f'{seconds:.2g}' if seconds < 1 else f'{seconds:.1f}'} {t('base.unit.s')}"
     whole = round(seconds)
     parts = [(whole // 86_400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
     while parts[0][0] == 0:
         parts.pop(0)
-    return " ".join(f"{count} {unit}" for count, unit in parts[:2] if count)
+    return " ".join(f"{count} {t(f'base.unit.{unit}')}" for count, unit in parts[:2] if count)
+
+
+@pass_context
+def lasting(context: Context, value: float | timedelta | None) -> str:
+    """Write a duration, given in seconds."""
+    return span(value, context["t"])
+
+
+@pass_context
+def told(context: Context, text: str) -> Markup:
+    """Write a sentence that the product said, in the page's language; one of no known kind as its own words."""
+    t: Words = context["t"]
+    found = said(str(text), t.language)
+    if found is not None:
+        return escape(found)
+    return Markup('<span class="own-words">{}<q lang="en">{}</q></span>').format(t("base.own-words"), text)
 
 
 def as_json(value: Any) -> str:
@@ -93,7 +110,7 @@ def ago(context: Context, value: datetime | None) -> Markup:
     t: Words = context["t"]
     past = (context["now"] - value).total_seconds()
     text = (
-        t("base.ago" if past > 0 else "base.ahead", time=lasting(abs(past))) if abs(past) >= 1 else t("base.now")
+        t("base.ago" if past > 0 else "base.ahead", time=span(abs(past), t)) if abs(past) >= 1 else t("base.now")
     )
     return _time(context, value, text)
 
@@ -115,6 +132,8 @@ def plainly(context: Context, values: Mapping[str, Any]) -> dict[str, Any]:
             found[name] = f"{value.astimezone(context['zone']):%Y-%m-%d %H:%M:%S}"
         elif name in ("role", "wanted"):
             found[name] = t.known(f"recovery.role.{value}", str(value))
+        elif name == "road":
+            found[name] = t.known(f"recovery.road.{value}", str(value))
     return found
 
 
@@ -123,6 +142,13 @@ def _time(context: Context, value: datetime, text: str) -> Markup:
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         here.isoformat(timespec="seconds"), here.strftime("%Y-%m-%d %H:%M:%S %Z"), text
     )
+
+
+@pass_context
+def told_plainly(context: Context, text: str) -> str:
+    """Write a sentence that the product said, without marks, for a place that takes none."""
+    t: Words = context["t"]
+    return said(str(text), t.language) or str(text)
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
@@ -138,4 +164,6 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "yes_no": yes_no,
     "plainly": plainly,
     "model_of": model_of,
+    "told": told,
+    "told_plainly": told_plainly,
 }
