@@ -22,6 +22,7 @@ from isthmus.gallery.source import OplogSource
 from isthmus.gallery.store.log import Retention
 from isthmus.gallery.store.sqlite import SqliteSet, image_check
 from isthmus.state.audit import Audit
+from isthmus.state.lock import patiently
 from isthmus.state.store import Store
 from isthmus.transfer.gate import Gate
 from isthmus.transfer.outbound import Outbound, OutboundSettings
@@ -135,12 +136,13 @@ class Inner:
     def sending(self, watch: bool, wait: Callable[[float], None] = time.sleep) -> Iterator[str]:
         """Send what is due and yield what was done; with `watch` until somebody interrupts.
 
-        The log is tidied after the first round, and every hour.
+        A watch waits for a person's resend or snapshot, and goes on. The log is tidied after the first round, and
+        every hour.
         """
         gate: GatePart = self.config.need("gate")
         tidied = -math.inf
         while True:
-            yield from self.outbound.step()
+            yield from patiently(self.outbound.step) if watch else self.outbound.step()
             if time.monotonic() - tidied > _TIDY_S:
                 if removed := self.tidy():
                     yield f"removed {removed} image files that nothing uses any more"

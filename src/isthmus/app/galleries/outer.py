@@ -29,6 +29,7 @@ from isthmus.gallery.sync.epochs import Epochs, Identity
 from isthmus.gallery.target import SetTarget
 from isthmus.gallery.thresholds import Thresholds
 from isthmus.state.audit import Audit
+from isthmus.state.lock import patiently
 from isthmus.state.store import Store
 from isthmus.transfer.gate import Gate
 from isthmus.transfer.inbound import Inbound, InboundSettings
@@ -195,7 +196,7 @@ class Outer:
         gate: GatePart = self.config.need("gate")
         damage = ""
         while True:
-            yield from self.received()
+            yield from patiently(self.received) if watch else self.received()
             try:
                 while self.make_vectors():
                     continue

@@ -21,6 +21,7 @@ from isthmus.faces.cli.standing import (
     show_request,
     show_sending,
 )
+from isthmus.state.lock import patiently
 
 if TYPE_CHECKING:
     from isthmus.app.galleries.outer import Outer
@@ -117,7 +118,8 @@ def request(ctx: click.Context, snapshot: bool) -> None:
 @click.pass_context
 def resend(ctx: click.Context, line: tuple[str, ...]) -> None:
     """Send again what the LINE of `isthmus gate request` asks for."""
-    for event in inner(ctx).outbound.resend(" ".join(line)):
+    outbound = inner(ctx).outbound
+    for event in patiently(lambda: outbound.resend(" ".join(line))):
         say(event)
 
 
@@ -125,7 +127,7 @@ def resend(ctx: click.Context, line: tuple[str, ...]) -> None:
 @click.pass_context
 def snapshot(ctx: click.Context) -> None:
     """Send the whole content now; it heals every gap."""
-    for event in inner(ctx).outbound.snapshot():
+    for event in patiently(inner(ctx).outbound.snapshot):
         say(event)
 
 
@@ -140,7 +142,7 @@ def epoch(ctx: click.Context, above: int) -> None:
     """
     site = inner(ctx)
     say(f"begun at {site.site.begin_epoch(above)}")
-    for event in site.outbound.snapshot():
+    for event in patiently(site.outbound.snapshot):
         say(event)
 
 
@@ -151,4 +153,5 @@ def epoch(ctx: click.Context, above: int) -> None:
 def dismiss(ctx: click.Context, file: str | None, every: bool) -> None:
     """Remove FILE, once looked at, from the quarantine."""
     one_or_every(file, every)
-    show_dismissed(file, outer(ctx).inbound.dismiss(file))
+    inbound = outer(ctx).inbound
+    show_dismissed(file, patiently(lambda: inbound.dismiss(file)))
