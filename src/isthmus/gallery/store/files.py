@@ -1,6 +1,6 @@
 """Images as files: one file per content, named by its BLAKE3, in 256 folders by the first two digits.
 
-Files are written by a thread of their own while their transaction goes on; what is committed was made durable
+Files are written by threads of their own while their transaction goes on; what is committed was made durable
 before. A file that no committed row speaks of is not trusted (it may have come with a transaction that was lost,
 or half of it did) and is written again when its content comes again; `sweep` removes such files. So is a file
 that was damaged or is gone: replacing the image by itself at the inner site heals it at every site. What takes the
@@ -34,7 +34,10 @@ _FEW = 4
 _PART_FILES = 32
 _PART_BYTES = 1024 * 1024
 _MOST_PARTS = 16
-"""Images go to the thread that writes them in parts, each closed by its count or its size; so many may wait."""
+"""Images go to the threads that write them in parts, each closed by its count or its size; so many may wait."""
+
+_WRITERS = 2
+"""Making a file is mostly waiting for the file system, which takes files of several folders at once."""
 
 
 class ImageFiles:
@@ -68,7 +71,7 @@ class ImageFiles:
         if self._part_bytes < _PART_BYTES and len(self._part) < _PART_FILES:
             return
         if self._writer is None:
-            self._writer = ThreadPoolExecutor(1, thread_name_prefix="images")
+            self._writer = ThreadPoolExecutor(_WRITERS, thread_name_prefix="images")
         self._writing.append(self._writer.submit(self._write, self._taken_part()))
         while len(self._writing) > _MOST_PARTS or (self._writing and self._writing[0].done()):
             self._writing.popleft().result()
@@ -154,7 +157,7 @@ class ImageFiles:
         return swept
 
     def close(self) -> None:
-        """End the thread."""
+        """End the threads."""
         self.forget_placed()
         if self._writer is not None:
             self._writer.shutdown()
