@@ -10,7 +10,6 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from isthmus.core.digest import Digest
@@ -20,35 +19,11 @@ from isthmus.gallery.store import codec
 from isthmus.gallery.store.files import ImageFiles
 from isthmus.gallery.store.intake import Intake, Ready
 from isthmus.gallery.store.notes import Notes
+from isthmus.gallery.store.tally import Tally
 
 _PAGE = 500
 _Values = tuple[bytes, int, bytes | None, int, str | None, bytes]
 """Of a record: body, place, image, size, refused, hash."""
-
-
-@dataclass(slots=True)
-class _Gallery:
-    id: int
-    ns: str
-    live: bool
-    change: int
-    floor: int
-    records: int
-    image_bytes: int
-    refused: int
-    vectors: int
-    removals: bool
-    """Whether keys are remembered as gone: without any, none needs to be forgotten."""
-
-    def next(self) -> int:
-        self.change += 1
-        return self.change
-
-    def count(self, sign: int, size: int, refused: str | None, vector_of: str | None) -> None:
-        self.records += sign
-        self.image_bytes += sign * (size if refused is None else 0)
-        self.refused += sign * (refused is not None)
-        self.vectors += sign * (vector_of is not None)
 
 
 class Change(Notes):
@@ -71,7 +46,7 @@ class Change(Notes):
         self.loosened: set[bytes] = set()
         self.removes_images = False
         self._most_removals = most_removals
-        self._galleries: dict[str, _Gallery] = {}
+        self._galleries: dict[str, Tally] = {}
         self._touched: set[str] = set()
         self._removed_in: set[int] = set()
         self._new: set[bytes] = set()
@@ -118,14 +93,14 @@ class Change(Notes):
         if digest is not None:
             self.loosened.discard(digest)
 
-    def _old(self, gallery: _Gallery, key: bytes) -> sqlite3.Row | None:
+    def _old(self, gallery: Tally, key: bytes) -> sqlite3.Row | None:
         found: sqlite3.Row | None = self.connection.execute(
             "SELECT id, hash, image, size, refused, vector_of FROM record WHERE gallery = ? AND key = ?",
             (gallery.id, key),
         ).fetchone()
         return found
 
-    def _inserted(self, gallery: _Gallery, key: bytes, values: _Values, vector_of: str | None) -> bool:
+    def _inserted(self, gallery: Tally, key: bytes, values: _Values, vector_of: str | None) -> bool:
         """Add a record; False, and nothing happens, where there is one with this key."""
         done = self.connection.execute(
             "INSERT INTO record (body, place, image, size, refused, hash, changed, vector_of, gallery, key)"
@@ -139,7 +114,7 @@ class Change(Notes):
             self.connection.execute("DELETE FROM removal WHERE gallery = ? AND key = ?", (gallery.id, key))
         return True
 
-    def _replaced(self, gallery: _Gallery, old: sqlite3.Row, values: _Values, vector_of: str | None) -> None:
+    def _replaced(self, gallery: Tally, old: sqlite3.Row, values: _Values, vector_of: str | None) -> None:
         self.digest = self.digest.minus(old["hash"])
         self._loosen(old["image"], values[2])
         gallery.count(-1, old["size"], old["refused"], old["vector_of"])
@@ -299,7 +274,7 @@ class Change(Notes):
         ready = self.intake.take(value) if isinstance(value, str) else None
         return document, ready, None if ready is None else self.keep(ready)
 
-    def _delete(self, gallery: _Gallery, key: bytes) -> bool:
+    def _delete(self, gallery: Tally, key: bytes) -> bool:
         old = self._old(gallery, key)
         if old is None:
             return False
@@ -360,7 +335,7 @@ class Change(Notes):
             raise ValueError("the set follows no stream yet: its digests have no key")
         return self.key
 
-    def _gallery(self, ns: str) -> _Gallery | None:
+    def _gallery(self, ns: str) -> Tally | None:
         found = self._galleries.get(ns)
         if found is not None:
             return found
@@ -372,10 +347,10 @@ class Change(Notes):
         ).fetchone()
         if row is None:
             return None
-        self._galleries[ns] = found = _Gallery(*row)
+        self._galleries[ns] = found = Tally(*row)
         return found
 
-    def _made(self, ns: str) -> _Gallery:
+    def _made(self, ns: str) -> Tally:
         found = self._gallery(ns)
         if found is None:
             self.connection.execute(
