@@ -166,6 +166,11 @@ class Reader:
             self.running.remove(one)
             one.kill() if lost else one.end()
 
+    def serving(self, begins: str) -> str:
+        """Return the address that a server which was started with these words tells."""
+        (one,) = (one for one in self.running if one.line.startswith(begins))
+        return re.findall(r"^serving (\S+)", one.log.read_text(), re.MULTILINE)[0]
+
     def put(self, text: str) -> str:
         """Put what stands for the page's words in their place."""
         for word in sorted(self.words, key=len, reverse=True):

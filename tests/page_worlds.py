@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
+import ssl
 import sys
 import tomllib
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from acquire_sites import Storage, running
+from crossed_galleries import photo
 from gallery_sites import free_port
 from isthmus.app.sitepart import ACQUIRE_TABLES, GALLERY_TABLES, LOOP_TABLES, open_toml
 from page_reader import Reader
@@ -126,3 +131,33 @@ def sees(file: Path) -> None:
     result = helper.make_tensor_value_info("vector", TensorProto.FLOAT, ["n", 512])
     graph = helper.make_graph(nodes, "sees", [given], [result], [numpy_helper.from_array(mix, "mix")])
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(file))
+
+
+@contextmanager
+def storage(folder: Path) -> Iterator[Storage]:
+    store = Storage(folder / "storage")
+    for number, name in enumerate(("a/1.jpg", "b/2.jpg", "c/3.jpg")):
+        (store.folder / name).parent.mkdir(exist_ok=True)
+        (store.folder / name).write_bytes(photo(number))
+    with running(store):
+        yield store
+
+
+def rules_for(store: Storage) -> str:
+    """Allow what lies in the storage server, under the names that the page's list has."""
+    names = ("https://video.example.org/", "https://archive.example.org/")
+    rewrites = [f'[[agent.rewrite]]\nprefix = "{name}"\nto = "{store.url}/"\n' for name in names]
+    return f"\n{store.allow}{''.join(rewrites)}"
+
+
+def described(url: str, records: int) -> bool:
+    """Tell whether a sync server holds so many records, each with its vector."""
+    handlers = (
+        urllib.request.ProxyHandler({}),
+        urllib.request.HTTPSHandler(
+            context=ssl._create_unverified_context()  # the test's own certificate
+        ),
+    )
+    with urllib.request.build_opener(*handlers).open(f"{url}/v1/status", timeout=30) as answer:
+        galleries = json.load(answer)["galleries"]
+    return any(one["records"] == one["vectors"] == records for one in galleries)

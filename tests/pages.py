@@ -160,7 +160,7 @@ ELSEWHERE: dict[tuple[str, str], Elsewhere] = {
 }
 """By page and beginning of a line: what no test of this project does, because it cannot be done here."""
 
-FAST, SOAK = "docs/test_pages.py", "soak/test_pages_soak.py"
+FAST, SOAK, ROLES = "docs/test_pages.py", "soak/test_pages_soak.py", "soak/test_role_pages_soak.py"
 FOLLOWED: dict[str, dict[str, str]] = {
     "access.md": dict.fromkeys(("", "sh", "toml"), "faces/test_access_page.py") | {"nginx": FAST},
     "acquire.md": dict.fromkeys(("", "toml", "csv", "json"), SOAK),
@@ -174,6 +174,14 @@ FOLLOWED: dict[str, dict[str, str]] = {
     "recovery.md": dict.fromkeys(("toml", "sql"), FAST),
     "recovery-runbook.md": {"": SOAK},
     "tutorial.md": {"sh": "soak/test_tutorial_soak.py"},
+    "how-to/administrator.md": {"": ROLES},
+    "how-to/data-scientist.md": {"": ROLES},
+    "how-to/device.md": {"": ROLES},
+    "how-to/environment-agent.md": dict.fromkeys(("", "toml"), ROLES),
+    "how-to/inner-site.md": {"": ROLES},
+    "how-to/outer-site.md": {"": ROLES},
+    "how-to/primary-site.md": {"": ROLES},
+    "how-to/standby-site.md": {"": ROLES},
     "how-to/add-a-metric.md": {"python": "loop/forecasting/test_metrics.py", "toml": FAST},
     "how-to/add-a-rule.md": dict.fromkeys(("toml", ""), FAST),
     "how-to/add-a-simulator.md": dict.fromkeys(("python", "toml"), FAST),

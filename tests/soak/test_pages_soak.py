@@ -6,18 +6,16 @@ import contextlib
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from acquire_sites import Storage, running
+from acquire_sites import Storage
 from console_certificates import certificate
-from crossed_galleries import photo
 from gallery_sites import carry, free_port, here, until
 from page_reader import On, Reader, reading
-from page_worlds import at_free_ports, change, read_site, released, sees
+from page_worlds import at_free_ports, change, described, read_site, released, rules_for, sees, storage
 from pages import ROOT, Block, blocks_of
 from recovery_sites import LEFT, RIGHT, SCHEMA, batch, pair
 from samples import SAMPLES, needs_samples
@@ -28,23 +26,6 @@ pytestmark = pytest.mark.soak
 
 
 # acquire.md and acquire-gate.md: an interface server, agents of three environments, and what they fetch from
-
-
-@contextlib.contextmanager
-def storage(folder: Path) -> Iterator[Storage]:
-    store = Storage(folder / "storage")
-    for number, name in enumerate(("a/1.jpg", "b/2.jpg", "c/3.jpg")):
-        (store.folder / name).parent.mkdir(exist_ok=True)
-        (store.folder / name).write_bytes(photo(number))
-    with running(store):
-        yield store
-
-
-def rules(store: Storage) -> str:
-    """Allow what lies in the storage server, under the names that the page's list has."""
-    names = ("https://video.example.org/", "https://archive.example.org/")
-    rewrites = [f'[[agent.rewrite]]\nprefix = "{name}"\nto = "{store.url}/"\n' for name in names]
-    return f"\n{store.allow}{''.join(rewrites)}"
 
 
 def listed(reader: Reader, block: Block) -> None:
@@ -62,7 +43,7 @@ def test_acquire_md_and_acquire_gate_md_are_followed(tmp_path: Path) -> None:
     def agent(label: str, credential: str, store: Storage) -> None:
         toml = tmp_path / label / "isthmus.toml"
         shutil.move(tmp_path / credential, toml.parent / credential)
-        change(toml, ('credential = "agent.json"', f'credential = "{credential}"'), more=rules(store))
+        change(toml, ('credential = "agent.json"', f'credential = "{credential}"'), more=rules_for(store))
 
     def asking(reader: Reader) -> None:
         (tmp_path / "list.csv").write_text(csv)
@@ -85,7 +66,7 @@ def test_acquire_md_and_acquire_gate_md_are_followed(tmp_path: Path) -> None:
     def outpost(reader: Reader, block: Block) -> None:
         reader.line("isthmus init north --role agent")
         text = reader.put(block.text)
-        change(tmp_path / "north" / "isthmus.toml", more=rules(store) + text)
+        change(tmp_path / "north" / "isthmus.toml", more=rules_for(store) + text)
         reader.line("isthmus --site north acquire gate keys")
 
     def office_key(reader: Reader, said: str) -> None:
@@ -365,10 +346,7 @@ def test_devices_md_is_followed(tmp_path: Path) -> None:
         (keys / "turn").chmod(0o600)
 
     def carried(reader: Reader) -> None:
-        def stands() -> bool:
-            return "staff" in here(outer.parent, "gallery", "stat").stdout
-
-        until(stands, "the gallery has come")
+        until(lambda: described(f"https://127.0.0.1:{port}", len(list(people.iterdir()))), "all has come")
 
     def handheld(reader: Reader, block: Block) -> None:
         reader.line("isthmus init gate-b12 --role device")
@@ -418,8 +396,8 @@ def test_devices_md_is_followed(tmp_path: Path) -> None:
         On("isthmus device list", at=at, says="staff"),
         On("isthmus device identify", at=at, says=rf"\n{sorted(people.iterdir())[0].stem}\n"),
         On("isthmus --site outer device grant 'models.*'", before=models),
-        On("isthmus device models", at=at, says="forecast"),
-        On("isthmus device models\n", at=at, before=fetched, says="forecast"),
+        On("isthmus device models", at=at, before=fetched, says="forecast"),
+        On("isthmus device models --retry", at=at),
         On("isthmus device run", at=at),
         On("isthmus device files", at=at),
         On("isthmus device rollback", at=at),
@@ -477,18 +455,16 @@ def test_look_around_md_is_followed_after_the_demonstration_of_readme_md(tmp_pat
         change(tmp_path / "outer" / "isthmus.toml", ("trust = []", f"trust = [{key!r}]"))
 
     def enrolled(reader: Reader, said: str) -> None:
-        url = re.findall(r"serving (\S+)", reader.running[-1].log.read_text())[0]
+        url = reader.serving("isthmus --site outer serve")
+        reader.words["SYNC"] = url
         here(tmp_path / "outer", "device", "grant", "staff")
         token = here(tmp_path / "outer", "device", "invite", "pad").stdout
         (tmp_path / "token").write_text(token)
         here(tmp_path / "device", "device", "enrol", url, "--token-file", str(tmp_path / "token"))
 
-    def vectors(_: Reader) -> None:
-        def made() -> bool:
-            rows = here(tmp_path / "outer", "gallery", "stat").stdout.splitlines()[1:]
-            return any("staff" in row for row in rows)
-
-        until(made, "the gallery has come with its vectors")
+    def vectors(reader: Reader) -> None:
+        count = len(list((tmp_path / "photos").iterdir()))
+        until(lambda: described(reader.words["SYNC"], count), "all has come")
 
     def own_acquiring(reader: Reader, said: str) -> None:
         port = at_free_ports(tmp_path / "hub" / "isthmus.toml")
@@ -499,7 +475,7 @@ def test_look_around_md_is_followed_after_the_demonstration_of_readme_md(tmp_pat
         credential = tmp_path / "video" / "agent.json"
         here(tmp_path / "hub", "acquire", "environment", "add", "video", "--out", str(credential))
         here(tmp_path / "hub", "acquire", "keys", "add", "me", "--out", str(tmp_path / "me.key"))
-        change(tmp_path / "video" / "isthmus.toml", more=rules(store))
+        change(tmp_path / "video" / "isthmus.toml", more=rules_for(store))
         (tmp_path / "list.csv").write_text(f"address,environment,record\n{store.url}/a/1.jpg,video,one\n")
         reader.line("isthmus --site video agent --environment video")
 
