@@ -14,6 +14,7 @@ import pytest
 from acquire_sites import Storage
 from console_certificates import certificate
 from gallery_sites import carry, free_port, here, until
+from isthmus.app.starter import write_site
 from page_reader import On, Reader, reading
 from page_worlds import at_free_ports, change, described, read_site, released, rules_for, sees, storage
 from pages import ROOT, Block, blocks_of
@@ -514,6 +515,12 @@ def test_look_around_md_is_followed_after_the_demonstration_of_readme_md(tmp_pat
     with storage(tmp_path) as store, reading(tmp_path, ons) as reader:
         (recipe,) = re.findall(r"^demo: .*\n\t\$\(BIN\)/(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert recipe == "isthmus demo demo-site"
+        small = write_site(
+            demo, small=True
+        )  # the demonstration takes up a site that is there: one that learns less
+        learns = (("epochs = 12", "epochs = 2"), ("trials = 4", "trials = 1"), ("episodes = 16", "episodes = 8"))
+        change(small, *learns, ("min_improvement = 0.05", "min_improvement = -99.0"))
+        reader.env["ISTHMUS_SAMPLES"] = str(tmp_path / "nowhere")
         told = reader.script(recipe)
         assert "Try next" in told
         photos = demo / "gallery" / "photos"
