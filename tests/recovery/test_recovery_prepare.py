@@ -186,3 +186,9 @@ def test_what_is_not_known_of_the_other_side_of_a_gate_holds_nobody_up() -> None
 def test_a_row_shows_no_control_characters() -> None:
     (row,) = table([Check("a", False, "b\x1b[2J\nc", "d")])
     assert row.isprintable()
+
+
+def test_a_site_whose_report_came_is_not_said_to_trust_nobody() -> None:
+    found = {one.what: one.well for one in checks(HERE, replace(THERE, trusts=None))}
+    assert found["south trusts north"] is None
+    assert found["north trusts south"] is True

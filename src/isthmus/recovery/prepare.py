@@ -23,9 +23,10 @@ class Side:
     """What is known of one site. None, and what is empty, is not known.
 
     `reaches` says what came of reaching the other side: empty where that went well, else the error. `key` is the
-    public key that it signs with, `trusts` those that it takes. `clock` is its time, read at one moment with the
-    other's. `links` tells whether files can be linked from the warehouse into the state. `needs` is what a first
-    full round takes, in bytes. `versions` are by component; `format` is that of bundles.
+    public key that it signs with, `trusts` those that it takes: none, or None where a report does not tell.
+    `clock` is its time, read at one moment with the other's. `links` tells whether files can be linked from the
+    warehouse into the state. `needs` is what a first full round takes, in bytes. `versions` are by component;
+    `format` is that of bundles.
     """
 
     name: str
@@ -35,7 +36,7 @@ class Side:
     epoch: int = 0
     reaches: str | None = None
     key: str = ""
-    trusts: tuple[str, ...] = ()
+    trusts: tuple[str, ...] | None = ()
     clock: datetime | None = None
     free: int | None = None
     needs: int | None = None
@@ -112,6 +113,8 @@ def _reach(one: Side, other: Side) -> Check:
 
 def _trust(signer: Side, taker: Side) -> Check:
     what = f"{taker.name} trusts {signer.name}"
+    if taker.trusts is None:
+        return Check(what, None, f"what {taker.name} trusts is not told here", f"look at trust at {taker.name}")
     if not signer.key or (not taker.trusts and taker.reaches is None):
         return Check(what, None, f"the key of {signer.name} is not known", "carry it over by hand and compare it")
     if signer.key == taker.key:

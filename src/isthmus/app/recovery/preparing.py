@@ -47,7 +47,7 @@ def sides(site: RecoverySite) -> tuple[Side, Side | None]:
         other.epoch,
         "",
         site.part.trust[0] if len(site.part.trust) == 1 else "",  # only a trusted key's report is read
-        (),
+        None,
         None,
         other.free_bytes or None,
         None,
