@@ -39,8 +39,8 @@ soak: $(READY) ## Run the long tests: kills at random moments, again and again, 
 model: $(READY) ## Try 20,000 random steps of two recovery sites against an oracle: many minutes
 	$(BIN)/python tests/recovery_model_run.py
 
-tutorial: $(READY) ## Follow the tutorial's blocks as they stand, in an empty folder
-	$(BIN)/python -m pytest -q --soak tests/soak/test_tutorial_soak.py
+tutorial: $(READY) ## Follow the pages' blocks as they stand, those of the tutorial in an empty folder
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal --soak tests/soak/test_tutorial_soak.py tests/soak/test_pages_soak.py tests/soak/test_role_pages_soak.py
 
 pictures: $(READY) ## Take the pictures of the console for the book anew, in Chromium
 	ISTHMUS_PICTURES=docs/images $(BIN)/python -m pytest -q tests/faces/console/test_product_in_a_browser.py

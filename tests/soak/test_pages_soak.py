@@ -519,7 +519,7 @@ def test_look_around_md_is_followed_after_the_demonstration_of_readme_md(tmp_pat
             demo, small=True
         )  # the demonstration takes up a site that is there: one that learns less
         learns = (("epochs = 12", "epochs = 2"), ("trials = 4", "trials = 1"), ("episodes = 16", "episodes = 8"))
-        change(small, *learns, ("min_improvement = 0.05", "min_improvement = -99.0"))
+        change(small, *learns, ('against = "constant velocity"\nmin_improvement = 0.05', "maximum = 99.0"))
         reader.env["ISTHMUS_SAMPLES"] = str(tmp_path / "nowhere")
         told = reader.script(recipe)
         assert "Try next" in told
