@@ -39,7 +39,7 @@ soak: $(READY) ## Run the long tests: kills at random moments, again and again, 
 model: $(READY) ## Try 20,000 random steps of two recovery sites against an oracle: many minutes
 	$(BIN)/python tests/recovery_model_run.py
 
-tutorial: $(READY) ## Follow the pages' blocks as they stand, those of the tutorial in an empty folder
+tutorial: $(READY) ## Follow the pages' blocks as they stand
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal --soak tests/soak/test_tutorial_soak.py tests/soak/test_pages_soak.py tests/soak/test_role_pages_soak.py
 
 pictures: $(READY) ## Take the pictures of the console for the book anew, in Chromium
