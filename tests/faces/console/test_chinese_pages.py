@@ -1,7 +1,7 @@
 """All that a person reads on a Chinese page is Chinese, in a world full of alarms, failures and refusals.
 
-What is not: names that somebody gave, ids, commands, units, formats; all of them are listed here. What a command or
-another person wrote is quoted, marked as English, and said to be a quotation.
+What is not: names that somebody gave, ids, commands, units, formats; all of them are listed here. What a command
+or another person wrote is quoted, marked as English, and said to be a quotation.
 """
 
 from __future__ import annotations
@@ -18,97 +18,34 @@ from hub_making import BEGUN, TOKEN, Made, made_hub
 from isthmus.app.clock import SystemClock
 from isthmus.app.people.person import Person, Role
 from isthmus.core.progress import Progress
+from isthmus.faces.cli.catalogue import recipes
 from people_making import OWN, PASSWORD, served
 from troubled_world import troubled_world
 from visible_text import Reader, read
 
 CHINESE = {"accept-language": "zh-CN"}
-PRODUCT = set(
-    [
-        "Isthmus",
-        "ICE",
-        "SQL",
-        "ADE",
-        "RTO",
-        "RPO",
-        "BLAKE3",
-        "API",
-        "TOML",
-        "CSV",
-        "JSON",
-        "PNG",
-        "JPEG",
-        "WebP",
-        "JavaScript",
-        "SELECT",
-        "OLAP",
-        "English",
-        "UTC",
-        "HTTP",
-        "S3",
-        "HMAC",
-        "isthmus",
-    ]
+LISTED = """
+the product:  Isthmus isthmus ICE SQL ADE RTO RPO BLAKE3 API TOML CSV JSON PNG JPEG WebP JavaScript SELECT OLAP UTC
+              English HTTP S3 HMAC
+units:        kB MB GB TB Hz ms rad
+sites:        north south inner outer hub agent handheld public night got-north ask-north
+records:      gone far ann bob large staff guard role place name catalogue
+models:       see hear deaf phash
+loop:         forecast nightly second slow cars turtles toy turtlesim scenes rejects rule source car departures
+              halts batch parquet contains tags day density agents
+others:       gate client going ended disaster root galleries models ada vera eve ci none nowhere no
+commands:     up and or not request mine
+"""
+"""What may stand on a Chinese page: names that somebody gave, and what has no other name in Chinese."""
+ALLOWED = {word for line in LISTED.splitlines() for word in line.rpartition(":")[2].split()}
+ALLOWED |= {"the embedder", "The ego drives slowly.", "greatest mean speed", HOSTILE_ID, HOSTILE_TEXT, *recipes()}
+ALLOWED |= {"Space", "Shift", "Home", "End", "F", "Esc"}
+_LONGEST_FIRST = sorted(ALLOWED, key=len, reverse=True)
+_HELD = re.compile(
+    r"\bisthmus(?: [a-z-]+)+|\b[A-Z]{6}\b|'[^']*'|`[^`]*`|[\w./@*:=-]*(?:[_/*@]|\d|(?<=\w)\.(?=\w))[\w./@*:=-]*"
 )
-UNITS = set(["kB", "MB", "GB", "TB", "Hz", "ms"])
-SITES = set(["north", "south", "inner", "outer", "hub", "agent", "handheld", "public", "night"])
-GIVEN = {"the embedder", "The ego drives slowly."} | set(
-    [
-        "ann",
-        "bob",
-        "large",
-        "staff",
-        "see",
-        "hear",
-        "deaf",
-        "gate",
-        "guard",
-        "role",
-        "place",
-        "name",
-        "forecast",
-        "nightly",
-        "second",
-        "slow",
-        "cars",
-        "turtles",
-        "toy",
-        "client",
-        "turtlesim",
-        "going",
-        "ended",
-        "disaster",
-        "scenes",
-        "rejects",
-        "rule",
-        "source",
-        "catalogue",
-        "root",
-        "phash",
-        "galleries",
-        "models",
-        "car",
-        "departures",
-        "halts",
-        "none",
-        "nowhere",
-        "no",
-        "up",
-        "ada",
-        "vera",
-        "eve",
-        "ci",
-        "and",
-        "or",
-        "not",
-        "request",
-        "mine",
-    ]
-)
-"""Names of records, tags, pipelines, triggers, rules, tables, people and keys, and words of commands."""
-KEYS = {"Space", "Shift", "Home", "End", "F", "Esc"}
-_HELD = re.compile(r"[\w./@*:=-]*(?:[_/*@]|\d|(?<=\w)\.(?=\w))[\w./@*:=-]*")
-"""Ids, file names, dotted names, paths, versions: what has a digit, a slash, an underscore or a dot inside."""
+"""Ids, file names, dotted names, paths, versions: what has a digit, a slash, an underscore or a dot inside;
+what is quoted as it was typed, and the proof of a request line: six capitals."""
 _LATIN = re.compile(r"[A-Za-z][A-Za-z'’-]+(?: [A-Za-z][A-Za-z'’-]+)*")
 _ASKED_WRONGLY = (
     "/works/none", "/galleries?site=nowhere", "/galleries/of/no?site=inner", "/acquire/failures?after=x",
@@ -120,12 +57,11 @@ _MOST_PAGES = 120
 
 def english(reader: Reader) -> list[str]:
     """Return the texts of a page that hold a run of Latin words which is in no list."""
-    known = sorted(PRODUCT | UNITS | SITES | GIVEN | KEYS | {HOSTILE_ID, HOSTILE_TEXT}, key=len, reverse=True)
     found = []
     for text in reader.texts:
         left = text
-        for one in known:
-            left = re.sub(rf"(?<![A-Za-z]){re.escape(one)}(?![A-Za-z])", " ", left)
+        for one in _LONGEST_FIRST:
+            left = re.sub(rf"(?<![A-Za-z-]){re.escape(one)}(?![A-Za-z-])", " ", left)
         if _LATIN.search(_HELD.sub(" ", left)):
             found.append(text)
     return found

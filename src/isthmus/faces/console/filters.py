@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,6 +20,8 @@ from isthmus.faces.console.words import Words
 
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB")
 _NONE = "–"
+_SENTENCE = re.compile(r"[A-Za-z]{2,} [A-Za-z]{2,}")
+"""Two words in a row; whatever has none is a value, the same in every language."""
 
 
 def number(value: float | int | None, places: int | None = None) -> str:
@@ -72,8 +75,8 @@ def told(context: Context, text: str) -> Markup:
     """Write a sentence that the product said, in the page's language; one of no known kind as its own words."""
     t: Words = context["t"]
     found = said(str(text), t.language)
-    if found is not None:
-        return escape(found)
+    if found is not None or not _SENTENCE.search(str(text)):
+        return escape(found or text)
     return Markup('<span class="own-words">{}<q lang="en">{}</q></span>').format(t("base.own-words"), text)
 
 

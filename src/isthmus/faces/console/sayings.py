@@ -1,9 +1,9 @@
 """Sentences that the product says in English, such as alarms and refusals, in the language of a page.
 
 They come as finished texts, out of errors, alarms and the audit log, with values in them. `sayings.toml` has each
-kind once, as `["English with {value}", "中文 {value}"]`; a text is taken for the kind with the most fixed signs that
-it fits, and its values are carried over: a name that ends in `_id` stands for one word alone. A text of several
-sentences joined by `; ` may be put together out of several kinds.
+kind once, as `["English with {value}", "中文 {value}"]`; a text is taken for that kind of those that it fits which
+has the most fixed signs, and its values are carried over. The name of a value that ends in `_id` stands for one
+word alone. A text of several sentences joined by `; ` may be put together out of several kinds.
 """
 
 from __future__ import annotations
@@ -45,8 +45,7 @@ def _in_chinese(text: str) -> str | None:
 def _whole(text: str) -> str | None:
     for pattern, chinese in kinds():
         if found := pattern.fullmatch(text):
-            values = {name: _value(value) for name, value in found.groupdict().items()}
-            return _VALUE.sub(lambda place: values[place[1]], chinese)
+            return chinese.format_map({name: _value(value) for name, value in found.groupdict().items()})
     return _words().get(text)
 
 
