@@ -18,6 +18,7 @@ from isthmus.core.position import Position
 from isthmus.recovery.barrier import Barrier, Change, HeldFile, TableAt
 from isthmus.recovery.part import BEGIN, CHANGE, FILES, INDEX, Index
 from isthmus.recovery.sealing import parts_of
+from isthmus.recovery.shards import Shards, bucketed
 from isthmus.transfer.gate import Gate
 from isthmus.transfer.memory import MemoryCarrier
 from primary_site import A, B, Primary, batch, carried, filled, same_rows
@@ -254,18 +255,22 @@ def barriers(draw: st.DrawFn) -> tuple[Barrier, Mapping[bytes, bytes]]:
             digest = blake3(raw).digest()
             contents[digest] = raw
             files[identity][path] = HeldFile(path, len(raw), digest)
-        tables[identity] = TableAt(f"d.s.t{number}", identity, 1, "_versions/1.manifest", 0)
+        how = draw(st.sampled_from(["hash(id)", "roundrobin", "replicated"]))
+        tables[identity] = TableAt(f"d.s.t{number}", identity, 1, "_versions/1.manifest", 0, how)
     return Barrier("20260301_120000", NOON, tables, files), contents
 
 
-@given(barriers(), st.integers(1, 60), st.integers(0, 3))
+SHARDS = st.sampled_from([Shards(), Shards(2, 1), Shards(6, 3), Shards(3, 3), Shards(1, 5)])
+
+
+@given(barriers(), st.integers(1, 60), st.integers(0, 3), SHARDS)
 def test_any_contents_are_parted_and_put_together_again(
-    made: tuple[Barrier, Mapping[bytes, bytes]], part_bytes: int, held_count: int
+    made: tuple[Barrier, Mapping[bytes, bytes]], part_bytes: int, held_count: int, shards: Shards
 ) -> None:
     barrier, contents = made
     held = sorted(contents)[:held_count]
     base = Position(1, 1, Digest().plus(record_hash(KEY, b"begin", b"x")))
-    parts = parts_of(barrier, None, held, base, KEY, part_bytes, 1)
+    parts = parts_of(barrier, None, held, base, KEY, part_bytes, 1, shards=shards)
     digest, gathered = base.digest, {}
     for count, part in enumerate(parts, 1):
         index = Index.of_bytes(part.body)
@@ -282,3 +287,23 @@ def test_any_contents_are_parted_and_put_together_again(
     assert gathered == {one: raw for one, raw in contents.items() if one not in held}
     assert Change.of_json(json.loads(parts[-1].change or b"")).applied(None) == barrier
     assert INDEX and CHANGE
+
+
+@given(barriers(), st.integers(1, 200), SHARDS)
+def test_a_part_holds_files_of_one_pair_of_shards_alone(
+    made: tuple[Barrier, Mapping[bytes, bytes]], part_bytes: int, shards: Shards
+) -> None:
+    barrier, _ = made
+    parts = parts_of(barrier, None, (), Position(1, 1), KEY, part_bytes, 1, shards=shards)
+    pairs = {}
+    for identity, files in barrier.files.items():
+        data = [path for path in files if path.startswith("data/")]
+        for path, bucket in bucketed(barrier.tables[identity].distribution, identity, data).items():
+            pairs[f"{identity}/{path}"] = (*shards.here(bucket), "to", *shards.there(bucket))
+    seen = []
+    for part in parts:
+        found = {pairs[place] for place in part.places if place in pairs}
+        assert len(found) <= 1 or shards == Shards()
+        seen += [pair for pair in found if not seen or seen[-1] != pair]
+    if shards != Shards():
+        assert len(seen) == len(set(seen)), "what one pair deals with comes in one go"

@@ -21,7 +21,8 @@ from isthmus.recovery.barrier import Barrier
 from isthmus.recovery.capture import Capture, Captured, Moved, Published
 from isthmus.recovery.round import LIVE, Part, Round, mark_after
 from isthmus.recovery.rounds import Overtaken, Rounds
-from isthmus.recovery.sealing import parts_of
+from isthmus.recovery.sealing import ALONE, parts_of
+from isthmus.recovery.shards import Shards
 from isthmus.recovery.source import RoundSource
 from isthmus.state.lock import held
 from isthmus.state.store import Store
@@ -41,7 +42,8 @@ class BackupSettings:
     `part_bytes`: what of contents a part holds at most. `local_reserve`: so many rounds that no standby confirmed
     are kept at most, 0 is no limit. `lease_s`: where nothing comes back, what was sent is kept for so long, 0 is
     for ever. `prove_all`: prove every file in every round, also those that were proven before. `width`: so many
-    files are proven at once. `most_tries`: how often a cut is made again for tables that move.
+    files are proven at once. `most_tries`: how often a cut is made again for tables that move. `shards`: files of
+    one pair of them travel together, apart from those of the others.
     """
 
     stream: str = "recovery"
@@ -51,6 +53,7 @@ class BackupSettings:
     prove_all: bool = False
     width: int = 4
     most_tries: int = 20
+    shards: Shards = ALONE
 
     def __post_init__(self) -> None:
         if (
@@ -217,6 +220,7 @@ class Backup:
             self._settings.part_bytes,
             self._rounds.counts()["round"] + 1,
             row.event,
+            self._settings.shards,
         )
         row = self._rounds.seal(
             row,

@@ -57,6 +57,10 @@ class Shards:
         lanes = [Lane(shard % self.local, shard % self.remote, count[shard]) for shard in range(larger)]
         return sorted(lanes, key=lambda lane: (lane.local, lane.remote))
 
+    def lane(self, bucket: int) -> int:
+        """Return which pair of shards deals with a bucket, from 0; `ALL` for what every shard keeps."""
+        return ALL if bucket == ALL else bucket % max(self.local, self.remote)
+
     def swapped(self) -> Shards:
         """Return the same as the other side sees it."""
         return Shards(self.remote, self.local)

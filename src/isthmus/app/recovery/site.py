@@ -25,6 +25,7 @@ from isthmus.recovery.notes import Notes
 from isthmus.recovery.pair import Ends, Pair, PairSettings
 from isthmus.recovery.publications import Published
 from isthmus.recovery.report import Report, ReportBox
+from isthmus.recovery.shards import Shards
 from isthmus.recovery.turnover import Turnover
 from isthmus.recovery.windows import Rhythm
 from isthmus.state.audit import Audit
@@ -131,6 +132,7 @@ class RecoverySite:
                 local_reserve=part.reserve,
                 lease_s=part.lease_hours * 3600,
                 width=part.cores or os.cpu_count() or 1,
+                shards=Shards(part.local_shards, part.remote_shards),
             ),
             self._stepped,
         )
