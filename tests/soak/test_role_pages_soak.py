@@ -128,10 +128,11 @@ def test_primary_site_md_is_followed(tmp_path: Path) -> None:
         On("isthmus --site north serve", stays="serving"),
         On("isthmus --site north recovery status", before=lambda _: south.shows({"ada": 1, "ben": 2})),
         On("isthmus --site north recovery show-progress", says="recovery point objective"),
-        On("isthmus --site north recovery switchover", says="south has taken over"),
+        On("isthmus --site north recovery switchover", says="hands over"),
     )
     with reading(tmp_path, ons) as reader:
         reader.follow("how-to/primary-site.md")
+        until(lambda: "role\tprimary" in here(south.folder, "recovery", "status").stdout, "south is the primary")
 
 
 def test_standby_site_md_is_followed(tmp_path: Path) -> None:
