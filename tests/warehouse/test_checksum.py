@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,13 @@ GOLDEN: tuple[tuple[list[Any], pa.DataType, str], ...] = (
 @pytest.mark.parametrize(("column", "kind", "text"), GOLDEN)
 def test_the_sums_that_were_once_written_stay(column: list[Any], kind: pa.DataType, text: str) -> None:
     assert str(of(column, kind)) == text
+
+
+def test_the_known_answers_of_the_formats_are_right() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"2/[0-9]+:[0-9a-f]{32}", page))
+    assert len(told) == 2
+    assert told <= {text for _, _, text in GOLDEN}
 
 
 def test_hashes_of_small_numbers_are_spread_like_chance() -> None:
