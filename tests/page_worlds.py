@@ -10,13 +10,13 @@ import sys
 import tomllib
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from acquire_sites import Storage, running
 from crossed_galleries import photo
-from gallery_sites import free_port
+from gallery_sites import free_port, here, until
 from isthmus.app.sitepart import ACQUIRE_TABLES, GALLERY_TABLES, LOOP_TABLES, open_toml
 from page_reader import Reader
 from pages import Block, blocks_of
@@ -64,6 +64,17 @@ def at_free_ports(toml: Path) -> int:
         text = text.replace(named, f"port = {port}", 1)
     toml.write_text(text)
     return port
+
+
+def comes_up(folder: Path) -> None:
+    """Wait until all parts of a site that was started run."""
+
+    def up() -> bool:
+        with suppress(AssertionError):
+            return "running" in here(folder, "status", "--running").stdout
+        return False
+
+    until(up, f"{folder.name} is up")
 
 
 @contextmanager

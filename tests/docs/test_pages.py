@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gallery_sites import free_port, here, until
+from gallery_sites import free_port, here
 from page_reader import On, Reader, reading
-from page_worlds import change, installed, read_site
+from page_worlds import change, comes_up, installed, read_site
 from pages import DRAWN, ELSEWHERE, FAST, FOLLOWED, PAGES, Block, blocks_of, name_of, not_here
 from traffic import site_with_a_day
 
@@ -110,9 +110,6 @@ def test_operate_md_is_followed(tmp_path: Path) -> None:
         (site / "gate").mkdir()
         here(site, "gate", "keys")
 
-    def at_work(reader: Reader, said: str) -> None:
-        until(lambda: reader.line("isthmus --site /var/lib/isthmus/north status"), "it runs")
-
     def an_environment(_: Reader) -> None:
         here(tmp_path, "init", str(tmp_path / "agents" / "north"), "--role", "agent")
         gate = '\n[agent.gate]\nenvironment = "north"\nout_folder = "out"\nin_folder = "in"\n'
@@ -127,7 +124,7 @@ def test_operate_md_is_followed(tmp_path: Path) -> None:
     ons = (
         On("isthmus init", types=f"inner\n\n\n\nyes\n{free_port()}\n", after=made, says="made "),
         On("isthmus --site /var/lib/isthmus/north doctor", says="all is well"),
-        On(up, stays=r'"part"'),
+        On(up, stays='"part"', after=lambda *_: comes_up(site)),
         On("isthmus --site /var/lib/isthmus/north status", says="console"),
         On("isthmus --site north status --running", at="sites"),
         On("isthmus --site north status", at="sites", says="gate-send"),

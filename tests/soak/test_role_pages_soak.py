@@ -11,7 +11,7 @@ import pytest
 from crossed_galleries import photo
 from gallery_sites import carry, free_port, here, until
 from page_reader import On, Reader, reading
-from page_worlds import at_free_ports, change, described, rules_for, storage
+from page_worlds import at_free_ports, change, comes_up, described, rules_for, storage
 from pages import Block
 from recovery_sites import LEFT, SCHEMA, Site, batch, pair
 from traffic import site_with_a_day
@@ -201,13 +201,10 @@ def test_administrator_md_is_followed(tmp_path: Path) -> None:
         here(north.parent, "gate", "keys")
         change(north, ("port = 8460", f"port = {free_port()}"))
 
-    def at_work(reader: Reader, said: str) -> None:
-        until(lambda: here(north.parent, "status", "--running"), "it runs")
-
     ons = (
         On("isthmus init north", after=made),
         On("isthmus --site north doctor", says="all is well"),
-        On("isthmus --site north up", stays='"part": *"console"', after=at_work),
+        On("isthmus --site north up", stays='"part": *"console"', after=lambda *_: comes_up(north.parent)),
         On("isthmus --site north up --show", says="console"),
         On("isthmus --site north status", says="console"),
         On("isthmus --site north user list", says="vera"),
