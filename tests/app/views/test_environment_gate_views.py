@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ import pytest
 from acquire_gates import Gated
 from asked_images import asked
 from gallery_sites import here
-from gated_hub import gated_hub
+from gated_hub import ends, gated_hub
 from isthmus.app.views.environmentgates import gated, gates_of_environments
+from isthmus.app.views.overview import overview_of
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,17 @@ def test_the_agents_side_tells_of_results_that_nobody_has_confirmed(made: Gated)
     assert (gate.serving, gate.under_way, gate.aside) == (False, 3, ())
     assert gate.receiving is not None
     assert gate.receiving.standing is None
+
+
+def test_the_overview_joins_both_sides_and_tells_the_alarms_once(made: Gated) -> None:
+    tomls = [folder / "isthmus.toml" for folder in ends(made)]
+    seen = overview_of(tomls, datetime.now(UTC))
+    hub, agent = seen.sites
+    assert [one.kind for one in hub.alarms] == ["GAP", "TAMPERED"]
+    assert all("isthmus acquire gate request" in one.hint for one in hub.alarms if one.kind == "GAP")
+    assert (hub.health, agent.alarms) == ("alarm", ())
+    (flow,) = (one for one in seen.flows if one.boundary == "acquire-gate")
+    assert (flow.source, flow.target, flow.health) == (agent.name, hub.name, "alarm")
 
 
 def test_a_side_that_has_not_begun_is_shown_so_and_nothing_is_made_for_it(made: Gated, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from visible_text import Reader, read
 
 CHINESE = {"accept-language": "zh-CN"}
 LISTED = """
-the product:  Isthmus isthmus ICE SQL ADE RTO RPO BLAKE3 API TOML CSV JSON PNG JPEG WebP JavaScript SELECT OLAP UTC
+the product:  Isthmus ICE SQL ADE RTO RPO BLAKE3 API TOML CSV JSON PNG JPEG WebP JavaScript SELECT OLAP UTC
               English HTTP S3 HMAC
 units:        kB MB GB TB Hz ms rad
 sites:        north south inner outer hub agent handheld public night got-north ask-north
@@ -42,7 +42,7 @@ ALLOWED |= {"the embedder", "The ego drives slowly.", "greatest mean speed", HOS
 ALLOWED |= {"Space", "Shift", "Home", "End", "F", "Esc"}
 _LONGEST_FIRST = sorted(ALLOWED, key=len, reverse=True)
 _HELD = re.compile(
-    r"\bisthmus(?: [a-z-]+)+|\b[A-Z]{6}\b|'[^']*'|`[^`]*`|[\w./@*:=-]*(?:[_/*@]|\d|(?<=\w)\.(?=\w))[\w./@*:=-]*"
+    r"\bisthmus(?: [a-z-]+)*|\b[A-Z]{6}\b|'[^']*'|`[^`]*`|[\w./@*:=-]*(?:[_/*@]|\d|(?<=\w)\.(?=\w))[\w./@*:=-]*"
 )
 """Ids, file names, dotted names, paths, versions: what has a digit, a slash, an underscore or a dot inside;
 what is quoted as it was typed, and the proof of a request line: six capitals."""

@@ -144,13 +144,13 @@ def test_a_gap_shows_its_alarm_its_line_and_what_waits(tmp_path: Path) -> None:
     sites.cross(code=3)
     text = page(client(sites.tomls[1]), "/galleries/gate")
     assert '<pre tabindex="0">galleries 1 4-5 ' in text
-    assert "<b>GAP</b>" in text
+    assert "<b>changes are missing</b>" in text
     line = text.partition('<pre tabindex="0">')[2].partition("<")[0]
     text = page(client(sites.tomls[0]), "/galleries/gate")
     assert "gate resend LINE" in text
     here(sites.inner, "gate", "resend", line)
     sites.cross()
-    assert "<b>GAP</b>" not in page(client(sites.tomls[1]), "/galleries/gate")
+    assert "<b>changes are missing</b>" not in page(client(sites.tomls[1]), "/galleries/gate")
 
 
 def test_records_go_on_page_by_page(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ state of the side that this site has; nothing is made for a side that has not be
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from isthmus.core.errors import InputError
 
 if TYPE_CHECKING:
     from isthmus.app.acquiring.gates import GateSite
+    from isthmus.transfer.alarm import Alarm
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,14 @@ def _shown(site: GateSite) -> GateOfEnvironment:
         receiving_shown(came, request),
         under_way,
         aside,
-        tuple(map(alarm_shown, (*sent.alarms, *came.alarms))),
+        tuple(_alarm(one) for one in (*sent.alarms, *came.alarms)),
     )
+
+
+def _alarm(one: Alarm) -> AlarmShown:
+    """Show an alarm, with the commands of such a gate."""
+    shown = alarm_shown(one)
+    return replace(shown, hint=shown.hint.replace("isthmus gate", "isthmus acquire gate"))
 
 
 __all__ = ["GateOfEnvironment", "gated", "gates_of_environments"]

@@ -9,6 +9,7 @@ from typing import Any
 
 from isthmus.app.views import acquire as acquiring
 from isthmus.app.views import devices, gates
+from isthmus.app.views.environmentgates import GateOfEnvironment, gates_of_environments
 from isthmus.app.views.looking import Boundary, End, Figure, Health, Look, table_of
 from isthmus.app.views.recovery import RULES, AlarmSeen, recovery_of
 from isthmus.core.errors import InputError
@@ -100,6 +101,7 @@ def _acquire(look: Look, toml: Path, tables: Tables, now: datetime) -> None:
     look.kinds.append("acquire")
     gated = set(table_of(table_of(tables, "acquire"), "gate"))
     told = look.read(lambda: acquiring.environments(toml, now), None)
+    crossing = _crossing(look, toml)
     waiting = 0
     for one in told.environments if told is not None else ():
         queued = sum(one.counts.get(state, 0) for state in ("queued", "waiting", "leased"))
@@ -110,11 +112,39 @@ def _acquire(look: Look, toml: Path, tables: Tables, now: datetime) -> None:
             Figure("acquire-images", one.images),
             Figure("agents", alive if told is not None and told.server else None),
         )
+        gate = crossing.pop(one.environment, None)
         stuck = queued > 0 and told is not None and told.server and not alive and one.environment not in gated
-        health: Health = "alarm" if stuck else "waiting" if queued else "well"
+        needs = stuck or (gate is not None and _wrong(gate))
+        health: Health = "alarm" if needs else "waiting" if queued else "well"
         boundary: Boundary = "acquire-gate" if one.environment in gated else "acquire"
         look.ends.append(End(boundary, one.environment, False, one.environment, figures, health))
+    for label, gate in crossing.items():  # nothing was asked of it yet
+        look.ends.append(End("acquire-gate", label, False, label, _figures(gate), _health(gate)))
     look.figures.append(Figure("acquire-waiting", waiting))
+
+
+def _crossing(look: Look, toml: Path) -> dict[str, GateOfEnvironment]:
+    """Look at the gates of environments that a site has a side of, and tell their alarms; by environment."""
+    nothing: tuple[GateOfEnvironment, ...] = ()
+    found = look.read(lambda: gates_of_environments(toml), nothing)
+    for gate in found:
+        look.alarms += [AlarmSeen(one.kind, one.what, one.hint, one.since) for one in gate.alarms]
+        if gate.problem:
+            look.flaws.append(gate.problem)
+    return {gate.environment: gate for gate in found}
+
+
+def _wrong(gate: GateOfEnvironment) -> bool:
+    return bool(gate.alarms or gate.problem)
+
+
+def _health(gate: GateOfEnvironment) -> Health:
+    return "alarm" if _wrong(gate) else "unknown" if not gate.begun else "waiting" if gate.under_way else "well"
+
+
+def _figures(gate: GateOfEnvironment) -> tuple[Figure, ...]:
+    heard = gate.receiving.heard if gate.receiving is not None else None
+    return Figure("acquire-waiting", gate.under_way), Figure("gate-heard", heard, "moment")
 
 
 def _agent(look: Look, toml: Path, tables: Tables, now: datetime) -> None:
@@ -127,7 +157,9 @@ def _agent(look: Look, toml: Path, tables: Tables, now: datetime) -> None:
     label = next((part.words[-1] for part in parts if part.name == "agent"), "")
     if label:
         boundary: Boundary = "acquire-gate" if "gate" in table_of(tables, "agent") else "acquire"
-        look.ends.append(End(boundary, label, True, "acquire-server"))
+        gate = _crossing(look, toml).get(label)
+        health: Health = "unknown" if gate is None else _health(gate)
+        look.ends.append(End(boundary, label, True, "acquire-server", health=health))
 
 
 def _recovery(look: Look, toml: Path, tables: Tables, now: datetime) -> None:
