@@ -136,3 +136,41 @@ def test_a_record_that_comes_again_with_a_new_image_is_replaced(tmp_path: Path) 
         change.put("faces.staff", {"_id": "a", IMAGE_FIELD: base64.b64encode(jpeg(4)).decode()})
     assert not held.store.rows("SELECT * FROM removal")
     held.close()
+
+
+def test_images_that_came_together_and_that_nobody_keeps_are_let_go(tmp_path: Path) -> None:
+    held = sqlite_set(tmp_path)
+    contents = [jpeg(number) for number in range(6)]
+    with held.changing() as change:
+        change.begin_stream(new_key())
+        for number, entry in enumerate(held.intake.ahead([Entry(content) for content in contents])):
+            if number in (1, 4):
+                change.put("faces.staff", {"_id": number, IMAGE_FIELD: entry.text})
+                change.put("faces.staff", {"_id": number + 10, IMAGE_FIELD: entry.text})
+    kept = {held.intake.of(contents[number]).digest for number in (1, 4)}
+    assert {record.image.digest for record in held.records("faces.staff") if record.image} == kept
+    assert {row["digest"] for row in held.store.rows("SELECT digest FROM image")} == kept
+    assert {path.name for path in held.files.folder.rglob("*") if len(path.name) == 64} == {
+        one.hex() for one in kept
+    }
+    assert not held.store.rows("SELECT * FROM unlink")
+    held.close()
+
+
+def test_more_images_in_one_entry_than_are_asked_for_at_once_are_all_kept(tmp_path: Path) -> None:
+    held = sqlite_set(tmp_path)
+    contents = [bytes([number % 256, number // 256]) * 40 for number in range(600)]
+
+    class Many(Entry):
+        @property
+        def fields(self) -> Document:
+            return {"o": [{IMAGE_FIELD: base64.b64encode(content).decode()} for content in contents]}
+
+    with held.changing() as change:
+        change.begin_stream(new_key())
+        for entry in held.intake.ahead([Many(b"x")]):
+            for number, one in enumerate(entry.fields["o"]):
+                change.put("faces.staff", {"_id": number, **one})
+    assert len(list(held.records("faces.staff"))) == 600
+    assert len([path for path in held.files.folder.rglob("*") if len(path.name) == 64]) == 600
+    held.close()

@@ -10,6 +10,7 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from isthmus.core.digest import Digest
@@ -22,6 +23,8 @@ from isthmus.gallery.store.notes import Notes
 from isthmus.gallery.store.tally import Tally
 
 _PAGE = 500
+_TOGETHER = 255
+"""So many images are asked for at once, beside the one that is needed: old SQLite takes 999 values."""
 _Values = tuple[bytes, int, bytes | None, int, str | None, bytes]
 """Of a record: body, place, image, size, refused, hash."""
 
@@ -50,6 +53,7 @@ class Change(Notes):
         self._touched: set[str] = set()
         self._removed_in: set[int] = set()
         self._new: set[bytes] = set()
+        self._asked, self._coming = set[bytes](), set[bytes]()
         self._unlinks = connection.execute("SELECT 1 FROM unlink LIMIT 1").fetchone() is not None
 
     # Documents
@@ -224,17 +228,30 @@ class Change(Notes):
         return ready.refused
 
     def _known(self, ready: Ready) -> sqlite3.Row | None:
-        """Return what is known of an image; one of which nothing is becomes known by it: then None."""
-        added = self.connection.execute(
-            "INSERT INTO image (digest, size, refused) VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING",
-            (ready.digest, ready.size, ready.refused),
-        )
-        if added.rowcount:
+        """Return what is known of an image; one of which nothing is becomes known by it: then None.
+
+        So do those that were made ready with it, since after each statement this thread waits for those that make
+        images ready. What nobody keeps is let go at the end.
+        """
+        if ready.digest not in self._asked:
+            others = islice((one for one in self.intake.ready() if one.digest not in self._asked), _TOGETHER)
+            coming = {one.digest: one for one in (ready, *others)}
+            marks = ", ".join("?" * len(coming))
+            rows = self.connection.execute(f"SELECT digest FROM image WHERE digest IN ({marks})", [*coming])
+            known = {row["digest"] for row in rows}
+            new = {digest: one for digest, one in coming.items() if digest not in known}
+            if new:
+                values = [value for one in new.values() for value in (one.digest, one.size, one.refused)]
+                marks = ", ".join(["(?, ?, ?)"] * len(new))
+                self.connection.execute(f"INSERT INTO image (digest, size, refused) VALUES {marks}", values)
+            self._asked |= coming.keys()
+            self._coming |= new.keys()
+            self.loosened |= new.keys()
+        if ready.digest in self._coming:
+            self._coming.remove(ready.digest)
             return None
-        found: sqlite3.Row = self.connection.execute(
-            "SELECT refused FROM image WHERE digest = ?", (ready.digest,)
-        ).fetchone()
-        return found
+        sql = "SELECT refused FROM image WHERE digest = ?"
+        return self.connection.execute(sql, (ready.digest,)).fetchone()  # type: ignore[no-any-return]
 
     def ui(self, ns: str) -> bytes:
         """Return the UUID of a collection, which is made with it."""

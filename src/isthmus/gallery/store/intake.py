@@ -93,6 +93,10 @@ class Intake:
         """Return the image that a field's text is; None where it is none."""
         return self._ready[text] if text in self._ready else self._made(text)
 
+    def ready(self) -> list[Ready]:
+        """Return the images that were made ready together with the one that is asked for now."""
+        return [one for one in self._ready.values() if one is not None]
+
     def of(self, content: bytes) -> Ready:
         """Make an image ready that came as bytes."""
         from blake3 import blake3
