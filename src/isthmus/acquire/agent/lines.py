@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from isthmus.acquire.agent.bench import Bench, Tick
@@ -159,7 +158,7 @@ class Lines:
             return list(group)
         if isinstance(group[0].outcome, Failure):
             return []  # not even that: its lease runs out, and the server sees that it was lost
-        return [replace(group[0], outcome=Failure(_kind(error), f"it could not be delivered: {error}"))]
+        return [Parcel(group[0].task, Failure(_kind(error), f"it could not be delivered: {error}"))]
 
     def _keep(self, callback: str, group: Sequence[Parcel]) -> None:
         """Put a group on the disk; where that does not go it stays in memory."""
@@ -195,12 +194,15 @@ class Lines:
                 self._say("server asks for patience", level="warning")
         else:
             self._fine()
-        self._bench.results.notify_all()
+        if later or self._bench.closing:
+            self._bench.results.notify_all()
 
     def _fine(self) -> None:
+        """Note that the server is there. Called under the lock."""
         if self._reach.fine():
             self._say("server back")
             self._bench.need.notify()
+            self._bench.results.notify_all()
         self._bench.refused = False
 
     @staticmethod

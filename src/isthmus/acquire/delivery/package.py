@@ -70,8 +70,7 @@ class Head(msgspec.Struct, frozen=True):
     items: tuple[Item, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(msgspec.Struct, frozen=True):
     """Content that came. `where` is the bytes, or the file that holds them from `offset` on."""
 
     where: bytes | memoryview | Path
@@ -89,8 +88,7 @@ class Content:
             return file.read(self.size)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """One outcome of a delivery that was unpacked. Content that is not what its own digest says has become a
 
     failure of kind damaged: it was hurt before it was packed.
@@ -182,7 +180,12 @@ def unpack(body: bytes | bytearray | memoryview, caps: Caps = STANDARD, *, copie
     """
     view = memoryview(body)
     begin = LENGTH + head_length(bytes(view[:LENGTH]), caps)
-    head = _read_head(bytes(view[LENGTH:begin]), len(view) - begin, caps)
+    return unpack_contents(decoded(bytes(view[LENGTH:begin])), view, begin, caps, copied=copied)
+
+
+def unpack_contents(head: Head, view: memoryview, begin: int, caps: Caps, *, copied: bool) -> Package:
+    """Unpack a proven body whose head was decoded and whose contents begin at a place, as `unpack` does."""
+    _check(head, len(view) - begin, caps)
     parts, at = [], begin
     for item in head.items:
         content = bytes(view[at : at + item.size]) if copied else view[at : at + item.size]
@@ -201,7 +204,8 @@ def unpack_file(body: Path, caps: Caps = STANDARD) -> Package:
         length = head_length(file.read(LENGTH), caps)
         encoded = file.read(length)
         begin = LENGTH + len(encoded)
-        head = _read_head(encoded, body.stat().st_size - begin, caps)
+        head = decoded(encoded)
+        _check(head, body.stat().st_size - begin, caps)
         parts, at = [], begin
         for item in head.items:
             proof = _hash_stretch(file, item.size) if item.failure is None else ""
@@ -218,9 +222,9 @@ def head_length(first: bytes, caps: Caps = STANDARD) -> int:
     return length
 
 
-def holds_large(encoded: bytes) -> bool:
-    """Tell whether the head of a proven body speaks of a content that is not small. Raises Corrupt."""
-    return any(item.size > INLINE_BYTES for item in _decoded(encoded).items)
+def holds_large(head: Head) -> bool:
+    """Tell whether the head of a proven body speaks of a content that is not small."""
+    return any(item.size > INLINE_BYTES for item in head.items)
 
 
 def read_parts(encoded: bytes, content: Path, size: int, proof: str, caps: Caps = STANDARD) -> Package:
@@ -228,7 +232,8 @@ def read_parts(encoded: bytes, content: Path, size: int, proof: str, caps: Caps 
 
     `size` and `proof`, BLAKE3 in hexadecimal digits, are those of the file. Raises Corrupt.
     """
-    head = _read_head(encoded, size, caps)
+    head = decoded(encoded)
+    _check(head, size, caps)
     parts, at = [], 0
     for item in head.items:
         mine = proof if item.size == size else ""
@@ -269,15 +274,16 @@ def _too_much(head: Head, caps: Caps) -> str:
     return ""
 
 
-def _decoded(encoded: bytes) -> Head:
+def decoded(encoded: bytes) -> Head:
+    """Decode the head of a proven body, which is still to be checked. Raises Corrupt."""
     try:
         return _HEAD.decode(encoded)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _corrupt(f"its head cannot be read: {error}") from error
 
 
-def _read_head(encoded: bytes, rest: int, caps: Caps) -> Head:
-    head = _decoded(encoded)
+def _check(head: Head, rest: int, caps: Caps) -> None:
+    """Raise Corrupt for a head that `pack` does not make of contents of `rest` bytes."""
     for item in head.items:
         if item.size < 0 or (item.failure is not None) == bool(item.digest):
             raise _corrupt(f"the item of request {item.request} is neither content nor failure")
@@ -289,7 +295,6 @@ def _read_head(encoded: bytes, rest: int, caps: Caps) -> Head:
         raise _corrupt(wrong)
     if (claimed := sum(item.size for item in head.items)) != rest:
         raise _corrupt(f"it has {rest:,} bytes of content, its head tells of {claimed:,}")
-    return head
 
 
 def _part(item: Item, where: bytes | memoryview | Path, proof: str, offset: int = 0) -> Part:

@@ -20,10 +20,12 @@ from isthmus.acquire.delivery.package import (
     STANDARD,
     Caps,
     Package,
+    decoded,
     head_length,
     holds_large,
     read_parts,
     unpack,
+    unpack_contents,
 )
 from isthmus.core.errors import Corrupt
 
@@ -77,8 +79,9 @@ class Receiving:
             raise Corrupt("the body is not what was signed", "send the delivery again")
         if self._file is None and len(held) > INLINE_BYTES:
             begin = LENGTH + head_length(held[:LENGTH], self._caps)
-            if not holds_large(held[LENGTH:begin]):
-                return unpack(held, self._caps, copied=False)
+            head = decoded(held[LENGTH:begin])
+            if not holds_large(head):
+                return unpack_contents(head, memoryview(held), begin, self._caps, copied=False)
             self._into_file(held)
         if self._file is None:
             return unpack(held, self._caps, copied=False)

@@ -15,9 +15,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
+import msgspec
 from blake3 import blake3
 
 from isthmus.acquire.filing.naming import UNKNOWN_PLACE
@@ -39,8 +39,7 @@ _SECONDS = re.compile(r"\d{9,10}(\.\d+)?")
 _EXIF_FORM = re.compile(r"(\d{4}):(\d\d):(\d\d)(?=[ T])")
 
 
-@dataclass(frozen=True, slots=True)
-class Association:
+class Association(msgspec.Struct, frozen=True):
     """What is known of a picture's time and place. The fields are those of `Filed`."""
 
     place: str = UNKNOWN_PLACE
@@ -54,8 +53,7 @@ class Association:
     flaws: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Spot:
+class _Spot(msgspec.Struct, frozen=True):
     latitude: float | None
     longitude: float | None
     place: str
@@ -76,7 +74,6 @@ def associate(
     meta = _plain(told.meta)
     flaws = list(exif.flaws)
     taken, taken_from = _when(exif, told if modified_is_taken else Told(), meta, wish, zone, now, flaws)
-    known = Association(taken=taken, taken_from=taken_from)
     latitude = longitude = None
     found: Place | None = None
     source = text = ""
@@ -96,7 +93,7 @@ def associate(
     elif text:
         place, name, country = slug(text) or f"place-{blake3(text.encode()).hexdigest()[:12]}", text, ""
     else:
-        place, name, country = known.place, "", ""
+        place, name, country = UNKNOWN_PLACE, "", ""
     return Association(
         place, name, source, country, latitude, longitude, taken, taken_from, tuple(dict.fromkeys(flaws))
     )
@@ -118,8 +115,9 @@ def _when(
 ) -> tuple[datetime | None, str]:
     if exif.taken is not None:
         return exif.taken, "exif"
-    text = _first(meta, _TAKEN)
-    for moment, source in ((_moment(text, zone), "server"), (wish.taken, "client"), (told.modified, "server")):
+    text = _first(meta, _TAKEN) if meta else ""
+    asked = _moment(text, zone) if text else None
+    for moment, source in ((asked, "server"), (wish.taken, "client"), (told.modified, "server")):
         if moment is None:
             continue
         if not EARLIEST_YEAR < moment.year < 9999 or moment > now + timedelta(days=1):
@@ -160,6 +158,8 @@ def _position(meta: Mapping[str, str], flaws: list[str]) -> tuple[float | None, 
 
 def _plain(meta: Mapping[str, str]) -> dict[str, str]:
     """Return metadata without the prefixes of the kinds of storage."""
+    if not meta:
+        return {}
     return {_PREFIX.sub("", key.lower()).replace("_", "-"): value for key, value in meta.items()}
 
 

@@ -12,10 +12,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
+import msgspec
 from blake3 import blake3
 
 from isthmus.core.errors import InputError, suggestion
@@ -51,8 +51,7 @@ _RESERVED = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """What a name is made of. `place` is a slug or empty; `taken` is aware; `digest` has 64 hexadecimal digits."""
 
     environment: str
@@ -133,10 +132,9 @@ def _marked(cleaned: str, original: str) -> str:
     return f"{cleaned or 'x'}~{mark}"
 
 
-@lru_cache(4096)
 def _harmless(part: str) -> str:
     """Put a letter before a part that Windows keeps for itself or that does not begin with a letter or digit."""
-    if part.partition(".")[0].lower() in _RESERVED or not part[0].isalnum():
+    if not part[0].isalnum() or part.partition(".")[0].lower() in _RESERVED:
         return f"x~{part}"
     return part
 

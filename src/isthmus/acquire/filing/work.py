@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import msgspec
 from blake3 import blake3
 
 from isthmus.acquire.failure import Failure, Kind
@@ -23,16 +23,14 @@ from isthmus.imaging.decode import Looked, look
 from isthmus.imaging.place import Place, places
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True):
     """An image that is fit to be stored: what will be told of it, and the bytes."""
 
     filed: Filed
     content: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True):
     """An image that was decoded: its bytes, and what one pass over them told."""
 
     content: bytes

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from isthmus.acquire.failure import Failure
 from isthmus.acquire.queue.rows import encode
@@ -18,7 +21,7 @@ from isthmus.acquire.queue.work import Work, after
 from isthmus.acquire.states import State
 
 
-class Standing(NamedTuple):
+class Standing(msgspec.Struct, frozen=True):
     """What the steps need to know of a request to move it."""
 
     number: int
@@ -40,20 +43,23 @@ class Standing(NamedTuple):
         return self.environment, self.priority
 
 
-_COLUMNS = ", ".join(Standing._fields)
+_COLUMNS = ", ".join(Standing.__struct_fields__)
 _STATES = tuple(State)
 
 
 def standing(work: Work, where: str, values: Sequence[Any], *, skip: bool = False) -> list[Standing]:
     """Read and lock requests, by number."""
     sql = f"SELECT {_COLUMNS} FROM request WHERE {where}{work.skip if skip else work.lock}"
-    return [Standing._make((*row[:4], _STATES[row[4]], *row[5:])) for row in work.rows(sql, values)]
+    return [Standing(*(*row[:4], _STATES[row[4]], *row[5:])) for row in work.rows(sql, values)]
 
 
 def paused(work: Work, requests: Iterable[Standing]) -> frozenset[int]:
     """Return which of the requests' batches are paused."""
-    batches = work.listed(sorted({request.batch for request in requests}))
-    found = work.rows(f"SELECT number FROM batch WHERE paused = 1 AND number {work.among}", [batches])
+    batches = sorted({request.batch for request in requests})
+    if not batches:
+        return frozenset()
+    sql = f"SELECT number FROM batch WHERE paused = 1 AND number {work.among}"
+    found = work.rows(sql, [work.listed(batches)])
     return frozenset(number for (number,) in found)
 
 
@@ -154,12 +160,12 @@ def end(work: Work, requests: Sequence[Standing], event: str, now: int) -> None:
 
 def fail(work: Work, failed: Sequence[tuple[Standing, Failure]], now: int) -> None:
     """Fail requests and those that follow them, with their events."""
+    if not failed:
+        return
     by_number = {request.number: failure for request, failure in failed}
-    followers = following(work, by_number)
+    followers = following(work, [request for request, _ in failed])
     whole = [(request, failure, encode(failure)) for request, failure in failed]
     whole += [(follower, by_number[leader], encode(by_number[leader])) for leader, follower in followers]
-    if not whole:
-        return
     move(work, [request for request, _, _ in whole], "fail", now, ", due = NULL")
     work.many(
         "UPDATE request SET failure = ?, kind = ?, missed = fence WHERE number = ?",
@@ -170,10 +176,13 @@ def fail(work: Work, failed: Sequence[tuple[Standing, Failure]], now: int) -> No
     tell(work, [(request, None, raw) for request, _, raw in whole], "failed", now)
 
 
-def following(work: Work, leaders: Iterable[int]) -> list[tuple[int, Standing]]:
+def following(work: Work, leaders: Iterable[Standing]) -> list[tuple[int, Standing]]:
     """Read and lock what follows requests: (leader, follower), by the follower's number."""
+    numbers = [leader.number for leader in leaders if leader.dedup is not None]  # nothing follows any other
+    if not numbers:
+        return []
     rows = standing(
-        work, f"leader {work.among} AND state = {int(State.FOLLOWING)} ORDER BY number", [work.listed(leaders)]
+        work, f"leader {work.among} AND state = {int(State.FOLLOWING)} ORDER BY number", [work.listed(numbers)]
     )
     if not rows:
         return []
@@ -201,7 +210,7 @@ def tell(work: Work, ended: Sequence[tuple[Standing, int | None, bytes | None]],
 def _hand_on(work: Work, leaders: Sequence[Standing], now: int) -> None:
     heirs: dict[int, Standing] = {}
     behind: list[tuple[int, int]] = []
-    for leader, follower in following(work, [request.number for request in leaders]):
+    for leader, follower in following(work, leaders):
         heir = heirs.setdefault(leader, follower)
         if heir is not follower:
             behind.append((follower.number, heir.number))
@@ -210,6 +219,6 @@ def _hand_on(work: Work, leaders: Sequence[Standing], now: int) -> None:
     queue(work, list(heirs.values()), "lead", now, ", leader = NULL")
     work.assign("leader", behind)
     held = paused(work, heirs.values())
-    stopped = [heir._replace(state=State.QUEUED) for heir in heirs.values() if heir.batch in held]
+    stopped = [replace(heir, state=State.QUEUED) for heir in heirs.values() if heir.batch in held]
     if stopped:
         move(work, stopped, "pause", now)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
+
 from isthmus.acquire.image import Filed
 from isthmus.acquire.ports import Missed, Said, Settled
 from isthmus.acquire.queue import moving
@@ -44,7 +46,7 @@ class _Outcomes:
         """Put one outcome where it belongs; return the request as it stands then."""
         if isinstance(outcome, Settled):
             self.done.append((request, outcome.filed))
-            return request._replace(state=after(request.state, "settle"))
+            return replace(request, state=after(request.state, "settle"))
         if request.state is not State.LEASED:
             self.noted.append((request, outcome))  # its lease ran out: it will be tried again anyway
             event = ""
@@ -58,14 +60,15 @@ class _Outcomes:
             self.later.append((request, outcome))
             event = "later"
         state = after(request.state, event) if event else request.state
-        return request._replace(state=state, missed=request.fence)
+        return replace(request, state=state, missed=request.fence)
 
 
 def settle(work: Work, outcomes: Sequence[Settled | Missed], now: datetime) -> list[Said]:
     """Take outcomes, as `Ledger.settle` says."""
     numbers = work.listed({outcome.request for outcome in outcomes})
     requests = {r.number: r for r in moving.standing(work, f"number {work.among} ORDER BY number", [numbers])}
-    paused = moving.paused(work, requests.values())
+    missed = {outcome.request for outcome in outcomes if isinstance(outcome, Missed)}
+    paused = moving.paused(work, [requests[number] for number in missed if number in requests])
     counted = _Outcomes()
     said: list[Said] = []
     for outcome in outcomes:
@@ -84,6 +87,8 @@ def settle(work: Work, outcomes: Sequence[Settled | Missed], now: datetime) -> l
 
 
 def _note(work: Work, missed: Sequence[tuple[moving.Standing, Missed]]) -> None:
+    if not missed:
+        return
     work.many(
         "UPDATE request SET failure = ?, kind = ?, missed = fence WHERE number = ?",
         [(encode(outcome.failure), outcome.failure.kind.value, request.number) for request, outcome in missed],
@@ -105,9 +110,8 @@ def _done(work: Work, settled: Sequence[tuple[moving.Standing, Filed]], at: int)
         return
     filed = {request.number: image for request, image in settled}
     whole = [(request, request.number) for request, _ in settled]
-    whole += [
-        (follower, leader) for leader, follower in moving.following(work, filed) if follower.number not in filed
-    ]
+    followers = moving.following(work, [request for request, _ in settled])
+    whole += [(follower, leader) for leader, follower in followers if follower.number not in filed]
     users = Counter(image for _, image in whole)
     moving.move(
         work,
@@ -136,9 +140,8 @@ def _taken(filed: Filed) -> int | None:
 
 
 def _known(work: Work, digests: Sequence[str]) -> set[str]:
-    work.rows(
-        f"SELECT event FROM counter WHERE id = 1{work.lock}"
-    )  # nobody else adds or removes content meanwhile
+    if work.lock:  # nobody else adds or removes content meanwhile
+        work.rows(f"SELECT event FROM counter WHERE id = 1{work.lock}")
     rows = work.rows(
         f"SELECT digest FROM image WHERE users > 0 AND digest {work.among}", [work.listed(sorted(set(digests)))]
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import json
 import queue
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
+
+import msgspec
 
 from isthmus.acquire.queue.ledger import SqlLedger
 from isthmus.acquire.queue.rows import micros
@@ -27,6 +28,7 @@ _PATIENCE_S = 30.0
 _READERS = 8
 _ROWS_AT_ONCE = 200
 _SIZES = (64, 16, 4, 1)
+_JSON = msgspec.json.Encoder()
 
 
 class SqliteLedger(SqlLedger):
@@ -118,7 +120,7 @@ class _SqliteReads:
         return self._connection.execute(sql, values).fetchall()
 
     def listed(self, values: Iterable[int] | Iterable[str]) -> str:
-        return json.dumps(list(values))
+        return _JSON.encode(list(values)).decode()
 
 
 class _SqliteWork(_SqliteReads):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from isthmus.acquire.queue import moving
 from isthmus.acquire.queue.accepting import leaders
 from isthmus.acquire.queue.rows import micros
@@ -70,7 +72,7 @@ def retry(work: Work, batch: str, requests: Sequence[int], now: datetime) -> int
     moving.queue(work, again, "retry", at, afresh)
     behind: list[tuple[int, moving.Standing]] = []
     ahead: list[moving.Standing] = []
-    for request in (request._replace(state=State.QUEUED) for request in again):
+    for request in (replace(request, state=State.QUEUED) for request in again):
         leader = leading.setdefault(request.dedup, request.number) if request.dedup is not None else request.number
         if leader == request.number:
             ahead.append(request)

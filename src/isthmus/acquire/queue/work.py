@@ -118,7 +118,8 @@ class Moves:
                 depths.setdefault(environment, [0] * len(LIVE))[state] += count
                 live[batch] += count
         work.many(_TALLY, [(*key, *by_row[key]) for key in sorted(by_row)])
-        work.many(_KINDS, [(*key, count) for key, count in sorted(self.kinds.items()) if count])
+        if self.kinds:
+            work.many(_KINDS, [(*key, count) for key, count in sorted(self.kinds.items()) if count])
         touched = sorted({*live, *self.images})
         work.many(
             _STANDING,
