@@ -59,8 +59,7 @@ def test_the_exposition_is_one_that_prometheus_reads() -> None:
     filed = Filed("d", "d", "p", 123, "jpeg", 1, 1, "p")
     done = Event(1, NOW, "done", "b", "o", 1, "r", "video", filed=filed)
     failed = Event(2, NOW, "failed", "b", "o", 2, "s", "video", failure=Failure(Kind.GONE, "x"))
-    counts.saw(done, 0.25)
-    counts.saw(failed, None)
+    counts.saw([done, failed], {"b": NOW - timedelta(seconds=0.25)})
     counts.leased("video", 0.1)
     counts.errors["video", Kind.GONE] += 1
     counts.heard["video", 'a"1\n'] = NOW - timedelta(seconds=5)

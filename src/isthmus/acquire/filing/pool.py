@@ -59,10 +59,11 @@ class _Job:
 
     images: list[tuple[Arrived, _Call, int]]
     blame: int = 0
+    size: int = field(init=False)
+    """Bytes of the contents that are handed over, and not found in a file."""
 
-    @property
-    def size(self) -> int:
-        return sum(len(came.content) for came, _, _ in self.images if not isinstance(came.content, Path))
+    def __post_init__(self) -> None:
+        self.size = sum(len(came.content) for came, _, _ in self.images if not isinstance(came.content, Path))
 
 
 @dataclass(slots=True)

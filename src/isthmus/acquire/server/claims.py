@@ -34,10 +34,11 @@ class Leases:
         while len(self._begun) > _MOST_LEASES:
             self._begun.popitem(last=False)
 
-    def ended(self, request: int, fence: int) -> float | None:
-        """Return for how many seconds a lease ran; None where it is not known here."""
-        begun = self._begun.pop((request, fence), None)
-        return None if begun is None else time.monotonic() - begun
+    def ended(self, leases: Iterable[tuple[int, int]]) -> list[float]:
+        """Return for how many seconds leases (request, fence) ran, of those that are known here."""
+        now = time.monotonic()
+        begun = [self._begun.pop(lease, None) for lease in leases]
+        return [now - at for at in begun if at is not None]
 
 
 class Claims:

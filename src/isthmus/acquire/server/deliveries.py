@@ -117,11 +117,14 @@ class Deliveries:
                 verdicts[place] = "unfit"
         places = list(outcomes)
         for place, said in zip(places, await self._outcomes([outcomes[one] for one in places]), strict=True):
-            verdicts[place] = await self._verdict(package.parts[place], holds[place], outcomes[place], said)
+            verdicts[place] = _verdict(package.parts[place], outcomes[place], said)
+            if said == "over":
+                await self._drop(holds[place], outcomes[place])
+        self._note_leases(where, package, verdicts)
         final: list[Verdict] = [verdict or "later" for verdict in verdicts]
         for place, hold, _ in bring:
             settled = outcomes.get(place)
-            if final[place] == "filed" and isinstance(settled, Settled):
+            if hold.wish.thumbnails and final[place] == "filed" and isinstance(settled, Settled):
                 self._drawing.want(settled.filed, hold.wish.thumbnails)
         self._tell(caller, package, outcomes, final)
         return final
@@ -146,25 +149,24 @@ class Deliveries:
             self._say("filing failed", level="error", environment=environment, error=str(error))
             return [None] * len(arrived)
 
-    async def _verdict(self, part: Part, hold: Hold | None, outcome: Settled | Missed, said: Said) -> Verdict:
-        if said == "over" and isinstance(outcome, Settled) and hold is not None:
-            await self._drop(hold, outcome.filed)
-        if said != "taken":
-            return said
-        ran_s = self._leases.ended(part.request, part.fence)
-        if isinstance(outcome, Settled):
-            if ran_s is not None and hold is not None:
-                self._counts.leased(hold.environment, ran_s)
-            return "filed"
-        return "noted" if isinstance(part.outcome, Failure) else "unfit"
+    def _note_leases(self, environment: str, package: Package, verdicts: Sequence[Verdict | None]) -> None:
+        """Count how long the leases ran that brought an image, and forget those that have ended."""
+        ends: dict[Verdict | None, list[tuple[int, int]]] = {}
+        for part, verdict in zip(package.parts, verdicts, strict=True):
+            ends.setdefault(verdict, []).append((part.request, part.fence))
+        if ran_s := self._leases.ended(ends.get("filed", ())):
+            self._counts.leased(environment, *ran_s)
+        self._leases.ended([*ends.get("noted", ()), *ends.get("unfit", ())])
 
     async def close(self) -> None:
         """Draw no more thumbnails ahead."""
         await self._drawing.close()
 
-    async def _drop(self, hold: Hold, filed: Filed) -> None:
+    async def _drop(self, hold: Hold | None, outcome: Settled | Missed) -> None:
         """Remove what was filed for a request that was cancelled meanwhile: it never comes back to life."""
-        ledger = self._threads.ledger
+        if hold is None or not isinstance(outcome, Settled):
+            return
+        ledger, filed = self._threads.ledger, outcome.filed
         line = await self._threads.run(ledger.line, hold.request)
         if line is None or line.state is not State.CANCELLED:
             return
@@ -215,6 +217,15 @@ class Deliveries:
 
 def _nothing() -> None:
     """Nobody wants to know."""
+
+
+def _verdict(part: Part, outcome: Settled | Missed, said: Said) -> Verdict:
+    """Put into a word for the agent what the ledger said of an outcome."""
+    if said != "taken":
+        return said
+    if isinstance(outcome, Settled):
+        return "filed"
+    return "noted" if isinstance(part.outcome, Failure) else "unfit"
 
 
 def _judged(hold: Hold | None, environment: str) -> Verdict | None:

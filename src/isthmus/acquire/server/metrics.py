@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from isthmus.acquire.ports import Depth, Event
@@ -28,13 +28,14 @@ class Durations:
         self._turned = passed()
         self.count, self.sum_s = 0, 0.0
 
-    def add(self, seconds: float) -> None:
-        """Count one duration."""
+    def add(self, *durations: float) -> None:
+        """Count durations."""
         self._turn()
-        self.count += 1
-        self.sum_s += max(seconds, 0.0)
-        place = int(math.log(seconds / _LEAST_S) / _STEP) + 1 if seconds > _LEAST_S else 0
-        self._now[min(place, _BUCKETS - 1)] += 1
+        for seconds in durations:
+            place = int(math.log(seconds / _LEAST_S) / _STEP) + 1 if seconds > _LEAST_S else 0
+            self._now[min(place, _BUCKETS - 1)] += 1
+            self.sum_s += max(seconds, 0.0)
+        self.count += len(durations)
 
     def quantile(self, share: float) -> float:
         """Return the duration that `share` of the latest ones did not exceed; NaN where there are none."""
@@ -72,19 +73,23 @@ class Counts:
         self.request_s: dict[str, Durations] = {}
         self.lease_s: dict[str, Durations] = {}
 
-    def saw(self, event: Event, request_s: float | None) -> None:
-        """Count the end of a request; `request_s` is how long after it was asked for, where that is known."""
-        where = event.environment
-        self.ended[where, event.kind] += 1
-        if event.filed is not None:
-            self.images[where] += 1
-            self.image_bytes[where] += event.filed.size
-            if request_s is not None:
-                _of(self.request_s, where).add(request_s)
+    def saw(self, events: Iterable[Event], asked: Mapping[str, datetime]) -> None:
+        """Count ends of requests; `asked` tells when the batches that are known here were asked for."""
+        took: dict[str, list[float]] = {}
+        for event in events:
+            where = event.environment
+            self.ended[where, event.kind] += 1
+            if event.filed is not None:
+                self.images[where] += 1
+                self.image_bytes[where] += event.filed.size
+                if (begun := asked.get(event.batch)) is not None:
+                    took.setdefault(where, []).append((event.at - begun).total_seconds())
+        for where, durations in took.items():
+            _of(self.request_s, where).add(*durations)
 
-    def leased(self, environment: str, seconds: float) -> None:
-        """Count how long a lease took to bring its image."""
-        _of(self.lease_s, environment).add(seconds)
+    def leased(self, environment: str, *durations: float) -> None:
+        """Count how many seconds leases took to bring their images."""
+        _of(self.lease_s, environment).add(*durations)
 
 
 def _of(durations: dict[str, Durations], environment: str) -> Durations:

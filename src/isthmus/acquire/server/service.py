@@ -198,9 +198,7 @@ class AcquireService:
         self.hub.stir()
 
     def _saw(self, events: Sequence[Event]) -> None:
-        for event in events:
-            made = self._made.get(event.batch)
-            self.counts.saw(event, None if made is None else (event.at - made).total_seconds())
+        self.counts.saw(events, self._made)
 
     def _note_made(self, batch: str, at: datetime) -> None:
         self._made[batch] = at
