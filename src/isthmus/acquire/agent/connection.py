@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from isthmus.acquire.agent.credential import pin_of
@@ -33,6 +34,20 @@ class Answer:
     body: bytes
 
 
+class _Plain(http.client.HTTPConnection):
+    """Keeps the head of a request back until there is the body: they go together, and the server wakes up once."""
+
+    head = b""
+
+    def send(self, data: Any) -> None:
+        """Keep what `endheaders` would send."""
+        self.head = data
+
+
+class _Secure(_Plain, http.client.HTTPSConnection):
+    """The same over TLS."""
+
+
 class Connection:
     """A connection to one origin, opened when needed and anew when it was lost. Used by one thread at a time."""
 
@@ -40,7 +55,7 @@ class Connection:
         parts = urlsplit(origin)
         self._origin, self._pin = origin, pin
         self._host, self._port, self._context = parts.hostname or "", parts.port, context
-        self._open: http.client.HTTPConnection | None = None
+        self._open: _Plain | None = None
         self._ended = False
 
     def post(
@@ -115,7 +130,7 @@ class Connection:
         connection.endheaders()
         broken = False
         try:
-            self._send(connection.sock, pieces, file)
+            self._send(connection.sock, (connection.head, *pieces), file)
         except (BrokenPipeError, ConnectionResetError):
             broken = True  # it may have said why before it stopped reading
         response = connection.getresponse()
@@ -126,16 +141,14 @@ class Connection:
             self.drop()
         return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
 
-    def _connected(self) -> http.client.HTTPConnection:
+    def _connected(self) -> _Plain:
         if self._ended:
             raise ConnectionAbortedError("the agent is stopping")
         if self._open is None:
             if self._context is None:
-                connection = http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_S)
+                connection = _Plain(self._host, self._port, timeout=CONNECT_S)
             else:
-                connection = http.client.HTTPSConnection(
-                    self._host, self._port, timeout=CONNECT_S, context=self._context
-                )
+                connection = _Secure(self._host, self._port, timeout=CONNECT_S, context=self._context)
             connection.connect()
             self._open = connection
             if self._pin:

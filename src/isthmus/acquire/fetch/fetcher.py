@@ -39,7 +39,7 @@ _TICK_S = 0.5
 _KEPT = 8
 """One place in so many is kept for servers that have nothing running."""
 _CLOSE_S = 10.0
-_GATHER, _GATHER_S = 64, 0.004
+_GATHER, _GATHER_S = 64, 0.016
 """Results go out in lists: when so many are there, or after so long, or when nothing else runs."""
 
 
@@ -102,6 +102,7 @@ class Fetching:
         self._closing = False
         self._ended: list[tuple[Job, Got | Failure]] = []
         self._ended_at = 0.0
+        self._ended_bytes = 0
         self._swept = 0.0
         self._fault: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="fetching", daemon=True)
@@ -212,10 +213,15 @@ class Fetching:
         if self._told:
             return 0.0
         full = self._crowded or self._running >= self._settings.at_once
-        full = full or self._bytes > self._settings.waiting_bytes
+        full = full or self._full
         wake = None if full else self._turns.wake_s(now)
         longest = max(0.0, self._ended_at + _GATHER_S - now) if self._ended else _TICK_S
         return longest if wake is None else min(longest, wake)
+
+    @property
+    def _full(self) -> bool:
+        """Tell whether so much waits to be fetched away that nothing new is begun."""
+        return self._bytes + self._ended_bytes > self._settings.waiting_bytes
 
     def _take_in(self) -> None:
         with self._lock:
@@ -259,7 +265,7 @@ class Fetching:
         now = time.monotonic()
         most = self._settings.at_once
         self._crowded = False
-        while self._running < most and self._bytes <= self._settings.waiting_bytes:
+        while self._running < most and not self._full:
             self._crowded = self._running >= most - most // _KEPT
             turn = self._turns.next(now, self._crowded)
             if turn is None:
@@ -347,6 +353,7 @@ class Fetching:
         if not self._ended:
             self._ended_at = time.monotonic()
         self._ended.append((job, outcome))
+        self._ended_bytes += _inline(outcome)
 
     def _hand_out(self) -> None:
         if not self._ended:
@@ -354,7 +361,7 @@ class Fetching:
         few = len(self._ended) < _GATHER and self._running and not self._closing
         if few and time.monotonic() < self._ended_at + _GATHER_S:
             return
-        ended, self._ended = self._ended, []
+        ended, self._ended, self._ended_bytes = self._ended, [], 0
         with self._news:
             for job, outcome in ended:
                 if job.dropped:

@@ -77,10 +77,6 @@ class Receiver:
     def expect(self, length: int) -> None:
         """Take note of the length that was announced, so that small content is written where it stays."""
         if 0 < length <= min(SMALL, self.most):
-            self._held = io.BytesIO()
-            self._held.seek(length - 1)
-            self._held.write(b"\0")
-            self._held.seek(0)
             self._room = length
 
     def take(self, chunk: Buffer) -> bool:
@@ -88,9 +84,15 @@ class Receiver:
         if self._pressed is not None:
             return self._unpacked(self._pressed, chunk)
         self.size += len(chunk)
-        if self._held is not None and self.size <= self._room:
-            self._held.write(chunk)
-            return True
+        if self.size <= self._room and not self._chunks:  # the smallest images come in one piece
+            if self._held is None and self.size < self._room:
+                self._held = io.BytesIO()
+                self._held.seek(self._room - 1)
+                self._held.write(b"\0")
+                self._held.seek(0)
+            if self._held is not None:
+                self._held.write(chunk)
+                return True
         if self.size > SMALL or self.size > self.most:
             return self._large(chunk)
         self._chunks.append(bytes(chunk))
