@@ -7,16 +7,20 @@ then takes the same pages anew, each with a fault that the kernel answers by cle
 from __future__ import annotations
 
 import ctypes
+import gc
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _KEPT, _LARGE = 64 << 20, 16 << 20
+_SELDOM = 50_000, 20, 50
 
 
 def keep() -> bool:
     """Let the heap keep 64 MB that are free and hold whatever has up to 16 MB; False where this is no glibc.
 
     Threads that are started later share the one heap: the interpreter lets them allocate one at a time anyway.
+    Garbage in circles is looked for seldom: images and their rows are many objects and no circles.
     """
+    gc.set_threshold(*_SELDOM)
     try:
         tune = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):

@@ -306,6 +306,8 @@ def _write(path: str, content: bytes, again: bool = False) -> None:
 
 def _has(entry: Entry) -> bool:
     """Tell whether the content is there already."""
+    if not os.access(entry.content, os.F_OK):  # as a rule; an exception would cost twice the call
+        return False
     try:
         return os.stat(entry.content).st_size == entry.draft.filed.size
     except FileNotFoundError:
