@@ -484,7 +484,11 @@ def test_look_around_md_is_followed_after_the_demonstration_of_readme_md(tmp_pat
         write_day(mine, "2026-11-20", range(14))
         source = SITE[SITE.index("[source.cars]") : SITE.index("[pipeline")].replace("cars", "trucks")
         change(
-            mine / "isthmus.toml", ("epochs = 16", "epochs = 2"), ("trials = 20", "trials = 2"), more=f"\n{source}"
+            mine / "isthmus.toml",
+            ("epochs = 16", "epochs = 2"),
+            ("trials = 20", "trials = 1"),
+            ("scenes = 200", "scenes = 4"),
+            more=f"\n{source}",
         )
 
     ons = (
@@ -518,7 +522,12 @@ def test_look_around_md_is_followed_after_the_demonstration_of_readme_md(tmp_pat
         small = write_site(
             demo, small=True
         )  # the demonstration takes up a site that is there: one that learns less
-        learns = (("epochs = 12", "epochs = 2"), ("trials = 4", "trials = 1"), ("episodes = 16", "episodes = 8"))
+        learns = (
+            ("epochs = 12", "epochs = 2"),
+            ("trials = 4", "trials = 1"),
+            ("episodes = 16", "episodes = 8"),
+            ("scenes = 40", "scenes = 4"),
+        )
         change(small, *learns, ('against = "constant velocity"\nmin_improvement = 0.05', "maximum = 99.0"))
         reader.env["ISTHMUS_SAMPLES"] = str(tmp_path / "nowhere")
         told = reader.script(recipe)
