@@ -33,7 +33,7 @@ records:      gone far ann bob large staff guard role place name catalogue
 models:       see hear deaf phash
 loop:         forecast nightly second slow cars turtles toy turtlesim scenes rejects rule source car departures
               halts batch parquet contains tags day density agents
-others:       gate client going ended disaster root galleries models ada vera eve ci none nowhere no
+others:       gate client going ended disaster root galleries models ada vera eve ci key nobody none nowhere no
 commands:     up and or not request mine
 """
 """What may stand on a Chinese page: names that somebody gave, and what has no other name in Chinese."""
