@@ -41,6 +41,7 @@ ALLOWED = {word for line in LISTED.splitlines() for word in line.rpartition(":")
 ALLOWED |= {"the embedder", "The ego drives slowly.", "greatest mean speed", HOSTILE_ID, HOSTILE_TEXT, *recipes()}
 ALLOWED |= {"Space", "Shift", "Home", "End", "F", "Esc"}
 _LONGEST_FIRST = sorted(ALLOWED, key=len, reverse=True)
+_COMMAND = re.compile(r"\bisthmus(?: [a-z-]+)*")
 _HELD = re.compile(
     r"\bisthmus(?: [a-z-]+)*|\b[A-Z]{6}\b|'[^']*'|`[^`]*`|[\w./@*:=-]*(?:[_/*@]|\d|(?<=\w)\.(?=\w))[\w./@*:=-]*"
 )
@@ -59,7 +60,7 @@ def english(reader: Reader) -> list[str]:
     """Return the texts of a page that hold a run of Latin words which is in no list."""
     found = []
     for text in reader.texts:
-        left = text
+        left = _COMMAND.sub(" ", text)
         for one in _LONGEST_FIRST:
             left = re.sub(rf"(?<![A-Za-z-]){re.escape(one)}(?![A-Za-z-])", " ", left)
         if _LATIN.search(_HELD.sub(" ", left)):

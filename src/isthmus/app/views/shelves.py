@@ -8,7 +8,7 @@ before it uses them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -43,10 +43,10 @@ class VersionShown:
     missing: int
     by: str
     at: datetime | None
-    note: str = ""
-    vectors: bool = False
-    metrics: Mapping[str, float | None] = field(default_factory=dict)
-    lineage: Mapping[str, str] = field(default_factory=dict)
+    note: str
+    vectors: bool
+    metrics: Mapping[str, float | None]
+    lineage: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

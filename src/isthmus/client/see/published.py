@@ -38,10 +38,10 @@ class VersionShown(msgspec.Struct, frozen=True, kw_only=True):
     missing: int
     by: str
     at: str | None
-    note: str = ""
-    vectors: bool = False
-    metrics: Mapping[str, float | None] = None
-    lineage: Mapping[str, str] = msgspec.field(default_factory=dict)
+    note: str
+    vectors: bool
+    metrics: Mapping[str, float | None]
+    lineage: Mapping[str, str]
 
 
 class WithdrawnShown(msgspec.Struct, frozen=True, kw_only=True):
