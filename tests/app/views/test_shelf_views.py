@@ -67,7 +67,7 @@ def test_what_was_published_after_the_last_sending_waits_and_a_withdrawn_version
 
 
 def test_a_piece_that_is_gone_is_counted_and_a_broken_catalogue_is_told(tmp_path: Path) -> None:
-    sites = crossed(tmp_path)
+    sites = Crossed(write(tmp_path / "inner", INNER), tmp_path, tmp_path)
     sites.publish("1", 1)
     images = [
         path
