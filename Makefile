@@ -40,7 +40,7 @@ model: $(READY) ## Try 20,000 random steps of two recovery sites against an orac
 	$(BIN)/python tests/recovery_model_run.py
 
 tutorial: $(READY) ## Follow the pages' blocks as they stand
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal --soak tests/soak/test_tutorial_soak.py tests/soak/test_pages_soak.py tests/soak/test_role_pages_soak.py
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal --soak tests/soak/test_tutorial_soak.py tests/soak/test_*pages_soak.py
 
 pictures: $(READY) ## Take the pictures of the console for the book anew, in Chromium
 	ISTHMUS_PICTURES=docs/images $(BIN)/python -m pytest -q tests/faces/console/test_product_in_a_browser.py

@@ -161,14 +161,15 @@ ELSEWHERE: dict[tuple[str, str], Elsewhere] = {
 """By page and beginning of a line: what no test of this project does, because it cannot be done here."""
 
 FAST, SOAK, ROLES = "docs/test_pages.py", "soak/test_pages_soak.py", "soak/test_role_pages_soak.py"
+GALLERIES = "soak/test_gallery_pages_soak.py"
 FOLLOWED: dict[str, dict[str, str]] = {
     "access.md": dict.fromkeys(("", "sh", "toml"), "faces/test_access_page.py") | {"nginx": FAST},
     "acquire.md": dict.fromkeys(("", "toml", "csv", "json"), SOAK),
     "acquire-gate.md": dict.fromkeys(("", "toml"), SOAK),
     "client.md": {"python": "client/test_client_docs.py"},
-    "devices.md": dict.fromkeys(("", "toml"), SOAK),
+    "devices.md": dict.fromkeys(("", "toml"), GALLERIES),
     "formats.md": {"python": "test_docs.py"},
-    "gate.md": dict.fromkeys(("", "toml", "text"), SOAK),
+    "gate.md": dict.fromkeys(("", "toml", "text"), GALLERIES),
     "look-around.md": {"": SOAK},
     "operate.md": {"": FAST},
     "recovery.md": dict.fromkeys(("toml", "sql"), FAST),
