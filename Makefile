@@ -9,7 +9,7 @@ export PYTHONWARNINGS := ignore::DeprecationWarning
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-serve test soak model tutorial pictures book check format bench clean
+.PHONY: help setup demo demo-serve test soak model tutorial pages pictures book check format bench clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,8 +39,11 @@ soak: $(READY) ## Run the long tests: kills at random moments, again and again, 
 model: $(READY) ## Try 20,000 random steps of two recovery sites against an oracle: many minutes
 	$(BIN)/python tests/recovery_model_run.py
 
-tutorial: $(READY) ## Follow the pages' blocks as they stand
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal --soak tests/soak/test_tutorial_soak.py tests/soak/test_*pages_soak.py
+tutorial: $(READY) ## Follow the tutorial's blocks as they stand, in an empty folder
+	$(BIN)/python -m pytest -q --soak tests/soak/test_tutorial_soak.py
+
+pages: $(READY) ## Follow the blocks of all other pages as they stand, each as its reader would
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal --soak tests/soak/test_*pages_soak.py
 
 pictures: $(READY) ## Take the pictures of the console for the book anew, in Chromium
 	ISTHMUS_PICTURES=docs/images $(BIN)/python -m pytest -q tests/faces/console/test_product_in_a_browser.py

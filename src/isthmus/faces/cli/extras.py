@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from isthmus.core.errors import MissingExtra
 
 _BROUGHT_BY = {
-    "warehouse": ("blake3", "duckdb", "fsspec", "lance", "numpy", "pyarrow", "sqlglot"),
+    "warehouse": ("blake3", "duckdb", "fsspec", "lance", "mmh3", "numpy", "pyarrow", "sqlglot"),
     "loop": ("apscheduler", "gymnasium", "highway_env", "jinja2", "matplotlib", "rosbags"),
     "gallery": (
         "bson",
@@ -40,12 +40,12 @@ _WHOLE = {
     ),
     "agent": ("blake3", "cryptography", "fsspec", "msgspec", "pycurl", "smbprotocol", "zstandard"),
     "recovery": (
-        "blake3", "cryptography", "duckdb", "fsspec", "lance", "msgspec", "numpy", "pyarrow", "s3fs", "sqlglot",
-        "starlette", "uvicorn", "zstandard",
+        "blake3", "cryptography", "duckdb", "fsspec", "lance", "mmh3", "msgspec", "numpy", "pyarrow", "s3fs",
+        "sqlglot", "starlette", "uvicorn", "zstandard",
     ),
     "console": (
-        "argon2", "blake3", "cryptography", "duckdb", "fsspec", "jinja2", "lance", "msgspec", "numpy", "pyarrow",
-        "python_multipart", "sqlglot", "starlette", "uvicorn",
+        "argon2", "blake3", "cryptography", "duckdb", "fsspec", "jinja2", "lance", "mmh3", "msgspec", "numpy",
+        "pyarrow", "python_multipart", "sqlglot", "starlette", "uvicorn",
     ),
 }  # fmt: skip
 """What a command of this name needs altogether: one extra brings it all."""
