@@ -270,6 +270,10 @@ def came_to_rest(two: Two, scene: Scene, wanted: dict[str, list[str]]) -> None:
         settle(two)
     if "independent" in two.roles():
         return
+    if scene.action == "leave":  # it stopped the rounds before, and they stay so until a person starts them
+        site = getattr(two, scene.site)
+        site.notes.put(**{"restore stopped": ""})
+        settle(two)
     primary, standby = (two.a, two.b) if two.roles() == BEFORE else (two.b, two.a)
     shown = {name: rows for name, rows in two.tables(standby).items() if ".quarantine." not in name}
     known = {name: rows for name, rows in two.tables(primary).items() if ".quarantine." not in name}
