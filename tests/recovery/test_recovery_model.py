@@ -15,7 +15,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from recovery_machine import TwoSites
 
-EXAMPLES = int(os.environ.get("ISTHMUS_MODEL_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("ISTHMUS_MODEL_EXAMPLES", "6"))
 
 
 def test_a_standby_shows_one_sealed_barrier_whatever_happens(capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,7 +49,7 @@ def _found(bug: str) -> tuple[Exception | None, int]:
 
 
 def test_without_a_bug_the_same_deeds_find_nothing() -> None:
-    for bug in IN_THE_SUITE[:3]:
+    for bug in IN_THE_SUITE[:1]:
         run = Seeded(0, MUTANTS[bug][1])
         run.run(STEPS)
         assert run.steps == STEPS

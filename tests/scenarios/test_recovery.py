@@ -141,7 +141,7 @@ def test_queries_that_span_two_tables_at_the_standby_always_see_one_barrier(tmp_
         writer.start()
         try:
             barriers, reads = set(), 0
-            while len(barriers) < 6 or reads < 1000:
+            while len(barriers) < 6 or reads < 300:
                 tables = south.catalog.together(LEFT, RIGHT)
                 payers, payees = (table.count() for table in tables)
                 assert payers - payees in (0, 1), f"{payers} payers and {payees} payees after {reads} reads"
