@@ -91,12 +91,14 @@ class Reader:
     said: str = ""
     met: set[str] = field(default_factory=set)
 
-    def follow(self, page: str) -> None:
-        """Do all of a page; whatever it has that nobody can follow raises."""
+    def follow(self, page: str) -> int:
+        """Do all of a page; whatever it has that nobody can follow raises. Returns how many blocks it was."""
+        followed = 0
         for block in blocks_of(page):
             where = f"{page}:{block.line}"
             if block.language == DRAWN or not_here(block):
                 continue
+            followed += 1
             if act := self._act(block):
                 act(self, block)
             elif block.language == "sh":
@@ -110,6 +112,7 @@ class Reader:
                 for line in block.lines:
                     if not elsewhere(page, line):
                         self.line(line)
+        return followed
 
     def line(self, line: str) -> str:
         """Type one line; returns what it said."""

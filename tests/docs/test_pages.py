@@ -94,7 +94,7 @@ def test_recovery_md_is_read_as_it_stands(tmp_path: Path) -> None:
         assert len(sql.parse(block.text)) == block.text.count(";")
 
     with reading(tmp_path, blocks={"[site]": read_site, "CREATE PUBLICATION": statements}) as reader:
-        reader.follow("recovery.md")
+        assert reader.follow("recovery.md")
 
 
 # operate
@@ -135,7 +135,7 @@ def test_operate_md_is_followed(tmp_path: Path) -> None:
     )
     with reading(tmp_path, ons) as reader:
         reader.words |= {"/var/lib/isthmus": str(sites), "/backup": str(tmp_path / "backup")}
-        reader.follow("operate.md")
+        assert reader.follow("operate.md")
     assert (tmp_path / "backup" / "north.tar.gz").stat().st_size > 1000
 
 
@@ -155,7 +155,7 @@ def test_add_a_rule_md_is_followed(tmp_path: Path) -> None:
     with reading(
         tmp_path, [On("isthmus mine", says="of 56 considered")], {"[rule.tight_cut_in]": rules, "[rules]": named}
     ) as reader:
-        reader.follow("how-to/add-a-rule.md")
+        assert reader.follow("how-to/add-a-rule.md")
 
 
 @pytest.mark.parametrize(

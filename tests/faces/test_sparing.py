@@ -38,4 +38,4 @@ def test_what_recovery_and_the_console_lean_on_works_without_pandas() -> None:
         "assert duckdb.sql('SELECT n FROM rows').fetchall() == [(1,)]\n"
         "assert 'pandas' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment())
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=environment()).returncode == 0

@@ -120,7 +120,7 @@ def test_gate_md_is_followed(tmp_path: Path) -> None:
     }
     with reading(tmp_path, ons, blocks) as reader:
         reader.words |= {"/gate/out": str(here_), "/gate/in": str(there)}
-        reader.follow("gate.md")
+        assert reader.follow("gate.md")
 
 
 def faces(folder: Path) -> Path:
@@ -231,4 +231,4 @@ def test_devices_md_is_followed(tmp_path: Path) -> None:
         shutil.copyfile(sorted(people.iterdir())[0], tmp_path / "photo.jpg")
         device.parent.mkdir(exist_ok=True)
         shutil.copyfile(tmp_path / "photo.jpg", device.parent / "photo.jpg")
-        reader.follow("devices.md")
+        assert reader.follow("devices.md")

@@ -139,8 +139,8 @@ def test_acquire_md_and_acquire_gate_md_are_followed(tmp_path: Path) -> None:
                 reader.words[end] = str(gate / "asked")
             for end in ("/gate/north/in", "/gate/out"):
                 reader.words[end] = str(gate / "got")
-            reader.follow("acquire.md")
-            reader.follow("acquire-gate.md")
+            assert reader.follow("acquire.md")
+            assert reader.follow("acquire-gate.md")
 
 
 # recovery-runbook.md: a pair that plays all of it through
@@ -202,7 +202,7 @@ def test_recovery_runbook_md_is_followed(tmp_path: Path) -> None:
         role("south", "standby")
 
     with reading(tmp_path, ons) as reader:
-        reader.follow("recovery-runbook.md")
+        assert reader.follow("recovery-runbook.md")
 
 
 # README.md and look-around.md: the demonstration, what it leaves, and first sites of one's own
@@ -320,4 +320,4 @@ def test_look_around_md_is_followed_after_the_demonstration_of_readme_md(tmp_pat
         (tmp_path / "device").mkdir()
         shutil.copyfile(tmp_path / "photo.jpg", tmp_path / "device" / "photo.jpg")
         reader.env["ISTHMUS_SITE"] = "demo-site"
-        reader.follow("look-around.md")
+        assert reader.follow("look-around.md")

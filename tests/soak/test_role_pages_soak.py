@@ -73,7 +73,7 @@ def test_inner_site_md_outer_site_md_and_device_md_are_followed(tmp_path: Path) 
     shutil.copyfile(tmp_path / "photos" / "ann.jpg", tmp_path / "photo.jpg")
     with reading(tmp_path, ons) as reader:
         for page in ("inner-site.md", "outer-site.md", "device.md"):
-            reader.follow(f"how-to/{page}")
+            assert reader.follow(f"how-to/{page}")
 
 
 def test_environment_agent_md_is_followed(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_environment_agent_md_is_followed(tmp_path: Path) -> None:
         (tmp_path / "list.csv").write_text(f"address,environment,record\n{store.url}/a/1.jpg,video,one\n")
         with reading(tmp_path, ons, {"[[agent.allow]]": allowed}) as reader:
             reader.line("isthmus --site hub serve acquire")
-            reader.follow("how-to/environment-agent.md")
+            assert reader.follow("how-to/environment-agent.md")
             reader.line(f"isthmus acquire --server {url} --key-file me.key list.csv --watch")
 
 
@@ -131,7 +131,7 @@ def test_primary_site_md_is_followed(tmp_path: Path) -> None:
         On("isthmus --site north recovery switchover", says="hands over"),
     )
     with reading(tmp_path, ons) as reader:
-        reader.follow("how-to/primary-site.md")
+        assert reader.follow("how-to/primary-site.md")
         until(lambda: "role\tprimary" in here(south.folder, "recovery", "status").stdout, "south is the primary")
 
 
@@ -167,7 +167,7 @@ def test_standby_site_md_is_followed(tmp_path: Path) -> None:
         ),
     )
     with reading(tmp_path, ons) as reader:
-        reader.follow("how-to/standby-site.md")
+        assert reader.follow("how-to/standby-site.md")
 
 
 def test_data_scientist_md_is_followed(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_data_scientist_md_is_followed(tmp_path: Path) -> None:
         On("isthmus loop models", says="forecast-"),
     )
     with reading(tmp_path, ons) as reader:
-        reader.follow("how-to/data-scientist.md")
+        assert reader.follow("how-to/data-scientist.md")
     assert (tmp_path / "scene.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -212,4 +212,4 @@ def test_administrator_md_is_followed(tmp_path: Path) -> None:
         On("isthmus --site north audit --limit", says="user add|key add"),
     )
     with reading(tmp_path, ons) as reader:
-        reader.follow("how-to/administrator.md")
+        assert reader.follow("how-to/administrator.md")

@@ -102,7 +102,7 @@ def test_failures_are_filtered_by_kind_and_environment(toml: Path) -> None:
     ],
 )
 def test_what_is_not_there_is_said_on_a_page(toml: Path, place: str, status: int) -> None:
-    page(made(toml).client(), place, status)
+    assert page(made(toml).client(), place, status)
 
 
 def test_typed_addresses_are_sent_as_a_list_by_the_operation(toml: Path) -> None:

@@ -131,7 +131,7 @@ def test_another_site_is_shown_and_not_changed(sites: Crossed) -> None:
     ],
 )
 def test_what_is_not_there_is_said_on_a_page(sites: Crossed, place: str, status: int) -> None:
-    page(client(sites.tomls[1]), place, status)
+    assert page(client(sites.tomls[1]), place, status)
 
 
 def test_a_gap_shows_its_alarm_its_line_and_what_waits(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ class Change(Notes):
             "SELECT body, place, image, size FROM record WHERE gallery = ? AND key = ?",
             (gallery.id, codec.key_of(key)),
         ).fetchone()
-        return None if row is None else document(row)
+        return None if row is None else codec.of_row(row)
 
     def put(self, ns: str, document: Document) -> None:
         """Add or replace the document with this `_id`. Raises ValueError where it has none."""
@@ -167,7 +167,7 @@ class Change(Notes):
         self.drop(to)
         self.create(to)
         for row in self._rows(gallery.id):
-            self.put(to, document(row))  # the name is part of every record's hash
+            self.put(to, codec.of_row(row))  # the name is part of every record's hash
         self.drop(ns)
 
     def namespaces(self) -> list[str]:
@@ -387,14 +387,3 @@ class Change(Notes):
         while rows := self._all(sql, gallery, last, _PAGE):
             yield from rows
             last = rows[-1]["key"]
-
-
-def document(row: sqlite3.Row) -> Document:
-    """Read the document of a record's row; its image field holds a `Held`."""
-    if row["place"] != codec.NOWHERE:
-        return codec.whole(row["body"], row["place"], Held(row["image"], row["size"]))
-    found = codec.document_of(row["body"])
-    text = found.get(IMAGE_FIELD)
-    if isinstance(text, str):
-        found[IMAGE_FIELD] = codec.held_text(text)
-    return found

@@ -8,6 +8,7 @@ image counts as an ordinary field.
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 import bson
@@ -58,3 +59,14 @@ def held_text(text: str) -> Held:
 
     content = text.encode()
     return Held(blake3(content).digest(), len(content), text)
+
+
+def of_row(row: sqlite3.Row) -> Document:
+    """Read the document of a record's row; its image field holds a `Held`."""
+    if row["place"] != NOWHERE:
+        return whole(row["body"], row["place"], Held(row["image"], row["size"]))
+    found = document_of(row["body"])
+    text = found.get(IMAGE_FIELD)
+    if isinstance(text, str):
+        found[IMAGE_FIELD] = held_text(text)
+    return found

@@ -15,9 +15,9 @@ from pathlib import Path
 from isthmus.core.digest import Digest
 from isthmus.core.position import Position
 from isthmus.gallery.record import Document, GalleryStat, Held, Record, Removed
-from isthmus.gallery.store import schema
+from isthmus.gallery.store import codec, schema
 from isthmus.gallery.store.bounds import Bounds
-from isthmus.gallery.store.change import Change, document
+from isthmus.gallery.store.change import Change
 from isthmus.gallery.store.files import ImageFiles
 from isthmus.gallery.store.intake import Check, Intake
 from isthmus.imaging.anatomy import ImageLimits
@@ -180,7 +180,7 @@ class SqliteSet:
             "SELECT body, place, image, size FROM record WHERE gallery = ? AND key = ?",
             (self._number(gallery), key),
         )
-        return document(rows[0]) if rows else None
+        return codec.of_row(rows[0]) if rows else None
 
     def image(self, digest: bytes) -> Path | None:
         """Return the file of an image; None where it is not held."""

@@ -130,7 +130,7 @@ def test_records_are_paged_found_by_id_and_their_images_drawn_anew(sites: Crosse
     ],
 )
 def test_wrong_names_and_parameters_are_told_so(sites: Crossed, place: str, status: int) -> None:
-    problem(client(sites.tomls[1]), place, status)
+    assert problem(client(sites.tomls[1]), place, status)["detail"]
 
 
 def test_a_damaged_image_gives_a_placeholder(tmp_path: Path) -> None:
