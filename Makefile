@@ -36,7 +36,7 @@ test: $(READY) ## Run all tests
 soak: $(READY) ## Run the long tests: kills at random moments, again and again, and eight times the examples
 	ISTHMUS_EXAMPLES=8 $(BIN)/python -m pytest -n 2 --dist worksteal -m "soak or hypothesis" --soak
 
-model: $(READY) ## Try 20,000 random steps of two recovery sites against an oracle: many minutes
+model: $(READY) ## Try 20,000 drawn steps of two recovery sites against an oracle: five minutes
 	$(BIN)/python tests/recovery_model_run.py
 
 tutorial: $(READY) ## Follow the tutorial's blocks as they stand, in an empty folder

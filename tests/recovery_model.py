@@ -386,7 +386,8 @@ class World:
         if expected.role == "fenced" and other.role == "primary":
             self.fail_back(name)
         if expected.role == "standby" and other.latest:
-            for clash in set(expected.own) & set(other.sealed[other.latest].tables):
+            coming = [sealed.tables for sealed in other.sealed.values() if sealed.order > expected.least]
+            for clash in set(expected.own) & {table for tables in coming for table in tables}:
                 self.move_away(name, clash)
 
     def move_away(self, name: str, clash: str) -> None:
