@@ -42,8 +42,8 @@ model: $(READY) ## Try 20,000 drawn steps of two recovery sites against an oracl
 tutorial: $(READY) ## Follow the tutorial's blocks as they stand, in an empty folder
 	$(BIN)/python -m pytest -q --soak tests/soak/test_tutorial_soak.py
 
-pages: $(READY) ## Follow the blocks of all other pages as they stand, each as its reader would
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal --soak tests/soak/test_*pages_soak.py
+pages: $(READY) ## Follow the tutorial and all other pages as they stand, each as its reader would
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal --soak tests/soak/test_tutorial_soak.py tests/soak/test_*pages_soak.py
 
 pictures: $(READY) ## Take the pictures of the console for the book anew, in Chromium
 	ISTHMUS_PICTURES=docs/images $(BIN)/python -m pytest -q tests/faces/console/test_product_in_a_browser.py
