@@ -56,7 +56,7 @@ QUICK = "poll_s = 0.2"
 def test_killed_at_moments_that_nobody_chose_every_image_still_comes_once(
     tmp_path: Path, victim: str, kills: int
 ) -> None:
-    contents = pictures(tmp_path / "store" / "root", 80 * kills, large_every=12)
+    contents = pictures(tmp_path / "store" / "root", 50 * kills, large_every=12)
     with nginx(tmp_path / "store") as port:
         hub = Hub(tmp_path / "hub", QUICK)
         agent = hub.environment("video", LOOPBACK.format(port=port) + slowly(80))

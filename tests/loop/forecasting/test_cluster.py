@@ -62,6 +62,7 @@ def test_a_process_that_fails_fails_the_run_with_what_it_said(shards: Path, tmp_
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.soak
 def test_a_process_that_is_killed_fails_the_run_and_leaves_its_last_epoch_and_no_process(
     shards: Path, tmp_path: Path
 ) -> None:
