@@ -51,12 +51,12 @@ from isthmus.acquire.states import State
 QUICK = "poll_s = 0.2"
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(6, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(("kills", "images"), [(2, 100), pytest.param(6, 480, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("victim", ["server", "agent", "worker"])
 def test_killed_at_moments_that_nobody_chose_every_image_still_comes_once(
-    tmp_path: Path, victim: str, kills: int
+    tmp_path: Path, victim: str, kills: int, images: int
 ) -> None:
-    contents = pictures(tmp_path / "store" / "root", 50 * kills, large_every=12)
+    contents = pictures(tmp_path / "store" / "root", images, large_every=12)
     with nginx(tmp_path / "store") as port:
         hub = Hub(tmp_path / "hub", QUICK)
         agent = hub.environment("video", LOOPBACK.format(port=port) + slowly(80))

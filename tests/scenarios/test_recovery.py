@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from examples import tries
 from gallery_sites import here, until
 from isthmus.app.recovery.config import read_recovery_config
 from isthmus.app.recovery.picture import opened
@@ -119,7 +120,8 @@ class _writing:
             self._stop.wait(0.05)
 
 
-def test_queries_that_span_two_tables_at_the_standby_always_see_one_barrier(tmp_path: Path) -> None:
+@tries("times", 300, 1000)
+def test_queries_that_span_two_tables_at_the_standby_always_see_one_barrier(tmp_path: Path, times: int) -> None:
     """A payer is written before each payee, so at one moment there are as many payers, or one more."""
     north, south = pair(tmp_path, backup_s=0.1)
     published(north, LEFT, RIGHT)
@@ -141,7 +143,7 @@ def test_queries_that_span_two_tables_at_the_standby_always_see_one_barrier(tmp_
         writer.start()
         try:
             barriers, reads = set(), 0
-            while len(barriers) < 6 or reads < 300:
+            while len(barriers) < 6 or reads < times:
                 tables = south.catalog.together(LEFT, RIGHT)
                 payers, payees = (table.count() for table in tables)
                 assert payers - payees in (0, 1), f"{payers} payers and {payees} payees after {reads} reads"
