@@ -278,7 +278,9 @@ class World:
         barrier = self.sites[name].backup.barrier()
         if expected.role in ("primary", "yielding") and barrier and barrier.key not in expected.sealed:
             self.order += 1
-            expected.sealed[barrier.key] = Sealed(self.order, copied(expected.published()))
+            expected.sealed[barrier.key] = Sealed(
+                self.order, copied(expected.published()), frozenset(expected.objects)
+            )
             expected.latest = barrier.key
             told = {table.name: table.identity for table in barrier.tables.values()}
             wanted = {key: sheet.identity for key, sheet in expected.sealed[barrier.key].tables.items()}

@@ -73,6 +73,8 @@ class Sealed:
 
     order: int
     tables: Sheets
+    objects: frozenset[Object]
+    """What was published then, in its own words."""
 
 
 @dataclass
@@ -98,6 +100,8 @@ class Expected:
     """By key, the barriers that this site sealed."""
     latest: str = ""
     """The key of the one that was sealed last in this epoch."""
+    named: frozenset[Object] | None = None
+    """What the primary published at the shown barrier; None where this site was the one to publish last."""
 
     @property
     def tables(self) -> Sheets:
@@ -131,17 +135,21 @@ class Expected:
         left = {name: sheet for name, sheet in self.shown.items() if sheet.identity not in there}
         self.kept = {name: one for name, one in {**self.kept, **left}.items() if name not in sealed.tables}
         self.shown, self.barrier, self.least = copied(sealed.tables), key, sealed.order
+        self.named = sealed.objects
 
     def take_over(self, epoch: int) -> None:
-        """Everything that is here is written here from now on; what was shown is published, and nothing else."""
+        """All that is here is written here from now on; it is published as it was, but none of its own beside."""
         names = set(self.shown)
+        if self.named is not None:
+            self.objects = set(self.named)
+        self.opted = {name for name in self.opted if not self.covered(name)} | names
+        self.objects |= {Object.parse(name) for name in names if not self.covered(name)}
+        self.named = None
         self.own, self.shown, self.kept = self.tables, {}, {}
         self.role, self.epoch, self.barrier, self.latest = "primary", epoch, "", ""
-        self.objects = {Object.parse(name) for name in names}
-        self.opted |= names
 
     def follow(self, epoch: int, barrier: str, shown: Sheets, least: int) -> None:
         """Show what lies here already, as the standby of another's epoch."""
         self.own = {name: sheet for name, sheet in self.own.items() if name not in shown}
-        self.shown, self.kept = copied(shown), {}
+        self.shown, self.kept, self.named = copied(shown), {}, None
         self.role, self.epoch, self.barrier, self.least, self.latest = "standby", epoch, barrier, least, ""

@@ -19,8 +19,6 @@ from pathlib import Path
 import recovery_pair_process
 from isthmus.app.recovery.site import RecoverySite
 from isthmus.core.errors import IsthmusError
-from isthmus.recovery import publications
-from isthmus.recovery.objects import Object
 from recovery_pair import INTERVAL_S, Two, full
 from transfer_doubles import BEGIN
 
@@ -109,8 +107,6 @@ def an_outranking(two: Two) -> None:
     two.fail_over(two.b)
     two.add(two.b, "things", "of b", bulk=400)
     two.add(two.b, "here", "h")
-    name = publications.publications(two.b.store)[0].name
-    publications.alter(two.b.store, two.b.catalog, name, [Object.parse("main.fleet.here")])
     two.turn(two.b)
     two.mend_link()
     two.carry()

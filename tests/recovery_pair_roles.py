@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isthmus.app.recovery.site import RecoverySite
-from isthmus.recovery import publications
-from isthmus.recovery.objects import Object
 from recovery_pair import Two, full
 
 KILO = 1 << 10
@@ -54,7 +52,6 @@ def switchovers(folder: Path, times: int) -> Told:
         written |= set(names)
         if number % 3 == 0:
             two.add(primary, f"table_{number}", "new")
-            _publish(primary, f"table_{number}")
         if number % 5 == 4:
             primary.catalog.open(full("things")).compact()
         before = two.tables(primary)
@@ -73,11 +70,6 @@ def switchovers(folder: Path, times: int) -> Told:
     assert set(two.rows(two.a, "things")) == set(two.rows(two.b, "things")) == written
     two.close()
     return told
-
-
-def _publish(site: RecoverySite, table: str) -> None:
-    """Publish a table: a site that took over publishes what it had been shown, and nothing of itself."""
-    publications.create(site.store, site.catalog, f"of_{table}", [Object.parse(str(full(table)))])
 
 
 def failovers(folder: Path, times: int) -> Told:

@@ -204,10 +204,42 @@ def test_cancelling_takes_objects_out_of_every_publication(store: Store, catalog
 def test_a_site_that_takes_over_publishes_what_it_was_sent_as_it_was_sent(store: Store, catalog: Catalog) -> None:
     pubs.create(store, catalog, "old", named("other"))
     tables = [Published("main.loop.runs", "replicated"), Published("main.loop.scenes", "hash(n)")]
-    outcome = pubs.adopt(store, catalog, tables)
-    assert outcome.failed == ()
+    pubs.adopt(store, catalog, tables, {})
     assert pubs.effective(store, catalog) == tables
-    assert [item.name for item in pubs.publications(store)] == [pubs.CLASSIC]
+    assert pubs.publications(store) == [
+        publist.Publication(pubs.CLASSIC, tuple(named("main.loop.runs", "main.loop.scenes")))
+    ]
+
+
+def test_publications_are_taken_over_as_they_were_and_tables_of_the_site_s_own_stay_its_own(
+    store: Store, catalog: Catalog
+) -> None:
+    pubs.create(store, catalog, "own", named("main"))
+    tables = [Published("main.loop.runs", "replicated")]
+    told = {"all": (Object(),), "some": tuple(named("main.loop.runs", "main.gone.t"))}
+    for _ in range(2):  # again it changes nothing
+        pubs.adopt(store, catalog, tables, told)
+        assert pubs.effective(store, catalog) == tables
+        assert pubs.publications(store) == [
+            publist.Publication("all", (Object(),)),
+            publist.Publication("some", tuple(named("main.gone.t", "main.loop.runs"))),
+        ]
+    opt_in(store, catalog, "main.loop.scenes")
+    assert names(pubs.effective(store, catalog)) == ["main.loop.runs", "main.loop.scenes"]
+    renamed(catalog, "main.loop.runs", "main.loop.old")
+    assert names(pubs.effective(store, catalog)) == ["main.loop.old", "main.loop.scenes"]
+    assert pubs.publication(store, "some").objects == tuple(named("main.gone.t", "main.loop.old"))
+
+
+def test_a_site_that_was_not_told_of_publications_goes_on_with_its_own(store: Store, catalog: Catalog) -> None:
+    pubs.create(store, catalog, "p", named("main.loop"))
+    tables = [Published("main.acquire.images", "hash(id)"), Published("main.loop.runs", "hash(id)")]
+    pubs.adopt(store, catalog, tables)
+    assert pubs.effective(store, catalog) == tables
+    assert pubs.publications(store) == [
+        publist.Publication(pubs.CLASSIC, tuple(named("main.acquire.images"))),
+        publist.Publication("p", tuple(named("main.loop"))),
+    ]
 
 
 def test_a_site_that_takes_over_publishes_renamed_tables_beside_copies_that_were_kept_of_them(
@@ -219,10 +251,10 @@ def test_a_site_that_takes_over_publishes_renamed_tables_beside_copies_that_were
     root = Path(catalog.root.removeprefix("file://"))
     shutil.copytree(root / "main/loop/old.lance", root / "main/quarantine/runs.lance")
     tables = [Published("main.loop.old", "replicated"), Published("main.loop.runs", "hash(id)")]
-    assert pubs.adopt(store, catalog, tables).failed == ()
-    assert pubs.effective(store, catalog) == tables
-    assert pubs.adopt(store, catalog, tables).opted_in == ()
-    assert pubs.effective(store, catalog) == tables
+    for told in (None, {}, {"p": tuple(named("main"))}):
+        for _ in range(2):
+            pubs.adopt(store, catalog, tables, told)
+            assert pubs.effective(store, catalog) == tables
 
 
 def test_publications_survive_in_the_site_s_file(tmp_path: Path, catalog: Catalog) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from isthmus.core.errors import Busy, IsthmusError
 from isthmus.core.ports import Clock
 from isthmus.core.position import Position
-from isthmus.recovery.barrier import Barrier
+from isthmus.recovery.barrier import Barrier, Named
 from isthmus.recovery.capture import Capture, Captured, Moved, Published
 from isthmus.recovery.round import LIVE, Part, Round, mark_after
 from isthmus.recovery.rounds import Overtaken, Rounds
@@ -79,12 +79,14 @@ class Backup:
         clock: Clock,
         settings: BackupSettings,
         step: Step = no_step,
+        named: Callable[[], Named] = dict,
     ) -> None:
         """`folder` takes what lies aside: on the file system of the tables, or else files are copied there.
 
-        `published` tells the published tables; it is asked in each reading of a cut.
+        `published` tells the published tables; it is asked in each reading of a cut. `named` tells the
+        publications, which go along for the day on which the other site takes over.
         """
-        self._folder, self._published, self._clock = folder, published, clock
+        self._folder, self._published, self._named, self._clock = folder, published, named, clock
         self._settings, self._step = settings, step
         self._rounds = Rounds(store, settings.stream)
         self._capture = Capture(catalog, folder, settings.stream, clock, settings.width, step)
@@ -221,6 +223,7 @@ class Backup:
             self._rounds.counts()["round"] + 1,
             row.event,
             self._settings.shards,
+            self._named(),
         )
         row = self._rounds.seal(
             row,

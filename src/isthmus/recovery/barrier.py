@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from isthmus.core.digest import Digest, record_hash
+from isthmus.recovery.objects import Object
 from isthmus.warehouse.name import TableName
 
 _KEY = re.compile(r"\d{8}_\d{6}")
@@ -75,6 +76,9 @@ class TableAt:
 Files = Mapping[str, Mapping[str, HeldFile]]
 """The files of each table: by identity, then by path."""
 
+Named = Mapping[str, tuple[Object, ...]]
+"""Publications: what each names, by its own name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Barrier:
@@ -118,6 +122,8 @@ class Change:
 
     `prior` is the key of the barrier that it leads from, empty where it leads from nothing (a full round).
     `event` is empty or says what the round is for beside the tables: `switchover` hands the primary's role over.
+    `publications` are those of the primary, which a site that takes over goes on with; None where a sender of an
+    earlier version does not tell them.
     """
 
     key: str
@@ -127,9 +133,12 @@ class Change:
     added: Mapping[str, tuple[HeldFile, ...]]
     removed: Mapping[str, tuple[str, ...]]
     event: str = ""
+    publications: Named | None = None
 
     @classmethod
-    def between(cls, old: Barrier | None, new: Barrier, event: str = "") -> Change:
+    def between(
+        cls, old: Barrier | None, new: Barrier, event: str = "", publications: Named | None = None
+    ) -> Change:
         """Find what leads from `old` to `new`; from None, everything is added."""
         before: Files = old.files if old else {}
         added, removed = {}, {}
@@ -140,7 +149,7 @@ class Change:
             added.update({identity: came} if came else {})
             removed.update({identity: went} if went else {})
         tables = tuple(sorted(new.tables.values(), key=lambda table: table.name))
-        return cls(new.key, old.key if old else "", new.at, tables, added, removed, event)
+        return cls(new.key, old.key if old else "", new.at, tables, added, removed, event, publications)
 
     def applied(self, old: Barrier | None) -> Barrier:
         """Return the barrier that this leads to. Raises ValueError where it does not lead on from `old`."""
@@ -158,6 +167,7 @@ class Change:
 
     def to_json(self) -> dict[str, Any]:
         """Write the change as plain JSON values."""
+        told = {} if self.publications is None else {"publications": texts_of(self.publications)}
         return {
             "key": self.key,
             "prior": self.prior,
@@ -169,12 +179,14 @@ class Change:
                 for identity, files in self.added.items()
             },
             "removed": {identity: list(paths) for identity, paths in self.removed.items()},
+            **told,
         }
 
     @classmethod
     def of_json(cls, value: Mapping[str, Any]) -> Change:
-        """Read what `to_json` writes. Raises ValueError on anything else."""
+        """Read what `to_json` writes. Raises ValueError on anything else, InputError for what names no object."""
         try:
+            told = value.get("publications")
             return cls(
                 str(value["key"]),
                 str(value["prior"]),
@@ -189,9 +201,20 @@ class Change:
                 },
                 {str(identity): tuple(map(str, paths)) for identity, paths in value["removed"].items()},
                 str(value["event"]),
+                None if told is None else named_of(told),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"no change of a barrier: {error!r}") from error
+
+
+def texts_of(publications: Named) -> dict[str, list[str]]:
+    """Write publications as plain JSON values."""
+    return {name: [str(item) for item in objects] for name, objects in publications.items()}
+
+
+def named_of(texts: Mapping[str, Sequence[str]]) -> Named:
+    """Read what `texts_of` writes. Raises InputError for what names no object."""
+    return {str(name): tuple(map(Object.parse, objects)) for name, objects in texts.items()}
 
 
 def _table(table: TableAt) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from isthmus.core.errors import Busy, Corrupt, Diverged, InputError, IsthmusErro
 from isthmus.core.header import Header, Kind
 from isthmus.core.ports import Applied, Clock, Delivery
 from isthmus.core.position import Position
-from isthmus.recovery.barrier import Barrier, Change
+from isthmus.recovery.barrier import Barrier, Change, Named
 from isthmus.recovery.holding import GRACE_S, Desync, Holding
 from isthmus.recovery.part import BEGIN, CHANGE, FILES, INDEX
 from isthmus.recovery.placing import sound
@@ -105,6 +105,13 @@ class Landing:
         ended = [row for row in rounds if row.state in ("CONFIRM", "FINISH")]
         return ended[-1].event if shown and ended and ended[-1].key == shown.key else ""
 
+    def named(self) -> Named | None:
+        """Return the publications of the primary as the shown round told them; None where it told none.
+
+        So it is for tables that this site began to follow with: then its own publications are the last it knows.
+        """
+        return self._rounds.named()
+
     def rounds(self) -> list[Landed]:
         """List the restore rounds that are remembered, oldest first."""
         return self._rounds.rounds()
@@ -165,6 +172,7 @@ class Landing:
                 self._rounds.published(connection)
                 self._rounds.dropped(connection, now)
                 self._rounds.stand_anew(connection, position)
+                self._rounds.name(connection, None)
 
     def release(self, name: str) -> None:
         """Make a table that left the publication this site's own. Raises InputError for another, Busy."""

@@ -250,6 +250,7 @@ class Publishing:
             for name in gone - self._holding.left().keys():
                 self._grants.replace_all(name, (), connection)
             self._rounds.published(connection)
+            self._rounds.name(connection, change.publications)
             self._rounds.went(
                 connection, publication.number, "published", now, prior=change.prior, event=change.event
             )

@@ -17,7 +17,7 @@ from isthmus.core.digest import Digest
 from isthmus.core.errors import Corrupt, InputError
 from isthmus.core.header import Header
 from isthmus.core.position import Position
-from isthmus.recovery.barrier import Change
+from isthmus.recovery.barrier import Change, Named, named_of, texts_of
 from isthmus.recovery.part import Index
 from isthmus.recovery.states import RESTORE
 from isthmus.state.store import Store
@@ -46,6 +46,7 @@ _MIGRATIONS = (
         number INTEGER PRIMARY KEY, header TEXT NOT NULL, change TEXT NOT NULL
     )""",
     "ALTER TABLE landing_round ADD COLUMN pace TEXT NOT NULL DEFAULT '{}'",
+    "CREATE TABLE landing_named (publications TEXT NOT NULL)",
 )
 
 
@@ -280,6 +281,18 @@ class Restoring:
     def published(connection: sqlite3.Connection) -> None:
         """Write down, in an open transaction, that nothing is being published any more."""
         connection.execute("DELETE FROM landing_publication")
+
+    def named(self) -> Named | None:
+        """Return the publications of the primary as the shown round told them; None where none told."""
+        rows = self._store.rows("SELECT publications FROM landing_named")
+        return named_of(json.loads(rows[0]["publications"])) if rows else None
+
+    @staticmethod
+    def name(connection: sqlite3.Connection, publications: Named | None) -> None:
+        """Write down, in an open transaction, which publications the shown round told."""
+        connection.execute("DELETE FROM landing_named")
+        if publications is not None:
+            connection.execute("INSERT INTO landing_named VALUES (?)", (json.dumps(texts_of(publications)),))
 
     def _going(self, key: str) -> Landed | None:
         return next((row for row in self.under_way() if row.key == key), None)

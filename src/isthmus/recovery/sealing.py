@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from isthmus.core.position import Position
-from isthmus.recovery.barrier import Barrier, Change
+from isthmus.recovery.barrier import Barrier, Change, Named
 from isthmus.recovery.part import Index, parted
 from isthmus.recovery.round import Part
 from isthmus.recovery.shards import Shards, bucketed
@@ -60,6 +60,7 @@ def parts_of(
     number: int,
     event: str = "",
     shards: Shards = ALONE,
+    publications: Named | None = None,
 ) -> list[Part]:
     """Make the parts that lead from `base` to a barrier, at least one.
 
@@ -67,7 +68,7 @@ def parts_of(
     are `held` over there do not travel. `number` counts the rounds of the stream.
     """
     contents = travelling(barrier, held, shards)
-    change = json.dumps(Change.between(prior, barrier, event).to_json()).encode()
+    change = json.dumps(Change.between(prior, barrier, event, publications).to_json()).encode()
     lanes = [list(of_one) for _, of_one in groupby(contents.items(), key=lambda one: one[1].lane)]
     sizes = [[(digest, content.size) for digest, content in of_one] for of_one in lanes or [[]]]
     pieces = [part for of_one in sizes for part in parted(of_one, part_bytes)]

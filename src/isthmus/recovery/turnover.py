@@ -21,7 +21,7 @@ from isthmus.core.errors import Corrupt, InputError, Refused
 from isthmus.core.ports import Clock
 from isthmus.core.position import Position
 from isthmus.recovery.backup import Backup, Round
-from isthmus.recovery.barrier import Barrier, HeldFile, TableAt, key_of
+from isthmus.recovery.barrier import Barrier, HeldFile, Named, TableAt, key_of
 from isthmus.recovery.fork import Parted, keep_aside, manifests, parted
 from isthmus.recovery.landing import Landing
 from isthmus.recovery.notes import Notes
@@ -37,8 +37,10 @@ from isthmus.warehouse.name import TableName
 from isthmus.warehouse.place import local_path
 from isthmus.warehouse.table import Table
 
-Publish = Callable[[Sequence[TableAt]], None]
-"""Publishes tables at a site that is about to become the primary; again it changes nothing."""
+Publish = Callable[[Sequence[TableAt], Named | None], None]
+"""Publishes tables, by the publications of the former primary, at a site that is about to become the primary.
+
+Without publications those of the site itself hold on. Again it changes nothing."""
 
 SWITCHOVER = "switchover"
 """The event of the round that hands the primary's role over."""
@@ -228,7 +230,9 @@ class Turnover:
         self._notes.put(**{"took over": key, "whole": "", "answered": ""})
         self._step("takeover noted")
         if follows and barrier is not None:
-            self._publish(tuple(barrier.tables.values()))  # while nobody can rename or drop one
+            self._publish(
+                tuple(barrier.tables.values()), self._landing.named()
+            )  # while nobody can rename or drop one
         self._step("takeover published")
         self._become(Fence("primary", epoch), "take over")
         self._step("takeover fenced")

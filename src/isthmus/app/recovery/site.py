@@ -19,7 +19,7 @@ from isthmus.core.errors import InputError
 from isthmus.core.ports import Carrier, Clock
 from isthmus.recovery import publications
 from isthmus.recovery.backup import Backup, BackupSettings
-from isthmus.recovery.barrier import TableAt
+from isthmus.recovery.barrier import Named, TableAt
 from isthmus.recovery.landing import Landing, LandingSettings
 from isthmus.recovery.notes import Notes
 from isthmus.recovery.pair import Ends, Pair, PairSettings
@@ -116,6 +116,10 @@ class RecoverySite:
         """List what is published now."""
         return publications.effective(self.store, self.catalog, self.grants.of)
 
+    def named(self) -> Named:
+        """List what each publication names now."""
+        return {one.name: one.objects for one in publications.publications(self.store)}
+
     @cached_property
     def backup(self) -> Backup:
         """What takes rounds."""
@@ -135,6 +139,7 @@ class RecoverySite:
                 shards=Shards(part.local_shards, part.remote_shards),
             ),
             self._stepped,
+            self.named,
         )
 
     @cached_property
@@ -263,13 +268,12 @@ class RecoverySite:
             free = shutil.disk_usage(self.folder).free
         return self.describe(replace(report, free_bytes=free or 0, version=__version__))
 
-    def _publish(self, tables: Sequence[TableAt]) -> None:
+    def _publish(self, tables: Sequence[TableAt], named: Named | None) -> None:
         """Publish what was shown here, so that the site that takes over keeps it for the other one."""
         for table in tables:
             self.grants.replace_all(table.name, table.grants)
-        publications.adopt(
-            self.store, self.catalog, [Published(table.name, table.distribution, table.grants) for table in tables]
-        )
+        published = [Published(table.name, table.distribution, table.grants) for table in tables]
+        publications.adopt(self.store, self.catalog, published, named)
 
     def _trusted(self) -> frozenset[PublicKey]:
         if not self.part.trust:
