@@ -19,6 +19,8 @@ from isthmus.core.digest import Digest, record_hash
 from isthmus.core.header import BundleName, Kind
 from isthmus.core.position import Position
 from isthmus.loop.release import folder
+from isthmus.recovery.barrier import Change
+from isthmus.recovery.objects import Object
 from isthmus.recovery.report import ReportBox
 from isthmus.state.store import Store
 from isthmus.transfer.formats import ENDINGS, family, open_files
@@ -115,6 +117,20 @@ def test_the_report_and_the_inventory_of_format_1_are_read(tmp_path: Path) -> No
     assert (report.switchover, report.took_over, report.free_bytes) == ("declined", "", 10**12)
     contents = {b"one": 3, b"three": 5, b"": 0}
     assert box.inventory() == {blake3(content).digest(): size for content, size in contents.items()}
+
+
+def test_the_change_of_a_round_is_read_with_publications_and_without() -> None:
+    told = json.loads((GOLDEN / "change-v1.json").read_text())
+    change = Change.of_json(told)
+    assert change.to_json() == told
+    assert (change.key, change.prior, change.event) == ("20261120_020000", "20261120_010000", "switchover")
+    assert change.tables[0].grants == (("ada", "read"),)
+    assert change.publications == {
+        "p": (Object(),),
+        "q": (Object("main", "fleet"), Object.parse("main.fleet.things")),
+    }
+    del told["publications"]  # as senders wrote it at first
+    assert Change.of_json(told).publications is None
 
 
 def test_every_golden_format_says_its_number() -> None:

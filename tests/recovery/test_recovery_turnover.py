@@ -17,6 +17,7 @@ from isthmus.app.recovery.site import RecoverySite
 from isthmus.core.errors import Busy, InputError, Refused
 from isthmus.recovery import publications
 from isthmus.recovery.barrier import moment_of
+from isthmus.recovery.eligibility import opt_in, opted
 from isthmus.recovery.objects import Object
 from isthmus.warehouse import fence as fences
 from recovery_pair import INTERVAL_S, SCHEMA, Two, batch, full, open_site
@@ -632,6 +633,24 @@ def test_tables_made_renamed_and_dropped_at_the_old_primary_alone_end_as_the_new
     }
     alone = {"main.fleet.again": ["second"], "main.fleet.fresh": ["f"], "main.fleet.verbs": ["v", "w"]}
     assert {name: two.rows(two.a, kept) for name, kept in found.items()} == alone
+
+
+def test_publications_go_along_so_that_new_tables_are_published_wherever_the_primary_is(two: Two) -> None:
+    publications.create(two.a.store, two.a.catalog, "words", [Object.parse("main.fleet.words")])
+    two.b.catalog.create(full("own"), SCHEMA)
+    opt_in(two.b.store, two.b.catalog, str(full("own")))  # and nothing publishes it there
+    two.switch_over(two.a)
+    assert [one.name for one in publications.publications(two.b.store)] == ["everything", "words"]
+    assert str(full("own")) not in opted(two.b.store)
+    two.add(two.b, "fresh", "f")
+    two.settle()
+    assert two.rows(two.a, "fresh") == ["f"]
+    publications.drop(two.b.store, ["words"])
+    two.settle()
+    two.cut_link()
+    two.fail_over(two.a)
+    assert [one.name for one in publications.publications(two.a.store)] == ["everything"]
+    assert full("own") in two.b.catalog.names() and full("own") not in two.a.catalog.names()
 
 
 def test_a_table_that_is_not_published_stays_with_its_site_through_all_changes(two: Two) -> None:
