@@ -97,7 +97,7 @@ class World:
         self.passed: list[tuple[str, str, bytes]] = []
         self.sites: dict[str, ModelSite] = {}
         self.expected = {"a": Expected("primary"), "b": Expected("standby")}
-        self.order = 0
+        self.order = self.away = 0
         self.history: dict[tuple[str, str], set[Content]] = {}
         self.reader: tuple[str, Table, Content, datetime.datetime] | None = None
         self.steps: Counter[str] = Counter()
@@ -395,7 +395,8 @@ class World:
     def move_away(self, name: str, clash: str) -> None:
         """Rename a table of a standby's own that a published one is named like."""
         expected = self.expected[name]
-        to = TableName("own", "away", f"t{sum(self.steps.values())}")
+        self.away += 1
+        to = TableName("own", "away", f"t{self.away}")
         try:
             self.catalog(name).rename(TableName.parse(clash), to)
         except Refused:
