@@ -157,7 +157,7 @@ def _applied(made: list[bytes], header: Header, folder: Path) -> float:
     """Apply entries to a new set in a folder. Returns the seconds."""
     bundle = _Bundle(b"".join(made), header)
     with Store(folder / "state.db") as store:
-        held = SqliteSet(store, folder / "images", "bench", check=True)
+        held = SqliteSet(store, folder / "images", "bench", check=True, packed=True)
         with contextlib.closing(held):
             start = time.perf_counter()
             SetTarget(held).apply(bundle)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, Protocol
 
 from isthmus.gallery.record import Document, GalleryStat, Record, Removed
@@ -71,6 +70,30 @@ class Waiting(Protocol):
         ...
 
 
+class StoredImage(Protocol):
+    """An image that a set holds, wherever it lies; its text says where. Ask the set anew rather than keep it."""
+
+    def read(self, offset: int = 0, most: int = -1) -> bytes:
+        """Read a stretch, up to the end where `most` is negative. Raises FileNotFoundError where it is gone."""
+        ...
+
+    def proven(self) -> bool:
+        """Read it all and tell whether it is what its digest says. May be called in any thread. Raises OSError."""
+        ...
+
+    def is_of(self, content: bytes) -> bool:
+        """Tell whether it has this content."""
+        ...
+
+    def there(self) -> bool:
+        """Tell whether there is something, whole or not."""
+        ...
+
+    def mark(self) -> object:
+        """Return what changes when what lies there does: to notice that a damage was mended."""
+        ...
+
+
 class Set(Protocol):
     """A set of galleries as its readers see it: the sync server, devices' sessions, vector making."""
 
@@ -94,8 +117,8 @@ class Set(Protocol):
         """Return a record's document; its image field holds a `Held`."""
         ...
 
-    def image(self, digest: bytes) -> Path | None:
-        """Return the file of an image; None where it is not held."""
+    def image(self, digest: bytes) -> StoredImage | None:
+        """Return an image where it lies; None where it is not held."""
         ...
 
     def vector(self, digest: bytes, model: str) -> bytes | None:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import bson
 from blake3 import blake3
 
 from isthmus.core.errors import Corrupt, UnknownName
 from isthmus.gallery.piece import CATALOGUE, shelf, shelved
-from isthmus.gallery.ports import Set
+from isthmus.gallery.ports import Set, StoredImage
 from isthmus.gallery.publication import Catalogue, Published, identity, whole
 from isthmus.gallery.record import IMAGE_FIELD, Held
 from isthmus.imaging.network import Network
@@ -66,8 +65,8 @@ class Shelves:
 
     def content(self, digest: bytes) -> bytes:
         """Return a content, proven. Raises Corrupt."""
-        path = self._set.image(digest)
-        return _read(path, digest) if path is not None else _missing(digest)
+        image = self._set.image(digest)
+        return _read(image, digest) if image is not None else _missing(digest)
 
     def file(self, published: Published, path: str) -> bytes:
         """Return a file of a version, proven. Raises Corrupt, UnknownName."""
@@ -116,9 +115,9 @@ def first_sound(
     return None
 
 
-def _read(path: Path, digest: bytes) -> bytes:
+def _read(image: StoredImage, digest: bytes) -> bytes:
     try:
-        content = path.read_bytes()
+        content = image.read()
     except FileNotFoundError:
         return _missing(digest)
     if blake3(content).digest() != digest:

@@ -215,14 +215,15 @@ class Outer:
             wait(gate.poll_s)
 
     def erase(self) -> bool:
-        """Let what was removed leave SQLite's write-ahead log too, vectors of faces above all.
+        """Let what was removed leave SQLite's write-ahead logs too: vectors and pictures of faces above all.
 
         False where a reader is in the way just now: it is to be tried again.
         """
         patience = self.store.rows("PRAGMA busy_timeout")[0][0]
         self.store.rows("PRAGMA busy_timeout = 0")
         try:
-            return not self.store.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]
+            images = self.set.files.erase()
+            return not self.store.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0] and images
         except Busy:
             return False
         finally:
@@ -274,12 +275,13 @@ def open_set(config: GalleryConfig, store: Store) -> AnySet:
     """Open the set that a site holds, whatever its role and wherever it lies."""
     part: GalleryPart = config.need("gallery")
     images = config.state_folder / "images"
-    check = image_check(part.limits) if part.role == "outer" else False
+    outer = part.role == "outer"
+    check = image_check(part.limits) if outer else False
     bounds = Bounds(removals=part.tombstones)
     if part.mongodb_file or part.mongodb_env:
         uri = server_uri(part.mongodb_env or None, Path(part.mongodb_file) if part.mongodb_file else None)
-        return MongoSet(mongo_client(uri), images, part.stream, check=check, bounds=bounds)
-    return SqliteSet(store, images, part.stream, check=check, bounds=bounds)
+        return MongoSet(mongo_client(uri), images, part.stream, check=check, packed=outer, bounds=bounds)
+    return SqliteSet(store, images, part.stream, check=check, packed=outer, bounds=bounds)
 
 
 def mongo_client(uri: str) -> Any:

@@ -190,9 +190,9 @@ def _version(catalogue: Catalogue, one: Published, held: AnySet) -> VersionShown
 
 
 def _there(held: AnySet, piece: bytes) -> bool:
-    """Tell whether the file of a piece is there; its bytes are not read."""
-    place = held.image(piece)
-    return place is not None and place.is_file()
+    """Tell whether a piece is there; whether it is whole is not looked at."""
+    image = held.image(piece)
+    return image is not None and image.there()
 
 
 def _head(config: GalleryConfig) -> Position | None:

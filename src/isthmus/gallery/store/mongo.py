@@ -21,6 +21,7 @@ from isthmus.core.digest import Digest
 from isthmus.core.errors import InputError, SourceError
 from isthmus.core.position import Position
 from isthmus.gallery.oplog.entry import CODEC
+from isthmus.gallery.ports import StoredImage
 from isthmus.gallery.record import Document, GalleryStat, Held, Record, Removed
 from isthmus.gallery.store.bounds import Bounds
 from isthmus.gallery.store.files import ImageFiles
@@ -43,6 +44,7 @@ class MongoSet:
         stream: str,
         *,
         check: bool | Check,
+        packed: bool = False,
         own: str = "isthmus",
         transactions: bool = True,
         codec: Any = CODEC,
@@ -52,7 +54,7 @@ class MongoSet:
         self.client, self.stream, self.bounds, self.step = client, stream, bounds or Bounds(), step
         self._codec = codec
         self.own = client.get_database(own, codec_options=codec)
-        self.files = ImageFiles(images)
+        self.files = ImageFiles(images, packed=packed)
         self.intake = Intake(image_check() if check is True else check or None)
         self._transactions = transactions
         self.own.records.create_index([("ns", 1), ("changed", 1)])
@@ -146,10 +148,10 @@ class MongoSet:
         row = self.own.records.find_one({"_id": record_id(gallery, key)})
         return None if row is None else document_of(self.collection(gallery), row, None)
 
-    def image(self, digest: bytes) -> Path | None:
-        """Return the file of an image; None where it is not held."""
+    def image(self, digest: bytes) -> StoredImage | None:
+        """Return an image where it lies; None where it is not held."""
         row = self.own.images.find_one({"_id": digest, "refused": None})
-        return None if row is None else self.files.path(digest)
+        return None if row is None else self.files.image(digest)
 
     def vector(self, digest: bytes, model: str) -> bytes | None:
         """Return the vector that `model` made of an image, as it was stored."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from isthmus.core.digest import Digest
 from isthmus.core.position import Position
+from isthmus.gallery.ports import StoredImage
 from isthmus.gallery.record import Document, GalleryStat, Held, Record, Removed
 from isthmus.gallery.store import codec, schema
 from isthmus.gallery.store.bounds import Bounds
@@ -50,11 +51,12 @@ class SqliteSet:
         stream: str,
         *,
         check: bool | Check,
+        packed: bool = False,
         bounds: Bounds | None = None,
         step: Step = unseen,
     ) -> None:
         self.store, self.stream, self.bounds, self.step = store, stream, bounds or Bounds(), step
-        self.files = ImageFiles(images)
+        self.files = ImageFiles(images, packed=packed)
         self.intake = Intake(image_check() if check is True else check or None)
         self._looked_at: dict[str, int] = {}
         store.migrate("gallery", schema.STEPS)
@@ -182,10 +184,10 @@ class SqliteSet:
         )
         return codec.of_row(rows[0]) if rows else None
 
-    def image(self, digest: bytes) -> Path | None:
-        """Return the file of an image; None where it is not held."""
+    def image(self, digest: bytes) -> StoredImage | None:
+        """Return an image where it lies; None where it is not held."""
         rows = self.store.rows("SELECT 1 FROM image WHERE digest = ? AND refused IS NULL", (digest,))
-        return self.files.path(digest) if rows else None
+        return self.files.image(digest) if rows else None
 
     def vector(self, digest: bytes, model: str) -> bytes | None:
         """Return the vector that `model` made of an image, as it was stored."""

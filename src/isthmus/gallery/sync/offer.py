@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 from dataclasses import dataclass
-from pathlib import Path
 
 import bson
 from blake3 import blake3
@@ -100,21 +98,19 @@ class Offer:
         """Prove that a content is there and what its digest says: a damaged one is not to be sent."""
         if source.part != "image":
             return blake3(self._small(source)).digest() == digest
-        path = self.set.image(source.image)
-        if path is None:
+        image = self.set.image(source.image)
+        if image is None:
             return False
-        return _is(path, digest) if source.size <= _CHUNK else await asyncio.to_thread(_is, path, digest)
+        return image.proven() if source.size <= _CHUNK else await asyncio.to_thread(image.proven)
 
     def read(self, source: Source, offset: int, length: int) -> bytes | None:
         """Read a stretch of a content; None where it is not there in full any more."""
         if source.part == "image":
-            path = self.set.image(source.image)
-            if path is None:
+            image = self.set.image(source.image)
+            if image is None:
                 return None
             try:
-                with path.open("rb") as file:
-                    file.seek(offset)
-                    content = file.read(length)
+                content = image.read(offset, length)
             except FileNotFoundError:
                 return None
         else:
@@ -133,16 +129,3 @@ class Offer:
 
 def _told(content: bytes, most: int) -> bytes | Ref:
     return content if len(content) <= most else Ref(blake3(content).digest(), len(content))
-
-
-def _is(path: Path, digest: bytes) -> bool:
-    found = blake3()
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):  # not mapped: a disk that cannot read would end the process
-                found.update(chunk)
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.EIO):
-            return False
-        raise
-    return found.digest() == digest
