@@ -15,6 +15,7 @@ from blake3 import blake3
 from bench.figure import Figure, scratch, show
 from isthmus.gallery.device.store import DeviceStore
 from isthmus.gallery.record import IMAGE_FIELD, Document, GalleryStat, Held, Record, Removed
+from isthmus.gallery.store.stored import FileImage
 from isthmus.gallery.sync.epochs import Epochs
 from isthmus.gallery.sync.messages import Act
 from isthmus.gallery.sync.mode import Mode, Tier
@@ -86,8 +87,8 @@ class WideSet:
         found = self._documents.get(key)
         return None if found is None else dict(found)
 
-    def image(self, digest: bytes) -> Path | None:
-        return self._folder / digest.hex()
+    def image(self, digest: bytes) -> FileImage:
+        return FileImage(self._folder / digest.hex(), digest)
 
     def vector(self, digest: bytes, model: str) -> bytes | None:
         return blake3(digest).digest(MODEL.size)

@@ -17,6 +17,7 @@ from PIL import Image
 from isthmus.core.errors import Refused
 from isthmus.gallery.device.store import DeviceStore
 from isthmus.gallery.record import IMAGE_FIELD, Document, GalleryStat, Held, Record, Removed
+from isthmus.gallery.store.stored import FileImage
 from isthmus.gallery.sync.epochs import Epochs
 from isthmus.gallery.sync.messages import Act
 from isthmus.gallery.sync.mode import Mode
@@ -105,8 +106,8 @@ class MemorySet:
         found = self._documents.get(gallery, {}).get(key)
         return None if found is None else dict(found[0])
 
-    def image(self, digest: bytes) -> Path | None:
-        return self._folder / digest.hex() if digest in self._placed else None
+    def image(self, digest: bytes) -> FileImage | None:
+        return FileImage(self._folder / digest.hex(), digest) if digest in self._placed else None
 
     def vector(self, digest: bytes, model: str) -> bytes | None:
         return self._vectors.get((digest, model))
@@ -253,7 +254,7 @@ def truth(world: World, gallery: str = PEOPLE) -> dict[bytes, bytes]:
     """What the server's set holds for devices."""
     found = {}
     for record in world.set.records(gallery):
-        path = world.set.image(record.image.digest) if record.usable and record.image else None
-        if path is not None:
-            found[record.key] = path.read_bytes()
+        image = world.set.image(record.image.digest) if record.usable and record.image else None
+        if image is not None:
+            found[record.key] = image.read()
     return found

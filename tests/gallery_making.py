@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
+import sqlite3
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -18,6 +20,7 @@ from isthmus.core.ports import Cut, Source
 from isthmus.gallery.ports import Set
 from isthmus.gallery.record import Held
 from isthmus.gallery.store.bounds import Bounds
+from isthmus.gallery.store.mongo import MongoSet
 from isthmus.gallery.store.sqlite import SqliteSet, Step
 from isthmus.state.store import Store
 
@@ -91,10 +94,35 @@ def sqlite_set(
     stream: str = STREAM,
     *,
     check: bool = False,
+    packed: bool = False,
     bounds: Bounds | None = None,
     step: Step = lambda name: None,
 ) -> SqliteSet:
-    return SqliteSet(Store(folder / "state.db"), folder / "images", stream, check=check, bounds=bounds, step=step)
+    store = Store(folder / "state.db")
+    return SqliteSet(store, folder / "images", stream, check=check, packed=packed, bounds=bounds, step=step)
+
+
+def alter(held: SqliteSet | MongoSet, digest: bytes, content: bytes | None) -> None:
+    """Damage what lies where an image does, or restore it; None: take it away."""
+    path, packs = held.files.path(digest), [*held.files.folder.glob("small-*.sqlite")]
+    if path.exists() or not packs:
+        path.unlink() if content is None else path.write_bytes(content)
+        return
+    with contextlib.closing(sqlite3.connect(packs[0])) as connection, connection:
+        connection.execute("DELETE FROM image WHERE digest = ?", (digest,))
+        if content is not None:
+            connection.execute("INSERT INTO image (digest, content) VALUES (?, ?)", (digest, content))
+
+
+def lying(images: Path) -> set[str]:
+    """The digests, in hexadecimal, of all images below a folder: those that have files and packed ones."""
+    found = {path.name for path in images.rglob("*") if len(path.name) == 64}
+    for path in images.glob("small-*.sqlite"):
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            packed = {row[0].hex() for row in connection.execute("SELECT digest FROM image")}
+        assert not found & packed, "each lies in one place"
+        found |= packed
+    return found
 
 
 def content(held: Set) -> dict[str, dict[bytes, tuple[Any, bytes | None]]]:
@@ -103,8 +131,8 @@ def content(held: Set) -> dict[str, dict[bytes, tuple[Any, bytes | None]]]:
     for stat in held.galleries():
         of = found[stat.gallery] = {}
         for record in held.records(stat.gallery):
-            path = held.image(record.image.digest) if record.usable and record.image else None
-            of[record.key] = (held.document(stat.gallery, record.key), path.read_bytes() if path else None)
+            image = held.image(record.image.digest) if record.usable and record.image else None
+            of[record.key] = (held.document(stat.gallery, record.key), image.read() if image else None)
     return found
 
 

@@ -1,6 +1,6 @@
 """A process that changes a gallery or applies a bundle and dies, as by a power cut, at a named step.
 
-    python gallery_process.py ROLE FOLDER STEP
+    python gallery_process.py ROLE FOLDER STEP [packed]
 
 Roles: add, remove (at set 1 in FOLDER/inner), apply, snapshot (the delivery in FOLDER/delivery, at FOLDER/outer).
 """
@@ -18,7 +18,7 @@ from isthmus.gallery.inner import InnerSite
 from isthmus.gallery.target import SetTarget
 
 
-def main(role: str, folder: Path, fatal: str) -> None:
+def main(role: str, folder: Path, fatal: str, packed: str = "") -> None:
     def step(name: str) -> None:
         if name == fatal and armed:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -33,7 +33,7 @@ def main(role: str, folder: Path, fatal: str) -> None:
         else:
             site.remove("faces.staff", "p0")
     else:
-        held = sqlite_set(folder / "outer", check=True, step=step)
+        held = sqlite_set(folder / "outer", check=True, packed=bool(packed), step=step)
         armed = True
         SetTarget(held).apply(pickle.loads((folder / "delivery").read_bytes()))  # noqa: S301 - written by the test
     held.close()
@@ -41,4 +41,4 @@ def main(role: str, folder: Path, fatal: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
+    main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])

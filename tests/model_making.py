@@ -68,7 +68,7 @@ class Road:
     def __init__(self, folder: Path, step: Step = lambda name: None) -> None:
         self.folder, self.clock = folder, SteppingClock()
         self.inner = sqlite_set(folder / "inner", step=step)
-        self.outer = sqlite_set(folder / "outer", check=True)
+        self.outer = sqlite_set(folder / "outer", check=True, packed=True)
         audit = Audit(self.inner.store, self.clock)
         self.site = InnerSite(self.inner, self.clock, "anna", audit)
         self.publishing = Publishing(self.inner, self.site, self.clock, "anna", audit)

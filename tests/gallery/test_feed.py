@@ -33,7 +33,10 @@ class Relay:
     """Set 1, fed from elsewhere, and set 2 that follows it."""
 
     def __init__(self, folder: Path, namespaces: Namespaces | None = None) -> None:
-        self.inner, self.outer = sqlite_set(folder / "inner"), sqlite_set(folder / "outer", check=True)
+        self.inner, self.outer = (
+            sqlite_set(folder / "inner"),
+            sqlite_set(folder / "outer", check=True, packed=True),
+        )
         self.feed = Feed(self.inner, namespaces or Namespaces(), SteppingClock(), "mongo")
         self.source, self.target = OplogSource(self.inner), SetTarget(self.outer)
 

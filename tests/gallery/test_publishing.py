@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gallery_making import carried, content
+from gallery_making import alter, carried, content
 from isthmus.core.errors import Corrupt, InputError, UnknownName
 from isthmus.gallery.piece import MAGIC, PIECE_BYTES, shelf, shelved, wrapped
 from isthmus.gallery.shelves import Shelves
@@ -76,8 +76,7 @@ def test_damage_on_the_disk_is_told_and_publishing_again_heals_it_at_both_sites(
     done = road.publish("1", embedder(1))
     road.cross()
     for held in (road.inner, road.outer):
-        path = held.files.path(done.pieces[0])
-        path.write_bytes(path.read_bytes()[:-1] + b"!")
+        alter(held, done.pieces[0], held.files.read(done.pieces[0])[:-1] + b"!")
         (found,) = Shelves(held).list()
         assert "changed on the disk" in found.flaw
         with pytest.raises(Corrupt):

@@ -13,7 +13,7 @@ from blake3 import blake3
 
 from crossing_process import picture
 from crossing_sites import TICK_S, Gatekeeper, Told, Victim, finish, last_words, make_sites
-from gallery_making import content
+from gallery_making import content, lying
 from isthmus.app.galleries.inner import Inner
 from isthmus.app.galleries.outer import Outer
 from isthmus.gallery.store.sqlite import SqliteSet
@@ -38,11 +38,6 @@ def standing(folder: Path) -> tuple[int, int, str] | None:
             return None  # killed before it had its tables
     connection.close()
     return None if row is None or row[0] is None else (row[0], row[1], row[2].hex())
-
-
-def lying(folder: Path) -> set[str]:
-    """The names of all files below a folder of images; nothing but images may lie there."""
-    return {file.name for file in folder.rglob("*") if file.is_file() and file.name != "pin.lock"}
 
 
 def intact(held: SqliteSet, images: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from desk_process import GALLERY, enrolled, opened, synced
 from gallery_doubles import scene
-from gallery_making import text_of
+from gallery_making import alter, text_of
 from gallery_sites import OUTER, SYNC, write
 from isthmus.app.galleries.serving import SyncService
 from isthmus.core.digest import new_key
@@ -51,20 +51,20 @@ def test_a_damaged_image_is_named_by_the_server_until_the_inner_site_sends_it_ag
     said: list[str] = []
     service.say = said.append
     record = next(service.outer.set.records(GALLERY))
-    path = service.outer.set.files.path(record.image.digest)
-    path.unlink() if gone else path.write_bytes(scene(99))
+    alter(service.outer.set, record.image.digest, None if gone else scene(99))
+    place = str(service.outer.set.image(record.image.digest))
     assert not alarms(service), "it was not looked at yet"
     with enrolled(service, tmp_path / "device", service.devices.invite("b12", [], by="ann")) as device:
         with pytest.raises(Corrupt, match=record.image.digest.hex()[:16]):
             synced(service, device, "b12")
         assert [one.records for one in device.list()] == [2]
         ((kind, what, hint),) = alarms(service)
-        assert kind == "DAMAGED" and str(path) in what and what in said and "replace it by itself" in hint
+        assert kind == "DAMAGED" and place in what and what in said and "replace it by itself" in hint
         assert asyncio.run(service.healthy()) == (True, ""), "it can do its work for everybody else"
 
         with service.outer.set.changing() as change:
             change.put(GALLERY, {"_id": 0, "url": text_of(scene(0))})
-        assert path.read_bytes() == scene(0) and not alarms(service)
+        assert service.outer.set.files.read(record.image.digest) == scene(0) and not alarms(service)
         synced(service, device, "b12")
         assert [(one.records, one.verified) for one in device.list()] == [(3, True)]
 
@@ -73,7 +73,7 @@ def test_a_damaged_image_whose_record_is_removed_is_no_alarm_any_more(
     service: SyncService, tmp_path: Path
 ) -> None:
     record = next(service.outer.set.records(GALLERY))
-    service.outer.set.files.path(record.image.digest).write_bytes(b"")
+    alter(service.outer.set, record.image.digest, b"")
     with enrolled(service, tmp_path / "device", service.devices.invite("b12", [], by="ann")) as device:
         with pytest.raises(Corrupt, match="1 records"):
             synced(service, device, "b12")
@@ -86,8 +86,8 @@ def test_a_damaged_image_whose_record_is_removed_is_no_alarm_any_more(
 
 def test_receiving_that_watches_tells_a_damaged_image_once_and_goes_on(service: SyncService) -> None:
     outer, waited = service.outer, []
-    path = outer.set.files.path(next(outer.set.records(GALLERY)).image.digest)
-    whole = path.read_bytes()
+    digest = next(outer.set.records(GALLERY)).image.digest
+    whole, name = outer.set.files.read(digest), digest.hex()[:16]
 
     class Interrupted(BaseException):
         pass
@@ -95,16 +95,16 @@ def test_receiving_that_watches_tells_a_damaged_image_once_and_goes_on(service: 
     def wait(seconds: float) -> None:
         waited.append(seconds)
         if len(waited) == 3:
-            path.write_bytes(whole)
+            alter(outer.set, digest, whole)
         if len(waited) == 5:
             raise Interrupted
 
-    path.write_bytes(b"")
-    with pytest.raises(Corrupt, match=path.name[:16]):
+    alter(outer.set, digest, b"")
+    with pytest.raises(Corrupt, match=name):
         list(outer.receiving(watch=False))
     told: list[Event] = []
     with pytest.raises(Interrupted):
         told.extend(outer.receiving(watch=True, wait=wait))
-    assert [event.kind for event in told] == ["alarm", "cleared"] and path.name[:16] in told[0].detail
+    assert [event.kind for event in told] == ["alarm", "cleared"] and name in told[0].detail
     assert outer.extractor is not None
     assert not outer.set.without_vector(outer.extractor.model.name, 1)

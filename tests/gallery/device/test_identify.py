@@ -43,7 +43,7 @@ class Sites:
         self.folder, clock = folder, StillClock()
         self.store = Store(folder / "site.db")
         self.audit = Audit(self.store, clock)
-        self.set = SqliteSet(self.store, folder / "images", "things", check=True)
+        self.set = SqliteSet(self.store, folder / "images", "things", check=True, packed=True)
         self.inner = InnerSite(self.set, clock, "ann", self.audit)
         self.phash: Extractor = extractors.load("phash")
         self.devices = Devices(self.store, clock, self.audit)
@@ -60,9 +60,9 @@ class Sites:
         while digests := self.set.without_vector(name, 100):
             made = []
             for digest in digests:
-                path = self.set.image(digest)
-                assert path is not None
-                made.append((digest, self.phash.extract(pixels(path.read_bytes()))))
+                image = self.set.image(digest)
+                assert image is not None
+                made.append((digest, self.phash.extract(pixels(image.read()))))
             self.set.put_vectors(name, made)
 
     def sync(self) -> SyncReport:

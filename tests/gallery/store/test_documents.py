@@ -37,6 +37,16 @@ class TestSqlite(DocumentsContract):
         held.close()
 
 
+class TestSqlitePacked(DocumentsContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Any]:
+        held = sqlite_set(tmp_path, packed=True)
+        with held.changing() as change:
+            change.begin_stream(new_key())
+            yield change
+        held.close()
+
+
 class TestMongo(DocumentsContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[Any]:

@@ -13,7 +13,7 @@ import bson
 import pytest
 
 import gallery_process
-from gallery_making import STREAM, SteppingClock, carried, content, jpeg, sqlite_set
+from gallery_making import STREAM, SteppingClock, carried, content, jpeg, lying, sqlite_set
 from isthmus.core.position import Position
 from isthmus.gallery.inner import InnerSite
 from isthmus.gallery.source import OplogSource
@@ -25,9 +25,9 @@ SCRIPT = Path(gallery_process.__file__)
 COMMITTED = ("committed", "unlinked", "removed")
 
 
-def die(role: str, folder: Path, step: str) -> None:
+def die(role: str, folder: Path, step: str, packed: bool = False) -> None:
     ended = subprocess.run(
-        [sys.executable, str(SCRIPT), role, str(folder), step],
+        [sys.executable, str(SCRIPT), role, str(folder), step, *(["packed"] if packed else [])],
         env={**os.environ, "PYTHONPATH": str(SCRIPT.parent), "OMP_NUM_THREADS": "1"},
         check=False,
     )
@@ -37,8 +37,9 @@ def die(role: str, folder: Path, step: str) -> None:
 def assert_no_stray_files(held: SqliteSet) -> None:
     held.tidy()
     rows = held.store.rows("SELECT digest FROM image WHERE refused IS NULL")
-    files = {path.name for path in held.files.folder.rglob("*") if path.is_file() and path.name != "pin.lock"}
-    assert files == {row["digest"].hex() for row in rows}
+    assert lying(held.files.folder) == {row["digest"].hex() for row in rows}
+    files = {path.name for path in held.files.folder.rglob("*") if path.is_file() and len(path.name) != 64}
+    assert files <= {"pin.lock", "small-1.sqlite", "small-1.sqlite-wal", "small-1.sqlite-shm"}
     assert not held.store.rows("SELECT * FROM unlink")
 
 
@@ -77,12 +78,13 @@ def test_a_removal_that_was_cut_short_still_reaches_the_file(tmp_path: Path, ste
 
 @pytest.mark.parametrize("step", ["applied", "placed", "synced", "committed", "unlinked", "removed"])
 @pytest.mark.parametrize("role", ["apply", "snapshot"])
+@pytest.mark.parametrize("packed", [False, True], ids=["files", "packed"])
 def test_a_receiver_killed_while_applying_stands_at_the_old_position_or_the_new_one(
-    tmp_path: Path, role: str, step: str
+    tmp_path: Path, role: str, step: str, packed: bool
 ) -> None:
     inner = sqlite_set(tmp_path / "inner")
     site, source = InnerSite(inner, SteppingClock(), "anna"), OplogSource(inner)
-    outer = sqlite_set(tmp_path / "outer", check=True)
+    outer = sqlite_set(tmp_path / "outer", check=True, packed=packed)
     for number in range(6):
         site.add("faces.staff", f"p{number}", jpeg(number))
     first = source.after(Position(1, 0), 1 << 30)
@@ -97,8 +99,8 @@ def test_a_receiver_killed_while_applying_stands_at_the_old_position_or_the_new_
     (tmp_path / "delivery").write_bytes(pickle.dumps(carried(source, second)))
     outer.close()
     outer.store.close()
-    die(role, tmp_path, step)
-    outer = sqlite_set(tmp_path / "outer", check=True)
+    die(role, tmp_path, step, packed)
+    outer = sqlite_set(tmp_path / "outer", check=True, packed=packed)
     if step in COMMITTED:
         assert content(outer) == content(inner)
         assert outer.position() == second.until

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from gallery_making import SteppingClock, held_of, jpeg, sqlite_set, text_of
+from gallery_making import SteppingClock, alter, held_of, jpeg, lying, sqlite_set, text_of
 from isthmus.core.digest import new_key
 from isthmus.gallery.inner import InnerSite
 from isthmus.gallery.record import Record, Removed
@@ -19,16 +19,24 @@ from isthmus.gallery.store.sqlite import SqliteSet
 G = "faces.staff"
 
 
-@pytest.fixture(params=["sqlite", "mongo"])
+@pytest.fixture(params=["sqlite", "sqlite, packed", "mongo", "mongo, packed"])
 def held(tmp_path: Path, request: pytest.FixtureRequest) -> SqliteSet | MongoSet:
     made: SqliteSet | MongoSet
-    if request.param == "mongo":
+    kind, _, packed = request.param.partition(", ")
+    if kind == "mongo":
         client = pytest.importorskip("mongomock").MongoClient()
         made = MongoSet(
-            client, tmp_path, "set1", check=False, transactions=False, codec=None, bounds=Bounds(removals=3)
+            client,
+            tmp_path,
+            "set1",
+            check=False,
+            packed=bool(packed),
+            transactions=False,
+            codec=None,
+            bounds=Bounds(removals=3),
         )
     else:
-        made = sqlite_set(tmp_path, bounds=Bounds(removals=3))
+        made = sqlite_set(tmp_path, packed=bool(packed), bounds=Bounds(removals=3))
     with made.changing() as change:
         change.begin_stream(new_key())
         for number in range(5):
@@ -148,7 +156,7 @@ def test_vectors_go_with_the_last_record_that_has_their_image(held: SqliteSet | 
         change.drop("faces.other")
     assert held.vector(digest, "m") is None
     assert held.image(digest) is None
-    assert not held.files.path(digest).exists()
+    assert not held.files.image(digest).there()
     held.tidy()
     assert all(secret not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
@@ -189,24 +197,23 @@ def test_an_image_that_comes_again_has_to_be_looked_at_again(held: SqliteSet | M
     with held.changing() as change:
         change.put(G, {"_id": 7, "url": text_of(jpeg(1))})
     assert digest in held.without_vector("m", 100)
-    path = held.image(digest)
-    assert path is not None
-    assert path.read_bytes() == jpeg(1)
+    image = held.image(digest)
+    assert image is not None
+    assert image.read() == jpeg(1)
 
 
 @pytest.mark.parametrize("hurt", [None, b"", b"\0" * len(jpeg(1))], ids=["gone", "cut off", "altered"])
 def test_an_image_whose_file_was_damaged_is_whole_when_it_comes_again(
     held: SqliteSet | MongoSet, hurt: bytes | None
 ) -> None:
-    path = held.image(held_of(jpeg(1)).digest)
-    assert path is not None
-    path.unlink() if hurt is None else path.write_bytes(hurt)
+    digest = held_of(jpeg(1)).digest
+    alter(held, digest, hurt)
     before = held.galleries()
     with held.changing() as change:
         for key in (1, 0):
             change.put(G, {"_id": key, "url": text_of(jpeg(key))})
-    assert path.read_bytes() == jpeg(1) and held.galleries() == before
-    assert sorted(path.parent.iterdir()) == [path]
+    assert held.files.read(digest) == jpeg(1) and held.galleries() == before
+    assert lying(held.files.folder) == {held_of(jpeg(number)).digest.hex() for number in range(5)}
 
 
 @pytest.mark.parametrize("images", [1, 100])
@@ -230,13 +237,24 @@ def test_a_full_disk_leaves_everything_as_it_was(
     def full(handle: int, content: bytes) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("os.write", full)
+    if held.files._pack is None:
+        monkeypatch.setattr("os.write", full)
+    else:
+        connection = held.files._pack._connection
+        assert connection is not None
+        connection.execute("PRAGMA max_page_count = 1")  # no less than there are
     with pytest.raises(OSError, match="No space"), held.changing() as change:
         change.put(G, {"_id": "x"})
         for n in range(images):
-            change.put(G, {"_id": f"y{n}", "url": text_of(jpeg(77) + bytes(n))})
+            change.put(G, {"_id": f"y{n}", "url": text_of(jpeg(77) + bytes(20_000 + n))})
     monkeypatch.undo()
     assert held.galleries() == before
     assert not list((held.files.folder / "incoming").iterdir())
     held.tidy()
-    assert len([path for path in held.files.folder.rglob("*") if len(path.name) == 64]) == 5
+    assert len(lying(held.files.folder)) == 5
+    if held.files._pack is not None:
+        connection.execute("PRAGMA max_page_count = 1000000")
+    with held.changing() as change:
+        for n in range(images):
+            change.put(G, {"_id": f"y{n}", "url": text_of(jpeg(77) + bytes(20_000 + n))})
+    assert len(lying(held.files.folder)) == 5 + images

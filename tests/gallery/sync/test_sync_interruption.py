@@ -147,8 +147,7 @@ def test_an_interrupted_snapshot_goes_on_where_it_was_and_takes_in_what_changed(
 def test_an_image_that_vanished_at_the_server_leaves_its_record_out(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.fill(4, size=1000)
-    lost = world.set.image(next(world.set.records(PEOPLE)).image.digest)
-    lost.unlink()
+    world.set.image(next(world.set.records(PEOPLE)).image.digest).path.unlink()
     device = world.device()
     with pytest.raises(Corrupt, match="differs"):
         world.sync(device)
@@ -166,7 +165,7 @@ def test_a_damaged_image_at_the_server_holds_up_no_other_record_and_no_other_gal
     world.fill(4, size=size)
     world.fill(3, gallery=THINGS, size=1000)
     records = list(world.set.records(PEOPLE))
-    lost = world.set.image(records[1].image.digest)
+    lost = world.set.image(records[1].image.digest).path
     content = lost.read_bytes()
     hurt(lost, damage)
     device = world.device()
@@ -178,7 +177,7 @@ def test_a_damaged_image_at_the_server_holds_up_no_other_record_and_no_other_gal
     assert held(device).keys() == {record.key for record in records} - {records[1].key}
     assert held(device, THINGS) == truth(world, THINGS)
     assert {one.gallery: one.verified for one in device.galleries()} == {PEOPLE: False, THINGS: True}
-    assert [one.path for one in world.server.damages.standing()] == [lost]
+    assert [one.place for one in world.server.damages.standing()] == [str(lost)]
     assert world.served[-1].galleries[PEOPLE].tiers == ["snapshot", "reconcile"]
     assert "1 damaged images withheld" not in [e.detail for e in world.audit.entries() if e.gallery == THINGS]
 
@@ -197,7 +196,7 @@ def test_a_device_that_has_a_good_copy_keeps_it_when_the_servers_is_damaged(tmp_
     device = world.device()
     world.sync(device)
     whole = truth(world)
-    hurt(world.set.image(next(world.set.records(PEOPLE)).image.digest), "altered")
+    hurt(world.set.image(next(world.set.records(PEOPLE)).image.digest).path, "altered")
     world.add(9, size=1000)
     assert world.sync(device).galleries[0].verified
     assert whole.items() <= held(device).items()
@@ -212,7 +211,7 @@ def test_a_resumed_content_is_proven_before_its_rest_is_sent(tmp_path: Path) -> 
         world.sync(device, wrap=lambda inner: DyingChannel(inner, 12))
     image = next(world.set.records(PEOPLE)).image
     assert 0 < device.part(image).offset < image.size
-    hurt(world.set.image(image.digest), "altered")
+    hurt(world.set.image(image.digest).path, "altered")
     with pytest.raises(Corrupt, match="1 records"):
         world.sync(device)
     assert world.served[-1].galleries[PEOPLE].content_bytes == 0

@@ -1,7 +1,7 @@
 """Images as files: one file per content, named by its BLAKE3, in 256 folders by the first two digits.
 
-Where a set says so, small ones are packed together instead (`pack`). Nobody else needs to know where an image lies:
-`image` hands it out for reading, and what follows holds for both.
+Where a set says so, small ones are packed together instead (`pack`). Nobody else needs to know where an image
+lies: `image` hands it out for reading, and what follows holds for both.
 
 Files are written by threads of their own while their transaction goes on; what is committed was made durable
 before. A file that no committed row speaks of is not trusted (it may have come with a transaction that was lost,
@@ -48,7 +48,7 @@ _WRITERS = 2
 class ImageFiles:
     """A folder of images. What changes it belongs to whoever holds the transaction.
 
-    With `packed` small images that come are packed; those that lie as files already go on doing so. An image that is
+    With `packed` small images that come are packed; those that have files already keep them. An image that is
     packed stays packed, also where the set is opened without.
     """
 
@@ -146,7 +146,7 @@ class ImageFiles:
     def remove(self, digests: Collection[bytes]) -> None:
         """Remove images, durably; those that are gone already are passed over.
 
-        Packed ones are overwritten, and leave the log too, unless a reader is in the way: then with the next `erase`.
+        Packed ones are overwritten, and leave the log too; where a reader is in the way, with the next `erase`.
         """
         packed = set() if self._pack is None else self._pack.remove(digests)
         for digest in packed:
@@ -162,7 +162,7 @@ class ImageFiles:
         return self._pack is None or self._pack.erase()
 
     def sweep(self, known: Callable[[bytes], bool]) -> int:
-        """Remove images that are not `known`, files of packed ones, and what was staged by processes that are gone."""
+        """Remove images that are not `known`, files of packed ones, and what processes now gone have staged."""
         swept = 0 if self._pack is None else self._pack.sweep(known)
         for staged in self._incoming.iterdir():
             if abandoned(staged):
