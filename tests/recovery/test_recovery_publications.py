@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from isthmus.core.errors import ConfigError, InputError, UnknownName
 from isthmus.recovery import publications as pubs
 from isthmus.recovery import publist, sql
+from isthmus.recovery.adoption import adopt
 from isthmus.recovery.eligibility import opt_in, opt_out, opted
 from isthmus.recovery.objects import Object, read_objects, write_objects
 from isthmus.recovery.publications import Published
@@ -204,7 +205,7 @@ def test_cancelling_takes_objects_out_of_every_publication(store: Store, catalog
 def test_a_site_that_takes_over_publishes_what_it_was_sent_as_it_was_sent(store: Store, catalog: Catalog) -> None:
     pubs.create(store, catalog, "old", named("other"))
     tables = [Published("main.loop.runs", "replicated"), Published("main.loop.scenes", "hash(n)")]
-    pubs.adopt(store, catalog, tables, {})
+    adopt(store, catalog, tables, {})
     assert pubs.effective(store, catalog) == tables
     assert pubs.publications(store) == [
         publist.Publication(pubs.CLASSIC, tuple(named("main.loop.runs", "main.loop.scenes")))
@@ -218,7 +219,7 @@ def test_publications_are_taken_over_as_they_were_and_tables_of_the_site_s_own_s
     tables = [Published("main.loop.runs", "replicated")]
     told = {"all": (Object(),), "some": tuple(named("main.loop.runs", "main.gone.t"))}
     for _ in range(2):  # again it changes nothing
-        pubs.adopt(store, catalog, tables, told)
+        adopt(store, catalog, tables, told)
         assert pubs.effective(store, catalog) == tables
         assert pubs.publications(store) == [
             publist.Publication("all", (Object(),)),
@@ -234,7 +235,7 @@ def test_publications_are_taken_over_as_they_were_and_tables_of_the_site_s_own_s
 def test_a_site_that_was_not_told_of_publications_goes_on_with_its_own(store: Store, catalog: Catalog) -> None:
     pubs.create(store, catalog, "p", named("main.loop"))
     tables = [Published("main.acquire.images", "hash(id)"), Published("main.loop.runs", "hash(id)")]
-    pubs.adopt(store, catalog, tables)
+    adopt(store, catalog, tables)
     assert pubs.effective(store, catalog) == tables
     assert pubs.publications(store) == [
         publist.Publication(pubs.CLASSIC, tuple(named("main.acquire.images"))),
@@ -253,7 +254,7 @@ def test_a_site_that_takes_over_publishes_renamed_tables_beside_copies_that_were
     tables = [Published("main.loop.old", "replicated"), Published("main.loop.runs", "hash(id)")]
     for told in (None, {}, {"p": tuple(named("main"))}):
         for _ in range(2):
-            pubs.adopt(store, catalog, tables, told)
+            adopt(store, catalog, tables, told)
             assert pubs.effective(store, catalog) == tables
 
 

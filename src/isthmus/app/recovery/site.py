@@ -18,6 +18,7 @@ from isthmus.app.secrets import secret_of
 from isthmus.core.errors import InputError
 from isthmus.core.ports import Carrier, Clock
 from isthmus.recovery import publications
+from isthmus.recovery.adoption import adopt
 from isthmus.recovery.backup import Backup, BackupSettings
 from isthmus.recovery.barrier import Named, TableAt
 from isthmus.recovery.landing import Landing, LandingSettings
@@ -273,7 +274,7 @@ class RecoverySite:
         for table in tables:
             self.grants.replace_all(table.name, table.grants)
         published = [Published(table.name, table.distribution, table.grants) for table in tables]
-        publications.adopt(self.store, self.catalog, published, named)
+        adopt(self.store, self.catalog, published, named)
 
     def _trusted(self) -> frozenset[PublicKey]:
         if not self.part.trust:

@@ -55,21 +55,9 @@ class Acting:
         known = self._hub.works.operations().get(operation)
         if operation in self._hub.grave and not confirm:
             confirm = operation
-        reason = ready
-        if known is None:
-            reason = self._t("base.act.missing", operation=operation)
-        elif self._person is None or not self._person.may(known.role):
-            reason = self._t("base.act.role", role=self._t(f"base.role.{known.role}"))
-        labels = (
-            ask if isinstance(ask, Mapping) else {name: self._t.known(f"base.field.{name}", name) for name in ask}
-        )
-        fields = [
-            Field(one, labels[one.name], _nth(arguments.get(one.name, one.default), place))
-            for one in (known.parameters if known else ())
-            if one.name in labels
-            for place in range(times.get(one.name, 1))
-        ]
-        fixed = {name: value for name, value in arguments.items() if name not in labels}
+        fields = self._fields(known, arguments, ask, times)
+        asked = {field.parameter.name: field.parameter for field in fields}
+        fixed = {name: value for name, value in arguments.items() if name not in set(ask)}
         return Markup(
             self._templates.get_template("act.html").render(
                 t=self._t,
@@ -78,18 +66,12 @@ class Acting:
                 fields=fields,
                 fixed=list(_posted(fixed)),
                 label=label or operation,
-                command=command_line(
-                    str(self._hub.toml),
-                    operation,
-                    known,
-                    fixed,
-                    [*{f.parameter.name: f.parameter for f in fields}.values()],
-                ),
+                command=command_line(str(self._hub.toml), operation, known, fixed, asked.values()),
                 confirm=confirm,
                 danger=danger,
                 main=main,
                 about=about,
-                reason=reason,
+                reason=self._refusal(operation, known) or ready,
                 files=any(one.parameter.kind == "file in" for one in fields),
             )
         )
@@ -98,6 +80,31 @@ class Acting:
         """Write the command line that does what `operation` does."""
         known = self._hub.works.operations().get(operation)
         return command_line(str(self._hub.toml), operation, known, arguments or {})
+
+    def _fields(
+        self,
+        operation: Operation | None,
+        arguments: Mapping[str, Any],
+        ask: Mapping[str, str] | Iterable[str],
+        times: Mapping[str, int],
+    ) -> list[Field]:
+        labels = (
+            ask if isinstance(ask, Mapping) else {name: self._t.known(f"base.field.{name}", name) for name in ask}
+        )
+        return [
+            Field(one, labels[one.name], _nth(arguments.get(one.name, one.default), place))
+            for one in (operation.parameters if operation else ())
+            if one.name in labels
+            for place in range(times.get(one.name, 1))
+        ]
+
+    def _refusal(self, name: str, operation: Operation | None) -> str:
+        """Say why this person cannot do it here at all; empty where they can."""
+        if operation is None:
+            return self._t("base.act.missing", operation=name)
+        if self._person is None or not self._person.may(operation.role):
+            return self._t("base.act.role", role=self._t(f"base.role.{operation.role}"))
+        return ""
 
 
 def _nth(value: Any, place: int) -> Any:
