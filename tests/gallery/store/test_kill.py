@@ -13,7 +13,7 @@ import bson
 import pytest
 
 import gallery_process
-from gallery_making import STREAM, SteppingClock, carried, content, jpeg, lying, sqlite_set
+from gallery_making import STREAM, SteppingClock, alter, carried, content, held_of, jpeg, lying, sqlite_set
 from isthmus.core.position import Position
 from isthmus.gallery.inner import InnerSite
 from isthmus.gallery.source import OplogSource
@@ -110,4 +110,77 @@ def test_a_receiver_killed_while_applying_stands_at_the_old_position_or_the_new_
         assert SetTarget(outer).position(STREAM) == first.until
         SetTarget(outer).apply(carried(source, second))
         assert content(outer) == content(inner)
+    assert_no_stray_files(outer)
+
+
+def followed(folder: Path, numbers: range, size: int) -> tuple[SqliteSet, SqliteSet, Position]:
+    """Make a set that packs small images and follows another, and a delivery of more for it, in a file."""
+    inner = sqlite_set(folder / "inner")
+    site, source = InnerSite(inner, SteppingClock(), "anna"), OplogSource(inner)
+    outer = sqlite_set(folder / "outer", check=True, packed=True)
+    for number in range(4):
+        site.add("faces.staff", f"p{number}", jpeg(number))
+    first = source.after(Position(1, 0), 1 << 30)
+    assert first is not None
+    SetTarget(outer).apply(carried(source, first))
+    for number in numbers:
+        site.add("faces.staff", f"p{number}", jpeg(number, size))
+    second = source.after(first.until, 1 << 30)
+    assert second is not None
+    (folder / "delivery").write_bytes(pickle.dumps(carried(source, second)))
+    return inner, outer, first.until
+
+
+def deliver(folder: Path, outer: SqliteSet) -> None:
+    SetTarget(outer).apply(pickle.loads((folder / "delivery").read_bytes()))  # noqa: S301 - written here
+
+
+def test_images_that_were_packed_but_never_committed_by_their_set_are_not_trusted(tmp_path: Path) -> None:
+    inner, outer, position = followed(tmp_path, range(4, 12), 16)
+    before = content(outer)
+    outer.close()
+    outer.store.close()
+    die("apply", tmp_path, "synced", packed=True)
+    images = tmp_path / "outer" / "images"
+    assert len(lying(images)) == 12, "their own transaction was committed"
+    outer = sqlite_set(tmp_path / "outer", check=True, packed=True)
+    assert content(outer) == before and outer.position() == position
+    for number in (5, 6):
+        alter(outer, held_of(jpeg(number)).digest, jpeg(99) if number == 5 else None)
+    deliver(tmp_path, outer)
+    assert content(outer) == content(inner)
+    assert_no_stray_files(outer)
+
+
+def test_images_that_were_packed_and_never_come_again_are_swept(tmp_path: Path) -> None:
+    _, outer, _ = followed(tmp_path, range(4, 12), 16)
+    outer.close()
+    outer.store.close()
+    die("apply", tmp_path, "synced", packed=True)
+    outer = sqlite_set(tmp_path / "outer", check=True, packed=True)
+    assert outer.tidy() == 8
+    assert_no_stray_files(outer)
+    assert len(lying(outer.files.folder)) == 4
+
+
+@pytest.mark.parametrize("step", ["applied", "placed", "synced"])
+@pytest.mark.parametrize("left", range(0, 101, 20))
+def test_a_log_of_packed_images_that_was_lost_from_anywhere_on_takes_nothing_along(
+    tmp_path: Path, step: str, left: int
+) -> None:
+    """What the kernel had not yet written when the power went; `left` percent of it reached the disk."""
+    inner, outer, position = followed(tmp_path, range(4, 12), 700)
+    outer.files.erase()
+    before = content(outer)
+    outer.close()
+    outer.store.close()
+    die("apply", tmp_path, step, packed=True)
+    for log in (tmp_path / "outer" / "images").glob("small-*.sqlite-wal"):
+        os.truncate(log, log.stat().st_size * left // 100)
+    for index in (tmp_path / "outer" / "images").glob("small-*.sqlite-shm"):
+        index.unlink()  # it is in memory alone
+    outer = sqlite_set(tmp_path / "outer", check=True, packed=True)
+    assert content(outer) == before and outer.position() == position
+    deliver(tmp_path, outer)
+    assert content(outer) == content(inner)
     assert_no_stray_files(outer)

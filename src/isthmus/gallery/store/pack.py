@@ -14,6 +14,7 @@ lost with it is healed as any image is, by replacing it. The number changes sinc
 from __future__ import annotations
 
 import contextlib
+import errno
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -64,12 +65,18 @@ class Pack:
         """
         with self._lock:
             sql = "SELECT content FROM image WHERE digest = ?"
-            with contextlib.suppress(Corrupt), self._telling():
-                row = _found(self._opened(), sql, digest)
-                if row is None and self._moved():
+            try:
+                with self._telling():
                     row = _found(self._opened(), sql, digest)
-                return None if row is None else row[0]
-        return None
+                    if row is None and self._moved():
+                        row = _found(self._opened(), sql, digest)
+            except Corrupt:
+                return None
+            except OSError as error:
+                if error.errno == errno.EIO:
+                    return None
+                raise
+            return None if row is None else row[0]
 
     def write(self, part: Sequence[tuple[bytes, bytes]]) -> None:
         """Write images, in the place of what lies here for their digests.
@@ -235,7 +242,8 @@ def _swept(connection: sqlite3.Connection, known: Callable[[bytes], bool]) -> se
     while rows := connection.execute(sql, (last,)).fetchall():
         last = rows[-1][0]
         swept |= _removed(connection, [row[0] for row in rows if not known(row[0])])
-    connection.execute(f"PRAGMA incremental_vacuum({_FREED_PAGES})").fetchall()
+    # as a script: otherwise sqlite3 stops after the first page
+    connection.executescript(f"PRAGMA incremental_vacuum({_FREED_PAGES})")
     return swept
 
 
