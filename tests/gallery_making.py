@@ -21,6 +21,7 @@ from isthmus.gallery.ports import Set
 from isthmus.gallery.record import Held
 from isthmus.gallery.store.bounds import Bounds
 from isthmus.gallery.store.mongo import MongoSet
+from isthmus.gallery.store.packfile import Record
 from isthmus.gallery.store.sqlite import SqliteSet, Step
 from isthmus.state.store import Store
 
@@ -108,10 +109,19 @@ def alter(held: SqliteSet | MongoSet, digest: bytes, content: bytes | None) -> N
     if path.exists() or not packs:
         path.unlink() if content is None else path.write_bytes(content)
         return
+    row = None
     with contextlib.closing(sqlite3.connect(packs[0])) as connection, connection:
-        connection.execute("DELETE FROM image WHERE digest = ?", (digest,))
-        if content is not None:
-            connection.execute("INSERT INTO image (digest, content) VALUES (?, ?)", (digest, content))
+        row = connection.execute("SELECT at, size, digest FROM image WHERE digest = ?", (digest,)).fetchone()
+        with (held.files.folder / "small.pack").open("r+b") as file:
+            if row is None:
+                assert content is not None
+                row = (file.seek(0, 2), len(content), digest)
+                connection.execute("INSERT INTO image (at, size, digest) VALUES (?, ?, ?)", row)
+                file.write(Record(*row).header)
+            file.seek(Record(*row).content)
+            file.write((content or b"")[: row[1]].ljust(row[1], b"\0"))
+        if content is None:
+            connection.execute("DELETE FROM image WHERE digest = ?", (digest,))
 
 
 def lying(images: Path) -> set[str]:

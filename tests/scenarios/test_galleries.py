@@ -233,7 +233,7 @@ def proved_gone(bench: Bench, old: tuple[bytes, Path, bytes]) -> None:
     assert not list(on_device.parent.glob(f"{on_device.name}*"))
     files = [file for one in (bench.outer / "state", bench.device / "device") for file in one.rglob("*")]
     assert any(file.name == "isthmus.sqlite" for file in files)
-    assert any(file.suffix == ".sqlite" and file.parent.name == "images" for file in files), "it was packed"
+    assert any(file.name == "small.pack" for file in files), "it was packed"
     until(
         lambda: not any(vector in file.read_bytes() for file in files if file.is_file()),
         "the vector left every file",

@@ -209,8 +209,10 @@ def test_state_is_for_its_owner_alone(site: Path, tmp_path: Path) -> None:
     assert {modes[folder] for folder in (state, state / "images", held, held / "content")} == {0o700}
     of_the_server = [state / f"{name}{end}" for name in ("isthmus.sqlite", FILE) for end in ("", "-wal", "-shm")]
     of_the_device = [held / f"device.db{end}" for end in ("", "-wal", "-shm")]
-    images = [*(path for path in modes if path.match("images/small-*")), *(held / "content").glob("??/*")]
-    assert len(images) == 3 + 3 + 1, "packed images with their log, those of the device, and a thumbnail"
+    images = [*(path for path in modes if path.match("images/small*")), *(held / "content").glob("??/*")]
+    assert len(images) == 4 + 3 + 1, (
+        "packed images, their index with its log, those of the device, and a thumbnail"
+    )
     assert {modes[file] for file in [*of_the_server, *of_the_device, *images]} == {0o600}
 
 

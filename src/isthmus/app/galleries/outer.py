@@ -215,15 +215,14 @@ class Outer:
             wait(gate.poll_s)
 
     def erase(self) -> bool:
-        """Let what was removed leave SQLite's write-ahead logs too: vectors and pictures of faces above all.
+        """Let what was removed leave SQLite's write-ahead log too, vectors of faces above all.
 
         False where a reader is in the way just now: it is to be tried again.
         """
         patience = self.store.rows("PRAGMA busy_timeout")[0][0]
         self.store.rows("PRAGMA busy_timeout = 0")
         try:
-            images = self.set.files.erase()
-            return not self.store.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0] and images
+            return not self.store.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]
         except Busy:
             return False
         finally:

@@ -144,10 +144,7 @@ class ImageFiles:
         return digest in self._placed or self.image(digest).is_of(content)
 
     def remove(self, digests: Collection[bytes]) -> None:
-        """Remove images, durably; those that are gone already are passed over.
-
-        Packed ones are overwritten, and leave the log too; where a reader is in the way, with the next `erase`.
-        """
+        """Remove images, durably; those that are gone already are passed over. Packed ones are overwritten."""
         packed = set() if self._pack is None else self._pack.remove(digests)
         for digest in packed:
             self.path(digest).unlink(missing_ok=True)  # one from before it was packed
@@ -156,10 +153,6 @@ class ImageFiles:
             path.unlink(missing_ok=True)
         for folder in {path.parent for path in paths if path.parent.is_dir()}:
             sync_folder(folder)
-
-    def erase(self) -> bool:
-        """Let removed images leave the log of the packed ones; False where a reader is in the way just now."""
-        return self._pack is None or self._pack.erase()
 
     def sweep(self, known: Callable[[bytes], bool]) -> int:
         """Remove images that are not `known`, files of packed ones, and what processes now gone have staged."""
