@@ -221,6 +221,18 @@ def test_extras_are_judged_by_the_packages_own_metadata(monkeypatch: pytest.Monk
     assert one.mend == "pip install 'isthmus[acquire]'"
 
 
+def test_a_site_that_trains_by_time_is_told_that_nothing_is_there_to_train_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = ['isthmus[loop]; extra == "train"', 'torch==2 ; extra == "train"', 'a; extra == "loop"']
+    monkeypatch.setattr(setuplooks.metadata, "requires", lambda name: told)
+    monkeypatch.setattr(
+        setuplooks.metadata, "version", lambda name: "1" if name == "a" else real_version("nosuchdist")
+    )
+    [one] = setuplooks.extras(["triggers"])
+    assert (one.what, one.mend) == ("the extra train is not whole; it lacks torch", "pip install 'isthmus[train]'")
+
+
 real_version = setuplooks.metadata.version
 
 

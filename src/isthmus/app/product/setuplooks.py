@@ -26,7 +26,7 @@ _EXTRAS: dict[str, tuple[str, ...]] = {
     "gate-receive": ("gallery",),
     "sync": ("sync",),
     "recovery": ("recovery",),
-    "triggers": ("loop",),
+    "triggers": ("train",),  # a trigger's pipeline trains
     "device": ("gallery",),
     "console": ("console",),
 }
@@ -39,13 +39,18 @@ _REQUIRED = re.compile(r"([A-Za-z0-9._-]+)(?:\[([a-z0-9, -]+)\])?[^;]*;.*extra\s
 
 def extras(parts: Iterable[str]) -> Iterator[Finding]:
     """Look whether what each part needs is installed, as the package's own metadata says it."""
-    for extra in dict.fromkeys(extra for part in parts for extra in _EXTRAS.get(kind_of(part), ())):
+    for extra in dict.fromkeys(extra for part in parts for extra in extras_of(part)):
         if lacking := missing(extra):
             yield error(
                 f"the extra {extra} is not whole; it lacks {', '.join(lacking)}",
                 "",
                 f"pip install 'isthmus[{extra}]'",
             )
+
+
+def extras_of(part: str) -> tuple[str, ...]:
+    """Return the extras without which a part cannot do its work."""
+    return _EXTRAS.get(kind_of(part), ())
 
 
 def missing(extra: str, seen: frozenset[str] = frozenset()) -> list[str]:
