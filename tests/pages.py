@@ -104,7 +104,7 @@ def _unit(line: str) -> None:
     for folder in re.findall(r"/var/lib/isthmus\b", line):
         assert f"WorkingDirectory={folder}/%i\n" in unit, line
     account = (
-        "".join(re.findall(r"-o (\w+) -g|useradd .* (\w+)$", line)[0]) if "isthmus@" not in line else "isthmus"
+        "".join(re.findall(r"chown -R (\w+):|useradd .* (\w+)$", line)[0]) if "isthmus@" not in line else "isthmus"
     )
     assert f"\nUser={account}\n" in unit, line
 
@@ -148,6 +148,7 @@ ELSEWHERE: dict[tuple[str, str], Elsewhere] = {
     ("operate.md", "/opt/isthmus/bin/pip install"): Elsewhere(_INDEX, _extras),
     ("operate.md", "useradd"): Elsewhere(_SYSTEM, _unit),
     ("operate.md", "install "): Elsewhere(_SYSTEM, _unit),
+    ("operate.md", "chown"): Elsewhere(_SYSTEM, _unit),
     ("operate.md", "systemctl"): Elsewhere(_SYSTEM, _unit),
     ("operate.md", "journalctl"): Elsewhere(_SYSTEM, _unit),
     ("operate.md", "docker"): Elsewhere(_CONTAINER, _image),

@@ -10,6 +10,8 @@ from pathlib import Path
 import click
 import pytest
 
+from isthmus.app.product import setuplooks
+from isthmus.app.upconfig import NAMES
 from isthmus.faces.cli.main import isthmus
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,6 +29,23 @@ def unit(tmp_path: Path) -> Path:
     assert sys.executable in text
     (tmp_path / UNIT.name).write_text(text)
     return tmp_path / UNIT.name
+
+
+def made_of(extras: str) -> set[str]:
+    """The extras named, with those they are made of."""
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    found: set[str] = set()
+    waiting = extras.split(",")
+    while waiting:
+        found.add(one := waiting.pop())
+        inner = [name for line in known[one] for name in re.findall(r"^isthmus\[(.*)\]$", line)]
+        waiting += [name for names in inner for name in names.split(",") if name not in found]
+    return found
+
+
+def needed_by_parts() -> set[str]:
+    """The extras that `isthmus doctor` asks for, of every part that there is."""
+    return {extra for part in NAMES for extra in setuplooks.extras_of(part)}
 
 
 @needs_systemd
@@ -53,6 +72,20 @@ def test_the_unit_and_the_image_run_commands_that_exist() -> None:
     command.make_context(name, options)
 
 
+def test_the_head_of_the_dockerfile_can_be_followed() -> None:
+    head = DOCKERFILE[: DOCKERFILE.index("\nFROM ")].replace("\\\n#", "")
+    [uid] = re.findall(r"useradd --uid (\d+) --user-group", DOCKERFILE)
+    assert re.findall(r"-o (\d+) -g (\d+) ", head) == [(uid, uid)], "the folder is made for the user of the image"
+    [line] = re.findall(r" isthmus (init .*)$", head, re.M)
+    _, *options = line.split()
+    command = isthmus.get_command(click.Context(isthmus), "init")
+    assert command is not None
+    command.make_context("init", options)
+    assert {f"TimeoutStopSec={seconds}s" for seconds in re.findall(r"--stop-timeout (\d+)", head)} < {
+        *UNIT.read_text().splitlines()
+    }
+
+
 def test_a_part_has_time_to_end_before_systemd_kills_it() -> None:
     from isthmus.app.upconfig import Restarting
 
@@ -73,6 +106,10 @@ def test_the_image_is_made_of_files_and_extras_that_exist() -> None:
     [extras] = re.findall(r"^ARG EXTRAS=(.*)$", DOCKERFILE, re.M)
     known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(extras.split(",")) <= set(known)
+    [training] = re.findall(r"--build-arg EXTRAS=(\S+),", DOCKERFILE)
+    assert set(training.split(",")) <= set(known)
+    assert needed_by_parts() - made_of(training) - made_of(extras) == set()
+    assert needed_by_parts() - made_of(extras) == {"train"}, "the head says that only training is left out"
     let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = {name for line in re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.M) for name in line.split()}
     assert copied == let_in
