@@ -178,14 +178,15 @@ class Pack:
             size, end, adopted, gone = os.fstat(handle).st_size, 0, list[Record](), list[Record]()
             for record in chain(_rows(connection), (Record(size, -packfile.HEADER.size, b""),)):
                 self._within(record, size)
-                for stray in packfile.records(handle, end, record.at):
-                    if known(stray.digest) and not self._stands(_found(connection, stray.digest)):
-                        adopted.append(stray)
-                        wiped.append((end, stray.at))
-                        end = stray.end
-                    else:
-                        swept.add(stray.digest)
-                wiped.append((end, record.at))
+                if packfile.used(handle, end, record.at):
+                    for stray in packfile.records(handle, end, record.at):
+                        if known(stray.digest) and not self._stands(_found(connection, stray.digest)):
+                            adopted.append(stray)
+                            wiped.append((end, stray.at))
+                            end = stray.end
+                        else:
+                            swept.add(stray.digest)
+                    wiped.append((end, record.at))
                 end = max(end, record.end)
                 if record.digest:
                     self._holding(_found(connection, record.digest) == record)
@@ -193,7 +194,7 @@ class Pack:
                         self._holding(self._stands(record))
                         gone.append(record)
             self._wipe(gone)
-            packfile.wipe(handle, [(at, to) for at, to in wiped if packfile.used(handle, at, to)])
+            packfile.wipe(handle, wiped)
             connection.executemany("DELETE FROM image WHERE at = ?", [(record.at,) for record in gone])
             connection.executemany("INSERT OR REPLACE INTO image (at, size, digest) VALUES (?, ?, ?)", adopted)
         return swept | {record.digest for record in gone}

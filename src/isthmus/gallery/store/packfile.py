@@ -177,7 +177,7 @@ def used(handle: int, start: int, end: int) -> bool:
         window = os.pread(handle, min(_STRETCH, end - at), at)
         if not window:
             return False
-        if window.count(0) != len(window):
+        if window != bytes(len(window)):
             return True
         at += len(window)
     return False
