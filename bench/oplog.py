@@ -38,6 +38,7 @@ SAMPLES = SCRATCH.parents[2] / "shared" / "data"
 NS = "faces.staff"
 _CHUNK = 256 * 1024
 _ROUNDS = 5
+_KEY = new_key()
 _WALL = datetime(2026, 5, 1, tzinfo=UTC)
 
 
@@ -63,6 +64,7 @@ def run(scale: float) -> Iterator[Figure]:
         most = int(200e6 * scale)
         yield from _image_entries("photos of 0.37 MB", _images(photos, most), folder / "photos")
         yield from _image_entries("faces of 0.04 MB", _images(faces, most), folder / "faces")
+        yield from _replaced_images("faces of 0.04 MB", faces, most, folder / "replaced")
 
 
 def _small(count: int) -> list[bytes]:
@@ -80,13 +82,17 @@ def _small(count: int) -> list[bytes]:
     return made
 
 
-def _images(files: list[Path], most_bytes: int) -> list[bytes]:
-    """Inserts of real images; each is another file, by some bytes of padding behind the end of the picture."""
+def _images(files: list[Path], most_bytes: int, again: int = 0) -> list[bytes]:
+    """Inserts of real images; each is another file, by some bytes of padding behind the end of the picture.
+
+    With `again` replacements of the same records by yet other images.
+    """
     contents, made, total, n = [file.read_bytes() for file in files], [], 0, 0
+    make = make_replace if again else make_insert
     while total < most_bytes:
-        image = contents[n % len(contents)] + bytes(n // len(contents))
+        image = contents[n % len(contents)] + bytes(n // len(contents) + 1000 * again)
         document = {"_id": f"person-{n:08d}", "url": base64.b64encode(image).decode(), "name": f"Name {n}"}
-        made.append(make_insert(NS, document, Timestamp(1000, n + 1), _WALL, None))
+        made.append(make(NS, document, Timestamp(1000 + again, n + 1), _WALL, None))
         total += len(made[-1])
         n += 1
     return made
@@ -123,6 +129,23 @@ def _image_entries(what: str, made: list[bytes], folder: Path) -> Iterator[Figur
     yield Figure(f"the engine in memory, images, {what}", amount / in_memory, "MB/s")
 
 
+def _replaced_images(what: str, files: list[Path], most: int, folder: Path) -> Iterator[Figure]:
+    """Replace every image of a set, again and again: what is removed is taken off the disk each time."""
+    rounds = [_images(files, most, again) for again in range(_ROUNDS)]
+    count = min(map(len, rounds))
+    rounds = [made[:count] for made in rounds]
+    taken = []
+    with Store(folder / "state.db") as store:
+        held = SqliteSet(store, folder / "images", "bench", check=True, packed=True)
+        with contextlib.closing(held):
+            for number, made in enumerate(rounds):
+                header, _ = _in_memory(made, number)
+                start = time.perf_counter()
+                SetTarget(held).apply(_Bundle(b"".join(made), header))
+                taken.append(sum(map(len, made)) / 1e6 / (time.perf_counter() - start))
+    yield Figure(f"set 2 replaces images, {what}", statistics.median(taken[1:]), "MB/s")
+
+
 def _made_ready(made: list[bytes]) -> float:
     """Read, check and hash the images of entries on two threads, and nothing else. Returns the seconds."""
     texts = [bson.decode(raw)["o"]["url"] for raw in made]
@@ -141,16 +164,20 @@ def _made_ready(made: list[bytes]) -> float:
         return time.perf_counter() - start
 
 
-def _in_memory(made: list[bytes]) -> tuple[Header, float]:
-    """Apply entries to documents in memory. Returns the header of their bundle, and the seconds."""
-    documents, key = MemoryDocuments(), new_key()
+def _in_memory(made: list[bytes], after: int = 0) -> tuple[Header, float]:
+    """Apply entries to documents in memory. Returns the header of their bundle, and the seconds.
+
+    `after` so many bundles of as many entries, each of which gave every record anew.
+    """
+    documents, key = MemoryDocuments(), _KEY
     engine = Engine(documents, MemoryWaiting(), EVERYTHING)
     start = time.perf_counter()
     for entry in entries([b"".join(made)]):
         engine.apply(entry)
     taken = time.perf_counter() - start
-    until = Position(1, len(made), _digest(key, documents))
-    return Header("bench", Kind.INCREMENT, Position(1, 0), until, "b", _WALL, key), taken
+    since = after * len(made)
+    until = Position(1, since + len(made), _digest(key, documents))
+    return Header("bench", Kind.INCREMENT, Position(1, since), until, "b", _WALL, key), taken
 
 
 def _applied(made: list[bytes], header: Header, folder: Path) -> float:
