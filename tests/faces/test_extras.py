@@ -125,3 +125,9 @@ def test_the_base_install_shows_its_help_and_makes_a_site(tmp_path: Path) -> Non
     made = [("init", str(tmp_path / role), "--role", role) for role in ("loop", "acquire", "agent")]
     said = one_by_one(bare, *made)
     assert said.returncode == 0, said.stderr
+
+
+def test_a_part_of_our_own_that_is_missing_is_told_as_a_broken_installation() -> None:
+    told = missing_extra(ModuleNotFoundError("No module named 'isthmus.core.gone'", name="isthmus.core.gone"))
+    assert told.what == "isthmus.core.gone is missing: this installation is not whole"
+    assert "extra" not in str(told) and "[" not in str(told)

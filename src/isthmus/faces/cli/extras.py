@@ -57,6 +57,8 @@ def missing_extra(error: ModuleNotFoundError, words: Sequence[str] = ()) -> Miss
     `words` are those of the command line: the extra of the whole command comes before one of the package alone.
     """
     package = (error.name or str(error)).split(".")[0]
+    if package == "isthmus":
+        return MissingExtra(f"{error.name} is missing: this installation is not whole", "install isthmus anew")
     said = [word for before, word in zip(("", *words), words, strict=False) if before != "--site"]
     whole = next((name for name, packages in _WHOLE.items() if name in said and package in packages), None)
     extra = whole or next((name for name, packages in _BROUGHT_BY.items() if package in packages), "all")
