@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import random
 import shutil
 import sqlite3
@@ -282,6 +284,34 @@ def test_a_reader_finds_the_index_that_was_made_anew(tmp_path: Path) -> None:
     assert other.read(digest_of(50)) == picture(50)
     assert other.read(digest_of(3)) == picture(3)
     other.close()
+    close(held)
+
+
+def test_what_the_disk_cannot_read_is_one_image_and_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = sqlite_set(tmp_path, packed=True)
+    put(held, *range(20))
+    (index,) = (tmp_path / "images").glob("small-*.sqlite")
+    with contextlib.closing(sqlite3.connect(index)) as connection:
+        ((at,),) = connection.execute("SELECT at FROM image WHERE digest = ?", (digest_of(7),)).fetchall()
+    pread, bad = os.pread, (at // 4096 + 2) * 4096
+
+    def failing(handle: int, size: int, at: int) -> bytes:
+        if at < bad + 4096 and at + size > bad:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return pread(handle, size, at)
+
+    monkeypatch.setattr("os.pread", failing)
+    with pytest.raises(Corrupt):
+        held.files.read(digest_of(7))
+    close(held)
+    index.unlink()
+    held = sqlite_set(tmp_path, packed=True)
+    held.tidy()
+    assert all(held.files.read(digest_of(n)) == picture(n) for n in range(20) if n != 7)
+    put(held, 7)
+    assert held.files.read(digest_of(7)) == picture(7)
     close(held)
 
 

@@ -35,6 +35,7 @@ HEADER = struct.Struct("<8sI32s")
 _TABLE = "CREATE TABLE image (at INTEGER PRIMARY KEY, size INTEGER NOT NULL, digest BLOB NOT NULL UNIQUE)"
 _NAME = re.compile(r"small-([1-9][0-9]{0,8})\.sqlite")
 _STRETCH = 256 * 1024
+_BLOCK = 4096
 MOST_BYTES = 1024 * 1024
 """No image that was ever packed is larger."""
 _PUNCH = 0x03
@@ -149,20 +150,20 @@ def records(handle: int, start: int, end: int) -> Iterator[Record]:
 
     at = start
     while (at := _next_data(handle, at, end)) < end:
-        window = os.pread(handle, min(_STRETCH, end - at), at)
+        window = _window(handle, at, end)
         found = window.find(_BEGINNING)
         if found < 0:
             at += max(1, len(window) - len(_BEGINNING) + 1)
             continue
         at += found
-        header = os.pread(handle, HEADER.size, at)
+        header = _readable(handle, HEADER.size, at)
         if len(header) == HEADER.size:
             _, size, digest = HEADER.unpack(header)
             record = Record(at, size, digest)
             if (
                 size <= MOST_BYTES
                 and record.end <= end
-                and blake3(os.pread(handle, size, record.content)).digest() == digest
+                and blake3(_readable(handle, size, record.content)).digest() == digest
             ):
                 yield record
                 at = record.end
@@ -174,13 +175,32 @@ def used(handle: int, start: int, end: int) -> bool:
     """Tell whether there is anything but zeros in a stretch of the file."""
     at = start
     while (at := _next_data(handle, at, end)) < end:
-        window = os.pread(handle, min(_STRETCH, end - at), at)
+        window = _window(handle, at, end)
         if not window:
             return False
         if window != bytes(len(window)):
             return True
         at += len(window)
     return False
+
+
+def _window(handle: int, at: int, end: int) -> bytes:
+    """Read on from somewhere; of what the disk cannot read come zeros, a block at a time."""
+    size = min(_STRETCH, end - at)
+    if window := _readable(handle, size, at):
+        return window
+    size = min(size, _BLOCK - at % _BLOCK)
+    return _readable(handle, size, at) or bytes(size)
+
+
+def _readable(handle: int, size: int, at: int) -> bytes:
+    """Read a stretch; nothing where the disk cannot."""
+    try:
+        return os.pread(handle, size, at)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return b""
 
 
 def _next_data(handle: int, at: int, end: int) -> int:
