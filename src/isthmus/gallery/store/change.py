@@ -1,7 +1,8 @@
 """One open transaction of the embedded store: the documents and waiting operations as the engine changes them.
 
-Everything is written through to SQLite at once; the digest, the counts of the galleries and the images that may
-have lost their last record are kept here and written by `flush`, right before the commit.
+Everything is written through to SQLite at once, but for new records of new images: these go in together, as soon
+as anybody looks. The digest, the counts of the galleries and the images that may have lost their last record are
+kept here and written by `flush`, right before the commit.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from isthmus.core.digest import Digest
 from isthmus.core.position import Position
 from isthmus.gallery.record import IMAGE_FIELD, Document, Held
 from isthmus.gallery.store import codec
+from isthmus.gallery.store.coming import TOGETHER, Coming, add_record, add_records
 from isthmus.gallery.store.files import ImageFiles
 from isthmus.gallery.store.intake import Intake, Ready
 from isthmus.gallery.store.notes import Notes
@@ -25,8 +27,6 @@ from isthmus.gallery.store.tally import Tally
 _PAGE = 500
 _TOGETHER = 255
 """So many images are asked for at once, beside the one that is needed: old SQLite takes 999 values."""
-_Values = tuple[bytes, int, bytes | None, int, str | None, bytes]
-"""Of a record: body, place, image, size, refused, hash."""
 
 
 class Change(Notes):
@@ -43,18 +43,33 @@ class Change(Notes):
         super().__init__(connection, row["id"])
         self.intake, self._files = intake, files
         self.key: bytes | None = row["key"]
-        self.digest = Digest(row["digest"])
+        self._digest = Digest(row["digest"])
         if row["epoch"] is not None:
-            self.position = Position(row["epoch"], row["seq"], self.digest)
+            self.position = Position(row["epoch"], row["seq"], self._digest)
         self.loosened: set[bytes] = set()
         self.removes_images = False
         self._most_removals = most_removals
         self._galleries: dict[str, Tally] = {}
         self._touched: set[str] = set()
         self._removed_in: set[int] = set()
-        self._new: set[bytes] = set()
+        self._new, self._unused = set[bytes](), set[bytes]()
         self._asked, self._coming = set[bytes](), set[bytes]()
+        self._waiting: dict[tuple[int, bytes], Coming] = {}
         self._unlinks = connection.execute("SELECT 1 FROM unlink LIMIT 1").fetchone() is not None
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The transaction, with all in it that was put until now."""
+        if self._waiting:
+            self._write_through()
+        return self._connection
+
+    @property
+    def digest(self) -> Digest:
+        """The sum over all live records."""
+        if self._waiting:
+            self._write_through()
+        return self._digest
 
     # Documents
 
@@ -82,17 +97,23 @@ class Change(Notes):
         hashed = codec.hash_of(self._stream_key(), ns, key, digest, body)
         values = (body, place, digest, size, refused, hashed)
         vector_of = None
-        if digest not in self._new or not self._inserted(gallery, key, values, None):
+        if digest in self._unused and not gallery.removals and (gallery.id, key) not in self._waiting:
             # only where the image is new as well is a record so likely new that it need not be looked for
+            self._unused.discard(digest)
+            self._waiting[gallery.id, key] = Coming(gallery, key, values, gallery.next())
+            if len(self._waiting) >= TOGETHER:
+                self._write_through()
+        else:
             old = self._old(gallery, key)
             if old is not None and old["hash"] == hashed and old["refused"] == refused:
                 return
             vector_of = self._vector_of(digest, old)
+            record = Coming(gallery, key, values, gallery.next(), vector_of)
             if old is None:
-                self._inserted(gallery, key, values, vector_of)
+                self._inserted(record)
             else:
-                self._replaced(gallery, old, values, vector_of)
-        self.digest = self.digest.plus(hashed)
+                self._replaced(old, record)
+        self._digest = self._digest.plus(hashed)
         gallery.count(1, size, refused, vector_of)
         if digest is not None:
             self.loosened.discard(digest)
@@ -104,28 +125,30 @@ class Change(Notes):
         ).fetchone()
         return found
 
-    def _inserted(self, gallery: Tally, key: bytes, values: _Values, vector_of: str | None) -> bool:
-        """Add a record; False, and nothing happens, where there is one with this key."""
-        done = self.connection.execute(
-            "INSERT INTO record (body, place, image, size, refused, hash, changed, vector_of, gallery, key)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (gallery, key) DO NOTHING",
-            (*values, gallery.change + 1, vector_of, gallery.id, key),
-        )
-        if not done.rowcount:
-            return False
-        gallery.next()
-        if gallery.removals:
-            self.connection.execute("DELETE FROM removal WHERE gallery = ? AND key = ?", (gallery.id, key))
-        return True
+    def _inserted(self, record: Coming) -> None:
+        """Add a record whose key is not there."""
+        add_record(self.connection, record)
+        if record.gallery.removals:
+            self.connection.execute(
+                "DELETE FROM removal WHERE gallery = ? AND key = ?", (record.gallery.id, record.key)
+            )
 
-    def _replaced(self, gallery: Tally, old: sqlite3.Row, values: _Values, vector_of: str | None) -> None:
-        self.digest = self.digest.minus(old["hash"])
-        self._loosen(old["image"], values[2])
-        gallery.count(-1, old["size"], old["refused"], old["vector_of"])
+    def _write_through(self) -> None:
+        """Add the records that wait; those whose key is there all the same are replaced: their images are new."""
+        waiting, self._waiting = [*self._waiting.values()], {}
+        for record in add_records(self._connection, waiting):
+            old = self._old(record.gallery, record.key)
+            assert old is not None
+            self._replaced(old, record)
+
+    def _replaced(self, old: sqlite3.Row, record: Coming) -> None:
+        self._digest = self._digest.minus(old["hash"])
+        self._loosen(old["image"], record.values[2])
+        record.gallery.count(-1, old["size"], old["refused"], old["vector_of"])
         self.connection.execute(
             "UPDATE record SET body = ?, place = ?, image = ?, size = ?, refused = ?, hash = ?, changed = ?,"
             " vector_of = ? WHERE id = ?",
-            (*values, gallery.next(), vector_of, old["id"]),
+            (*record.values, record.changed, record.vector_of, old["id"]),
         )
 
     def delete(self, ns: str, key: Any) -> bool:
@@ -144,7 +167,7 @@ class Change(Notes):
             return
         rows = self.connection.execute("SELECT hash, image FROM record WHERE gallery = ?", (gallery.id,))
         for row in rows:
-            self.digest = self.digest.minus(row["hash"])
+            self._digest = self._digest.minus(row["hash"])
             self._loosen(row["image"], None)
         self.connection.execute("DELETE FROM record WHERE gallery = ?", (gallery.id,))
         self.connection.execute("DELETE FROM removal WHERE gallery = ?", (gallery.id,))
@@ -181,12 +204,12 @@ class Change(Notes):
         """Take the key of the stream's digests; where another was used until now, hash every record anew."""
         if key == self.key:
             return
-        self.key, self.digest = key, Digest()
+        self.key, self._digest = key, Digest()
         for ns in self.namespaces():
             gallery = self._made(ns)
             for row in self._rows(gallery.id):
                 hashed = codec.hash_of(key, ns, row["key"], row["image"], row["body"])
-                self.digest = self.digest.plus(hashed)
+                self._digest = self._digest.plus(hashed)
                 self.connection.execute("UPDATE record SET hash = ? WHERE id = ?", (hashed, row["id"]))
 
     def delete_between(self, ns: str, after: bytes | None, before: bytes | None) -> int:
@@ -209,7 +232,7 @@ class Change(Notes):
         """
         row = self._known(ready)
         if row is not None and row["refused"] == ready.refused:
-            if not self._used(ready.digest):  # only entries had it: its vectors are gone, it is as good as new
+            if not self.used(ready.digest):  # only entries had it: its vectors are gone, it is as good as new
                 self.connection.execute("REPLACE INTO image (digest, size, refused) VALUES (?, ?, ?)",
                                         (ready.digest, ready.size, ready.refused))  # fmt: skip
             if ready.refused is None and not self._files.holds(ready.digest, ready.content):
@@ -222,6 +245,7 @@ class Change(Notes):
                                     (ready.digest, ready.size, ready.refused))  # fmt: skip
         else:
             self._new.add(ready.digest)
+            self._unused.add(ready.digest)
         if ready.refused is None:
             self._files.place(ready.digest, ready.content)
         self.loosened.add(ready.digest)
@@ -260,6 +284,8 @@ class Change(Notes):
 
     def flush(self) -> None:
         """Write what was kept here: the last thing before the commit."""
+        if self._waiting:
+            self._write_through()
         for ns in sorted(self._touched):
             item = self._galleries[ns]
             self.connection.execute(
@@ -269,13 +295,13 @@ class Change(Notes):
                  item.vectors, item.id),
             )  # fmt: skip
         for gallery in sorted(self._removed_in):
-            self._bound_removals(gallery)
+            self.bound_removals(gallery, self._most_removals)
         for digest in sorted(self.loosened):
             self._let_go(digest)
         place = self.position
         self.connection.execute(
             "UPDATE stream_set SET key = ?, epoch = ?, seq = ?, digest = ? WHERE id = ?",
-            (self.key, place and place.epoch, place and place.seq, self.digest.lanes, self.set_id),
+            (self.key, place and place.epoch, place and place.seq, self._digest.lanes, self.set_id),
         )
 
     def _taken(self, document: Document) -> tuple[Document, Ready | Held | None, str | None]:
@@ -299,7 +325,7 @@ class Change(Notes):
         self.connection.execute("REPLACE INTO removal VALUES (?, ?, ?)", (gallery.id, key, gallery.next()))
         gallery.removals = True
         gallery.count(-1, old["size"], old["refused"], old["vector_of"])
-        self.digest = self.digest.minus(old["hash"])
+        self._digest = self._digest.minus(old["hash"])
         self._loosen(old["image"], None)
         self._touched.add(gallery.ns)
         self._removed_in.add(gallery.id)
@@ -322,7 +348,7 @@ class Change(Notes):
     def _let_go(self, digest: bytes) -> None:
         """Forget an image's vectors with its last record, and the image itself where no entry has it either."""
         found = self.connection.execute
-        if self._used(digest):
+        if self.used(digest):
             return
         found("DELETE FROM vector WHERE image = ?", (digest,))
         if found("SELECT 1 FROM entry_image WHERE image = ? LIMIT 1", (digest,)).fetchone():
@@ -332,20 +358,6 @@ class Change(Notes):
         if row is not None and row["refused"] is None:
             found("INSERT OR IGNORE INTO unlink VALUES (?)", (digest,))
             self.removes_images = True
-
-    def _used(self, digest: bytes) -> bool:
-        sql = "SELECT 1 FROM record WHERE image = ? LIMIT 1"
-        return self.connection.execute(sql, (digest,)).fetchone() is not None
-
-    def _bound_removals(self, gallery: int) -> None:
-        row = self.connection.execute(
-            "SELECT changed FROM removal WHERE gallery = ? ORDER BY changed DESC LIMIT 1 OFFSET ?",
-            (gallery, self._most_removals),
-        ).fetchone()
-        if row is not None:
-            values = (gallery, row["changed"])
-            self.connection.execute("DELETE FROM removal WHERE gallery = ? AND changed <= ?", values)
-            self.connection.execute("UPDATE gallery SET floor = max(floor, ?) WHERE id = ?", values[::-1])
 
     def _stream_key(self) -> bytes:
         if self.key is None:

@@ -10,11 +10,16 @@ from isthmus.gallery.store.quarantine import without_images
 
 
 class Notes:
-    """The waiting operations (`gallery.ports.Waiting`), past positions and quarantine of one set."""
+    """The waiting operations (`gallery.ports.Waiting`), past positions, removals and quarantine of one set."""
 
     def __init__(self, connection: sqlite3.Connection, set_id: int) -> None:
-        self.connection, self.set_id = connection, set_id
+        self._connection, self.set_id = connection, set_id
         self.position: Position | None = None
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The transaction that all is kept in."""
+        return self._connection
 
     def add(self, transaction: str, entry: bytes) -> None:
         """Keep one more entry (its BSON) of an undecided transaction."""
@@ -74,6 +79,21 @@ class Notes:
             " WHERE stream_set = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
             (self.set_id, most),
         )
+
+    def bound_removals(self, gallery: int, most: int) -> None:
+        """Forget the oldest of more than so many keys that are gone; who is behind them compares everything."""
+        row = self.connection.execute(
+            "SELECT changed FROM removal WHERE gallery = ? ORDER BY changed DESC LIMIT 1 OFFSET ?", (gallery, most)
+        ).fetchone()
+        if row is not None:
+            values = (gallery, row["changed"])
+            self.connection.execute("DELETE FROM removal WHERE gallery = ? AND changed <= ?", values)
+            self.connection.execute("UPDATE gallery SET floor = max(floor, ?) WHERE id = ?", values[::-1])
+
+    def used(self, image: bytes) -> bool:
+        """Tell whether a record has an image."""
+        sql = "SELECT 1 FROM record WHERE image = ? LIMIT 1"
+        return self.connection.execute(sql, (image,)).fetchone() is not None
 
     def _all(self, sql: str, *values: object) -> list[sqlite3.Row]:
         return self.connection.execute(sql, values).fetchall()
