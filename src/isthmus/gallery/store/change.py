@@ -129,9 +129,8 @@ class Change(Notes):
         """Add a record whose key is not there."""
         add_record(self.connection, record)
         if record.gallery.removals:
-            self.connection.execute(
-                "DELETE FROM removal WHERE gallery = ? AND key = ?", (record.gallery.id, record.key)
-            )
+            at = record.gallery.id, record.key
+            self.connection.execute("DELETE FROM removal WHERE gallery = ? AND key = ?", at)
 
     def _write_through(self) -> None:
         """Add the records that wait; those whose key is there all the same are replaced: their images are new."""
