@@ -22,6 +22,8 @@ _FOLDED = 20
 _ROWS = 40
 _RECORDS = 5
 _ITEMS = 8
+_ROUND = 1e15
+"""From here on a figure has more digits than it is exact to."""
 _ESCAPES = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 out = Console(highlight=False, markup=False, emoji=False)
@@ -51,7 +53,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, cut: bool = 
     if cells and len(cells) <= 12 and _total(_widths(turned[0], turned[1:])) <= out.width:
         _print(turned[0], turned[1:], [False, *([True] * len(cells))], [True] * (len(cells) + 1))
         return len(shown)
-    if all(right[1:]) and natural[0] <= _FOLDED * 2:
+    pairs = [_total([natural[0], width]) for width in natural[1:]]
+    if all(right[1:]) and natural[0] <= _FOLDED * 2 and max(pairs, default=natural[0]) <= out.width:
         for numbers in _strips(natural):
             strip = [[row[n] for n in numbers] for row in cells]
             _print([columns[n] for n in numbers], strip, [right[n] for n in numbers], [True] * len(numbers))
@@ -79,7 +82,7 @@ def cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+        return f"{value:,.0f}" if 1000 <= abs(value) < _ROUND else f"{value:.4g}"
     if isinstance(value, datetime.datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
     if isinstance(value, (list, tuple)):
