@@ -33,7 +33,7 @@ demo-serve: $(READY) ## Tell it, and leave the console open over all of its site
 	$(BIN)/isthmus demo --serve demo-site
 
 test: $(READY) ## Run all tests
-	$(BIN)/python -m pytest -n 4 --dist worksteal
+	$(BIN)/python -m pytest -n 5 --dist worksteal
 
 soak: $(READY) ## Run the long tests: kills at random moments, again and again, and eight times the examples
 	ISTHMUS_EXAMPLES=8 $(BIN)/python -m pytest -n 2 --dist worksteal -m "soak or hypothesis" --soak
