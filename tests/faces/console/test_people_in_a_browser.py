@@ -140,7 +140,9 @@ def test_a_page_of_another_site_does_not_even_send_the_cookie(browser: Any, plac
     with listening(evil) as trap:
         page.goto(trap.replace("127.0.0.1", "localhost"))
         # from here on alone: the page that was left may have asked for something of its own until now
-        page.on("request", lambda one: sent.append(one.all_headers().get("cookie", "")) if place in one.url else None)
+        page.on(
+            "request", lambda one: sent.append(one.all_headers().get("cookie", "")) if place in one.url else None
+        )
         page.get_by_role("link").click()
         page.wait_for_url("**/login?**")
     assert sent and not sent[0]
