@@ -51,7 +51,7 @@ from isthmus.acquire.states import State
 QUICK = "poll_s = 0.2"
 
 
-@pytest.mark.parametrize(("kills", "images"), [(2, 100), pytest.param(6, 480, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(("kills", "images"), [(2, 160), pytest.param(6, 480, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("victim", ["server", "agent", "worker"])
 def test_killed_at_moments_that_nobody_chose_every_image_still_comes_once(
     tmp_path: Path, victim: str, kills: int, images: int

@@ -63,7 +63,6 @@ def test_images_appear_on_the_wall_while_one_watches(desk: Desk) -> None:
     expect(page.locator("#said")).to_have_text(re.compile(r"\d new images?"))
 
 
-@pytest.mark.soak
 def test_a_paused_wall_waits_and_says_how_many_came(desk: Desk) -> None:
     desk.enter()
     page = desk.page
@@ -112,7 +111,6 @@ def test_an_image_is_shown_large_with_its_facts_and_the_keys_go_to_its_neighbour
     expect(page.get_by_role("button", name=re.compile("arezzo-1"))).to_be_focused()
 
 
-@pytest.mark.soak
 def test_thousands_of_images_cost_few_elements_and_older_ones_come_as_one_scrolls(desk: Desk) -> None:
     count = 3000
     ledger = desk.site.ledger
@@ -187,7 +185,6 @@ def test_the_map_gathers_images_by_place_and_lists_those_of_a_place(desk: Desk) 
     expect(page.get_by_role("button", name="Lund, Skåne, Sweden: 3 images")).to_be_visible()
 
 
-@pytest.mark.soak
 def test_the_map_moves_by_wheel_drag_keys_and_buttons(desk: Desk) -> None:
     desk.site.ask("lund-1", "arezzo-1")
     desk.bring()

@@ -9,7 +9,7 @@ from hub_serving import serving
 from isthmus.app.people.person import Role
 from isthmus.faces.cli.catalogue import recipes
 
-CALLS, DOORS = 90, 9
+CALLS, DOORS = 150, 15
 QUICK = ("/bin/true",)
 """Stands for the command line: what operations do is not tried here."""
 
