@@ -89,7 +89,6 @@ def _kind(path: str) -> tuple[object, ...]:
     )
 
 
-@pytest.mark.soak
 def test_every_page_that_a_link_leads_to_is_chinese(
     world: tuple[Path, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -147,7 +147,6 @@ def test_wall_and_map_speak_chinese(seen: Seen, tmp_path: Path) -> None:
         expect(page.locator(".bar-end").last).to_contain_text("地图上 3 张图像，1 张无位置")
 
 
-@pytest.mark.soak  # the suite looks at each page once: test_product_in_a_browser
 @pytest.mark.parametrize(
     ("seen", "places"),
     [
