@@ -52,6 +52,7 @@ def test_two_processes_train_the_model_of_one_with_the_doubled_batch(shards: Pat
         assert left.ade == pytest.approx(right.ade, abs=1e-3)
 
 
+@pytest.mark.soak
 def test_a_process_that_fails_fails_the_run_with_what_it_said(shards: Path, tmp_path: Path) -> None:
     gone = dataclasses.replace(job(shards, tmp_path / "run"), start=str(tmp_path / "nowhere"))
     with pytest.raises(RunFailed) as error:
@@ -61,7 +62,6 @@ def test_a_process_that_fails_fails_the_run_with_what_it_said(shards: Path, tmp_
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.soak
 def test_a_process_that_is_killed_fails_the_run_and_leaves_its_last_epoch_and_no_process(
     shards: Path, tmp_path: Path
 ) -> None:
