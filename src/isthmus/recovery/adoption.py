@@ -9,6 +9,7 @@ from isthmus.recovery.cut import Published
 from isthmus.recovery.eligibility import Opted, opted
 from isthmus.recovery.objects import Object
 from isthmus.recovery.publications import CLASSIC, publications
+from isthmus.recovery.publist import Publication
 from isthmus.state.store import Store
 from isthmus.warehouse.catalog import Catalog
 from isthmus.warehouse.name import TableName
@@ -24,16 +25,16 @@ def adopt(store: Store, catalog: Catalog, tables: Iterable[Published], named: Na
     named by `CLASSIC`.
     """
     wanted = {table.name: table for table in tables}
-    publishing = {one.name: one.objects for one in publications(store)} if named is None else dict(named)
-    covering = {item for objects in publishing.values() for item in objects}
-    bare = {Object.parse(name) for name in wanted if not _covered(name, covering)}
+    known = publications(store) if named is None else [Publication(*one) for one in named.items()]
+    publishing = {one.name: one.objects for one in known}
+    bare = {Object.parse(name) for name in wanted if not any(one.covers(name) for one in known)}
     if bare:
         publishing[CLASSIC] = tuple(sorted({*publishing.get(CLASSIC, ()), *bare}))
     there = set(catalog.names())
     names = [found for one in sorted(wanted) if (found := TableName.parse(one)) in there]
     rows = [Opted(str(one), catalog.open(one).identity, wanted[str(one)].distribution) for one in names]
     identities = {row.name: row.identity for row in rows}
-    others = [name for name in opted(store) if name not in wanted and _covered(name, covering)]
+    others = [name for name in opted(store) if name not in wanted and any(one.covers(name) for one in known)]
     members = [
         (name, str(item), identities.get(str(item), "")) for name, items in publishing.items() for item in items
     ]
@@ -47,8 +48,3 @@ def adopt(store: Store, catalog: Catalog, tables: Iterable[Published], named: Na
         connection.execute("DELETE FROM recovery_publication")
         connection.executemany("INSERT INTO recovery_publication VALUES (?)", [(name,) for name in publishing])
         connection.executemany("INSERT INTO recovery_member VALUES (?, ?, ?)", members)
-
-
-def _covered(table: str, objects: Iterable[Object]) -> bool:
-    """Tell whether any of the objects names a table."""
-    return any(item.covers(Object.parse(table)) for item in objects)
