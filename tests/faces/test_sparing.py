@@ -7,6 +7,7 @@ import pytest
 
 from gallery_sites import environment
 from isthmus.faces.cli import sparing
+from isthmus.faces.cli.main import ORDER
 
 
 @pytest.mark.parametrize(
@@ -16,11 +17,15 @@ from isthmus.faces.cli import sparing
         (["serve", "console"], True),
         (["--debug", "serve", "sync"], True),
         (["--site", "serve", "ingest"], False),
+        (["--site", "loop", "query", "SELECT 1"], True),
+        (["recovery", "status"], True),
         (["loop", "serve"], False),
         ([], False),
     ],
 )
-def test_servers_alone_are_spared(monkeypatch: pytest.MonkeyPatch, words: list[str], spared: bool) -> None:
+def test_all_commands_are_spared_but_those_that_run_what_a_site_brings(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], spared: bool
+) -> None:
     finders: list[object] = []
     monkeypatch.setattr(sparing.sys, "meta_path", finders)
     sparing.spare(words)
@@ -39,3 +44,7 @@ def test_what_recovery_and_the_console_lean_on_works_without_pandas() -> None:
         "assert 'pandas' not in sys.modules\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, env=environment()).returncode == 0
+
+
+def test_every_command_that_is_named_exists() -> None:
+    assert set(ORDER) >= sparing.WITH_BROUGHT

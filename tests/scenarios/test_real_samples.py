@@ -15,10 +15,10 @@ from isthmus.app.site import Site
 from isthmus.app.starter import write_site
 from isthmus.loop.mining.mine import IDS
 from isthmus.warehouse.idlist import IdList
+from once import once
 from samples import SAMPLES, needs_samples
 
-pytestmark = [needs_samples, pytest.mark.xdist_group("real samples")]
-
+pytestmark = needs_samples
 
 EVERY = 4
 """So many of NGSIM's recordings are passed over for each one that is taken; the soak takes them all."""
@@ -52,12 +52,15 @@ def small_site(folder: Path, every: int) -> Path:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A site with one ingested day of every source and one finished run on all scenes."""
-    folder = small_site(tmp_path_factory.mktemp("site"), EVERY)
-    by_hand(folder, "ingest", "--day", "2026-11-20", code=3)  # the bags hold two that cannot go in
-    isthmus(folder, "loop", "run", "--mode", "full")
-    return folder
+
+    def make(folder: Path) -> None:
+        small_site(folder, EVERY)
+        by_hand(folder, "ingest", "--day", "2026-11-20", code=3)  # the bags hold two that cannot go in
+        isthmus(folder, "loop", "run", "--mode", "full")
+
+    return once(tmp_path_factory, worker_id, "real-samples", make)
 
 
 def rows(site: Path, sql: str) -> list[dict[str, object]]:

@@ -73,6 +73,7 @@ def test_the_standby_follows_takes_over_and_hands_back_without_a_row_lost_that_h
 def _proven(north: Site, south: Site) -> None:
     """Look at a pair in every way that an operator has."""
     until(lambda: south.progress()["standby cluster"]["currentStep"] == "FINISH", "a round was restored")
+    until(lambda: north.progress()["recovery point objective"] != "N/A", "the standby's report has come")
     for site in (north, south):
         told = site.progress()
         assert told.keys() == {

@@ -1,4 +1,4 @@
-"""Keeps servers small: what a library would import because it happens to be installed, and no server asks for."""
+"""Keeps processes small: what a library would import because it happens to be installed is left out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from types import ModuleType
 
 LEFT_OUT = frozenset({"pandas"})
-"""pyarrow imports pandas wherever it is installed, 27 MB a process; without it pyarrow does the same work."""
+"""pyarrow imports pandas wherever it is installed: 27 MB a process, and a third of the time in which a command
+answers. Without it pyarrow does the same work."""
+WITH_BROUGHT = frozenset({"demo", "ingest", "loop", "mine", "rules", "scenes", "sources"})
+"""The commands that may run what a site brings along, which may want pandas: sources, metrics, simulators."""
 
 
 class _LeftOut:
@@ -19,12 +22,12 @@ class _LeftOut:
     ) -> importlib.machinery.ModuleSpec | None:
         """Raise ModuleNotFoundError for what is left out; know nothing of anything else."""
         if name in LEFT_OUT:
-            raise ModuleNotFoundError(f"{name} is left out of servers", name=name)
+            raise ModuleNotFoundError(f"{name} is left out of this process", name=name)
         return None
 
 
 def spare(arguments: Sequence[str]) -> None:
-    """Leave out of this process what a server has no use for, where the words of the command line start one."""
+    """Leave out of this process what it has no use for, as the words of the command line say what it will do."""
     words = [word for before, word in zip(("", *arguments), arguments, strict=False) if before != "--site"]
-    if [word for word in words if not word.startswith("-")][:1] == ["serve"]:
+    if not WITH_BROUGHT.issuperset([word for word in words if not word.startswith("-")][:1]):
         sys.meta_path.insert(0, _LeftOut())
