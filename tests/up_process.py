@@ -13,6 +13,7 @@ from isthmus.app.product.parts import Part
 from isthmus.app.product.record import PartRecord
 from isthmus.app.product.supervisor import Supervisor
 from isthmus.app.upconfig import read_up_config
+from isthmus.faces.cli.streams import bearing
 
 
 class Printed:
@@ -38,4 +39,5 @@ def main(toml: Path, words: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    sys.stdout = bearing(sys.stdout)
     sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))

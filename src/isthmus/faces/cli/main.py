@@ -6,7 +6,6 @@ set aside; 4 something else holds what is needed; 5 bytes are corrupt; 6 refused
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Sequence
 
@@ -16,6 +15,7 @@ from isthmus.core.errors import ConfigError, IsthmusError
 from isthmus.faces.cli.extras import missing_extra
 from isthmus.faces.cli.lazily import Entry, Lazily
 from isthmus.faces.cli.root import isthmus
+from isthmus.faces.cli.streams import bearing
 
 COMMANDS = (
     Entry("demo", "Tell one life in FOLDER, as a first look.", "setup"),
@@ -60,7 +60,7 @@ isthmus.commands = Lazily(COMMANDS, isthmus.commands)
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; never raises."""
     debug = "--debug" in arguments
-    _bear_any_text()
+    sys.stdout, sys.stderr = bearing(sys.stdout), bearing(sys.stderr)
     try:
         code = isthmus.main(list(arguments), prog_name="isthmus", standalone_mode=False)
     except ConfigError as error:
@@ -101,13 +101,6 @@ def say(text: str, *, fold: bool = False) -> None:
     from isthmus.faces.cli import screen
 
     screen.say(text, fold=fold)
-
-
-def _bear_any_text() -> None:
-    """Let a terminal or pipe that knows few signs show a ? instead of ending the work."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
 
 
 def _usage(error: click.ClickException) -> str:
