@@ -6,6 +6,7 @@ Rows are written meanwhile, as users write them. Every story uses real processes
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -83,6 +84,7 @@ def _proven(north: Site, south: Site) -> None:
         for side in ("primary cluster", "standby cluster"):
             assert told[side].keys() == A_CLUSTER
             assert told[side]["backupRate"].keys() == {"producerRate", "compressRate", "consumerRate"}
+            assert all(re.fullmatch(r"\d+\.\dMB/s", rate) for rate in told[side]["backupRate"].values())
         assert told["apply"].keys() == {"backupState", "restoreState", "backupSuccessTime", "restoreSuccessTime"}
         assert told["apply"]["backupState"] in ("backuping", "waiting")
         assert told["apply"]["restoreState"] in ("restoring", "waiting")

@@ -19,6 +19,7 @@ from isthmus.core.ports import Clock
 from isthmus.core.position import Position
 from isthmus.recovery.barrier import Barrier, Named
 from isthmus.recovery.capture import Capture, Captured, Moved, Published
+from isthmus.recovery.pace import Paces
 from isthmus.recovery.round import LIVE, Part, Round, mark_after
 from isthmus.recovery.rounds import Overtaken, Rounds
 from isthmus.recovery.sealing import ALONE, parts_of
@@ -89,6 +90,8 @@ class Backup:
         self._folder, self._published, self._named, self._clock = folder, published, named, clock
         self._settings, self._step = settings, step
         self._rounds = Rounds(store, settings.stream)
+        self.paces = Paces(store, settings.stream)
+        """How fast the rounds were packed and sent."""
         self._capture = Capture(catalog, folder, settings.stream, clock, settings.width, step)
         self.source = RoundSource(self._rounds, self._capture.folder, clock)
         """The sealed rounds, for the sender."""

@@ -18,6 +18,7 @@ from isthmus.core.errors import Corrupt, InputError
 from isthmus.core.header import Header
 from isthmus.core.position import Position
 from isthmus.recovery.barrier import Change, Named, named_of, texts_of
+from isthmus.recovery.pace import Pace, rate_of
 from isthmus.recovery.part import Index
 from isthmus.recovery.states import RESTORE
 from isthmus.state.store import Store
@@ -25,9 +26,6 @@ from isthmus.state.store import Store
 KEPT_ROUNDS = 256
 KEPT_POSITIONS = 4096
 _ENDED = ("CONFIRM", "FINISH", "DROPPED")
-Pace = Mapping[str, tuple[int, float]]
-"""Bytes and seconds by what was done with them."""
-
 _MIGRATIONS = (
     """CREATE TABLE landing_standing (
         stream TEXT PRIMARY KEY, key BLOB NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL,
@@ -76,8 +74,7 @@ class Landed:
 
     def rate(self, what: str) -> float:
         """Return how fast contents were `received` or `unpacked`, in bytes a second; 0 where nobody knows."""
-        size, seconds = self.pace.get(what, (0, 0.0))
-        return size / seconds if seconds > 0 else 0.0
+        return rate_of(self.pace, what)
 
     @property
     def shown_rate(self) -> float:

@@ -34,7 +34,7 @@ from isthmus.transfer.ledger import Bundled, Ledger
 from isthmus.transfer.patience import due
 from isthmus.transfer.resend import Request
 from isthmus.transfer.sealing import MovedOn, Sealing, cut_again
-from isthmus.transfer.sending import OutboundSettings, Send, Sending, told
+from isthmus.transfer.sending import OutboundSettings, Paced, Send, Sending, told, unpaced
 from isthmus.transfer.signing import SigningKey
 from isthmus.transfer.standing import OutboundStatus
 
@@ -64,14 +64,18 @@ class Outbound:
         settings: OutboundSettings,
         step: Step = no_step,
         needed: Callable[[], tuple[int, int] | None] = _unknown,
+        paced: Paced = unpaced,
     ) -> None:
-        """`needed` tells from which (epoch, seq) on the receiver may lack what was sent: all that is kept."""
+        """`needed` tells from which (epoch, seq) on the receiver may lack what was sent: all that is kept.
+
+        `paced` is told how long the packing and the sending of each bundle took.
+        """
         self._outbox, self._source, self._carrier, self._clock = outbox, source, carrier, clock
         self._settings, self._step, self._stream, self._needed = settings, step, source.stream, needed
         self._ledger = Ledger(store, self._stream)
         self._alarms = Alarms(store, "outbound", self._stream)
         self._sealing = Sealing(outbox, self._stream, source.key, site, key, step, settings.level)
-        self._sending = Sending(self._ledger, self._sealing, carrier, outbox, settings.parallel, step)
+        self._sending = Sending(self._ledger, self._sealing, carrier, outbox, settings.parallel, step, paced)
         self._looked: tuple[Position, Position] | None = None
         self._pending = 0
 

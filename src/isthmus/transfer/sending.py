@@ -8,10 +8,12 @@ a crash leaves nothing but rows that stand at one of these states, and finishing
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from isthmus.core.ports import Carrier, Cut
 from isthmus.transfer.bundle import LEVEL
@@ -23,11 +25,26 @@ from isthmus.transfer.sealing import Sealing
 Send = Callable[[Bundled, Cut | None], None]
 """Takes a recorded bundle with its cut, or a sealed one without."""
 
+Paced = Callable[[Bundled, Literal["packed", "sent"], float], None]
+"""Is told, on the thread of the ledger, in how many seconds a bundle was packed or handed to the carrier."""
+
 MOST_LEVEL = 19
 """Higher ones need windows beyond what receivers allow."""
 
 _AHEAD = 2
 """So many bundles a lane are under way, so that no lane waits for the ledger."""
+
+
+def unpaced(row: Bundled, what: str, seconds: float) -> None:
+    """Take no note of how long something took."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """What a thread has sealed: name to BLAKE3, and in how many seconds."""
+
+    files: Mapping[str, str]
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +81,17 @@ class Sending:
     """Sends bundles of one stream."""
 
     def __init__(
-        self, ledger: Ledger, sealing: Sealing, carrier: Carrier, outbox: Path, parallel: int, step: Step
+        self,
+        ledger: Ledger,
+        sealing: Sealing,
+        carrier: Carrier,
+        outbox: Path,
+        parallel: int,
+        step: Step,
+        paced: Paced = unpaced,
     ) -> None:
         self._ledger, self._sealing, self._carrier = ledger, sealing, carrier
-        self._outbox, self._parallel, self._step = outbox, parallel, step
+        self._outbox, self._parallel, self._step, self._paced = outbox, parallel, step, paced
 
     @contextlib.contextmanager
     def lanes(self, events: list[str]) -> Iterator[Send]:
@@ -89,35 +113,40 @@ class Sending:
     def finish(self, row: Bundled, cut: Cut | None, events: list[str]) -> None:
         """Seal a recorded row and put it; a sealed one needs no cut. Raises OSError."""
         if cut is not None:
-            row = self.noted(row, self._sealing.seal(row, cut))
+            row = self.noted(row, self.seal(row, cut))
         self.put(row)
         events.append(told(row))
 
     def put(self, row: Bundled) -> None:
         """Hand the files of a sealed row to the carrier, and note it. Raises OSError."""
-        self.carry(row)
-        self.carried(row)
+        self.carried(row, self.carry(row))
 
-    def seal(self, row: Bundled, cut: Cut) -> Mapping[str, str]:
-        """Make the files of a row; return name to BLAKE3. Touches no ledger. Raises OSError."""
-        return self._sealing.seal(row, cut)
+    def seal(self, row: Bundled, cut: Cut) -> _Sealed:
+        """Make the files of a row. Touches no ledger. Raises OSError."""
+        begun = time.perf_counter()
+        files = self._sealing.seal(row, cut)
+        return _Sealed(files, time.perf_counter() - begun)
 
-    def noted(self, row: Bundled, files: Mapping[str, str]) -> Bundled:
+    def noted(self, row: Bundled, made: _Sealed) -> Bundled:
         """Write down that the files of a row are complete."""
-        row = self._ledger.change(row, "sealed", files)
+        row = self._ledger.change(row, "sealed", made.files)
         self._step("outbound noted")
+        self._paced(row, "packed", made.seconds)
         return row
 
-    def carry(self, row: Bundled) -> None:
-        """Hand the files of a row to the carrier. Touches no ledger. Raises OSError."""
+    def carry(self, row: Bundled) -> float:
+        """Hand the files of a row to the carrier; return its seconds. Touches no ledger. Raises OSError."""
+        begun = time.perf_counter()
         for name in row.files:
             self._carrier.put(name, self._outbox / name)
             self._step("outbound put")
+        return time.perf_counter() - begun
 
-    def carried(self, row: Bundled) -> None:
+    def carried(self, row: Bundled, seconds: float) -> None:
         """Write down that the carrier has the files of a row."""
         self._ledger.change(row, "put")
         self._step("outbound sent")
+        self._paced(row, "sent", seconds)
 
 
 class _Lanes:
@@ -125,7 +154,7 @@ class _Lanes:
 
     def __init__(self, sending: Sending, threads: ThreadPoolExecutor, most: int, events: list[str]) -> None:
         self._sending, self._threads, self._most, self._events = sending, threads, most, events
-        self._running: dict[Future[Mapping[str, str] | None], Bundled] = {}
+        self._running: dict[Future[Any], Bundled] = {}
         self._failed: BaseException | None = None
 
     def send(self, row: Bundled, cut: Cut | None) -> None:
@@ -156,13 +185,13 @@ class _Lanes:
             except BaseException as error:  # noqa: BLE001 - raised by `check`, once the others have ended
                 self._failed = self._failed or error
 
-    def _note(self, row: Bundled, files: Mapping[str, str] | None) -> None:
+    def _note(self, row: Bundled, done: _Sealed | float) -> None:
         """Write down what a thread has done; what it sealed is put next."""
-        if files is None:
-            self._sending.carried(row)
+        if isinstance(done, float):
+            self._sending.carried(row, done)
             self._events.append(told(row))
             return
-        row = self._sending.noted(row, files)
+        row = self._sending.noted(row, done)
         if self._failed is None:
             self._running[self._threads.submit(self._sending.carry, row)] = row
 

@@ -15,6 +15,7 @@ from isthmus.app.recovery.verifying import own_sums
 from isthmus.core.ports import Clock
 from isthmus.recovery.backup import Round
 from isthmus.recovery.landing import Landed
+from isthmus.recovery.pace import Pace, rate_of
 from isthmus.recovery.progress import Action, Applied, Picture, Rates, state_of
 from isthmus.recovery.report import Report
 from isthmus.recovery.roles import RULING
@@ -27,7 +28,7 @@ def own_action(site: RecoverySite) -> Action | None:
     now = site.clock.now()
     if site.pair.fence.role in RULING:
         rounds = site.backup.rounds()
-        return backing_up(rounds[-1], now) if rounds else None
+        return backing_up(rounds[-1], now, site.backup.paces.of(rounds[-1].key)) if rounds else None
     landed = site.landing.rounds()
     return restoring(landed[-1], now) if landed else None
 
@@ -75,8 +76,8 @@ def picture_with(site: RecoverySite, other: Report | None) -> Picture:
     )
 
 
-def backing_up(row: Round, now: datetime) -> Action:
-    """Describe a backup round."""
+def backing_up(row: Round, now: datetime, pace: Pace | None = None) -> Action:
+    """Describe a backup round. `pace` tells how fast it was packed and sent."""
     took = (row.sealed - row.begun).total_seconds() if row.sealed and row.begun else 0.0
     sent = row.state in ("CONFIRM", "UNPIN", "FINISH")
     failed = row.state in ("FAILED", "DROPPED")
@@ -86,7 +87,7 @@ def backing_up(row: Round, now: datetime) -> Action:
         row.prior,
         row.bytes if sent else 0,
         row.bytes,
-        Rates(row.bytes / took if took > 0 else 0.0),
+        Rates(row.bytes / took if took > 0 else 0.0, rate_of(pace or {}, "packed"), rate_of(pace or {}, "sent")),
         row.state,
         failed_step=row.state if failed and row.error else "",
         error=row.error,

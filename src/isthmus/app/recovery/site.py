@@ -168,6 +168,7 @@ class RecoverySite:
             ),
             self._stepped,
             self.backup.source.needed,
+            lambda row, what, seconds: self.backup.paces.note(row.until, what, seconds),
         )
 
     @cached_property
