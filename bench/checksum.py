@@ -1,4 +1,8 @@
-"""Sums of rows: a table of mixed columns, and one of 4 KB binaries, against DuckDB and pandas on the same rows."""
+"""Sums of rows: a table of mixed columns, and one of 4 KB binaries, against DuckDB and pandas on the same rows.
+
+DuckDB gives all free memory of the process back when it ends, so the sum after it begins with none, as in a process
+of its own: a third of a second, which a table of 1 GB outweighs and one of 0.25 GB does not. Both are told.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from isthmus.warehouse.name import TableName
 from isthmus.warehouse.schema import Field, FieldType, Schema
 from isthmus.warehouse.table import Table
 
-ROWS, BINARIES = 1_000_000, 60_000
+ROWS, BINARIES, FEW_BINARIES = 1_000_000, 250_000, 60_000
 ROUNDS = 5
 GOAL_ROWS, GOAL_BYTES = 1e6, 1e9
 PEER = "DuckDB sum and xor of hash(…)"
@@ -41,7 +45,11 @@ SCHEMA = Schema(
 
 
 def run(scale: float = 1.0) -> list[Figure]:
-    return _mixed(max(10_000, int(ROWS * scale))) + _binaries(max(2_000, int(BINARIES * scale)))
+    return [
+        *_mixed(max(10_000, int(ROWS * scale))),
+        *_binaries(max(8_000, int(BINARIES * scale))),
+        *_binaries(max(2_000, int(FEW_BINARIES * scale)))[:1],
+    ]
 
 
 def mixed(rows: int, step: int = 131_072) -> Iterator[pa.RecordBatch]:
@@ -96,7 +104,7 @@ def _binaries(rows: int) -> list[Figure]:
         table = _stored(folder, wide.NAME, wide.SCHEMA, batches)
         times = medians_s(_works(table, batches, pa.Table.from_batches(batches)), ROUNDS, seed=4)
     return [
-        _figure("sum of a table of 4 KB binaries", size, times, "table", "B/s", GOAL_BYTES),
+        _figure(f"sum of a table of {rows:,} binaries of 4 KB", size, times, "table", "B/s", GOAL_BYTES),
         _figure("  of the same rows in memory, one thread", size, times, "memory", "B/s", GOAL_BYTES),
         Figure("  the same table read, and nothing summed", size / times["reading"], "B/s"),
     ]
