@@ -1,8 +1,8 @@
 """One open transaction of the embedded store: the documents and waiting operations as the engine changes them.
 
 Everything is written through to SQLite at once, but for new records of new images: these go in together, as soon
-as anybody looks. The digest, the counts of the galleries and the images that may have lost their last record are
-kept here and written by `flush`, right before the commit.
+as anybody looks. The digest and the counts of the galleries are kept here and written by `flush`, right before the
+commit.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 from isthmus.core.digest import Digest
@@ -20,13 +19,12 @@ from isthmus.gallery.record import IMAGE_FIELD, Document, Held
 from isthmus.gallery.store import codec
 from isthmus.gallery.store.coming import TOGETHER, Coming, add_record, add_records
 from isthmus.gallery.store.files import ImageFiles
+from isthmus.gallery.store.images import Images
 from isthmus.gallery.store.intake import Intake, Ready
 from isthmus.gallery.store.notes import Notes
 from isthmus.gallery.store.tally import Tally
 
 _PAGE = 500
-_TOGETHER = 255
-"""So many images are asked for at once, beside the one that is needed: old SQLite takes 999 values."""
 
 
 class Change(Notes):
@@ -41,21 +39,17 @@ class Change(Notes):
         most_removals: int,
     ) -> None:
         super().__init__(connection, row["id"])
-        self.intake, self._files = intake, files
         self.key: bytes | None = row["key"]
         self._digest = Digest(row["digest"])
         if row["epoch"] is not None:
             self.position = Position(row["epoch"], row["seq"], self._digest)
-        self.loosened: set[bytes] = set()
-        self.removes_images = False
         self._most_removals = most_removals
         self._galleries: dict[str, Tally] = {}
         self._touched: set[str] = set()
         self._removed_in: set[int] = set()
-        self._new, self._unused = set[bytes](), set[bytes]()
-        self._asked, self._coming = set[bytes](), set[bytes]()
         self._waiting: dict[tuple[int, bytes], Coming] = {}
-        self._unlinks = connection.execute("SELECT 1 FROM unlink LIMIT 1").fetchone() is not None
+        self.images = Images(lambda: self.connection, intake, files)
+        """The images that documents and entries have."""
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -97,9 +91,8 @@ class Change(Notes):
         hashed = codec.hash_of(self._stream_key(), ns, key, digest, body)
         values = (body, place, digest, size, refused, hashed)
         vector_of = None
-        if digest in self._unused and not gallery.removals and (gallery.id, key) not in self._waiting:
+        if not gallery.removals and (gallery.id, key) not in self._waiting and self.images.first_use(digest):
             # only where the image is new as well is a record so likely new that it need not be looked for
-            self._unused.discard(digest)
             self._waiting[gallery.id, key] = Coming(gallery, key, values, gallery.next())
             if len(self._waiting) >= TOGETHER:
                 self._write_through()
@@ -116,7 +109,7 @@ class Change(Notes):
         self._digest = self._digest.plus(hashed)
         gallery.count(1, size, refused, vector_of)
         if digest is not None:
-            self.loosened.discard(digest)
+            self.images.loosened.discard(digest)
 
     def _old(self, gallery: Tally, key: bytes) -> sqlite3.Row | None:
         found: sqlite3.Row | None = self.connection.execute(
@@ -224,58 +217,6 @@ class Change(Notes):
             self._delete(gallery, row["key"])
         return len(keys)
 
-    def keep(self, ready: Ready) -> str | None:
-        """Have an image held; returns why it is refused. One that no record or entry uses at the end is let go.
-
-        Where the file of one that is held already is damaged or gone, it is written again.
-        """
-        row = self._known(ready)
-        if row is not None and row["refused"] == ready.refused:
-            if not self.used(ready.digest):  # only entries had it: its vectors are gone, it is as good as new
-                self.connection.execute("REPLACE INTO image (digest, size, refused) VALUES (?, ?, ?)",
-                                        (ready.digest, ready.size, ready.refused))  # fmt: skip
-            if ready.refused is None and not self._files.holds(ready.digest, ready.content):
-                self._files.place(ready.digest, ready.content)
-            return ready.refused
-        if self._unlinks:
-            self.connection.execute("DELETE FROM unlink WHERE digest = ?", (ready.digest,))
-        if row is not None:
-            self.connection.execute("REPLACE INTO image (digest, size, refused) VALUES (?, ?, ?)",
-                                    (ready.digest, ready.size, ready.refused))  # fmt: skip
-        else:
-            self._new.add(ready.digest)
-            self._unused.add(ready.digest)
-        if ready.refused is None:
-            self._files.place(ready.digest, ready.content)
-        self.loosened.add(ready.digest)
-        return ready.refused
-
-    def _known(self, ready: Ready) -> sqlite3.Row | None:
-        """Return what is known of an image; one of which nothing is becomes known by it: then None.
-
-        So do those that were made ready with it, since after each statement this thread waits for those that make
-        images ready. What nobody keeps is let go at the end.
-        """
-        if ready.digest not in self._asked:
-            others = islice((one for one in self.intake.ready() if one.digest not in self._asked), _TOGETHER)
-            coming = {one.digest: one for one in (ready, *others)}
-            marks = ", ".join("?" * len(coming))
-            rows = self.connection.execute(f"SELECT digest FROM image WHERE digest IN ({marks})", [*coming])
-            known = {row["digest"] for row in rows}
-            new = {digest: one for digest, one in coming.items() if digest not in known}
-            if new:
-                values = [value for one in new.values() for value in (one.digest, one.size, one.refused)]
-                marks = ", ".join(["(?, ?, ?)"] * len(new))
-                self.connection.execute(f"INSERT INTO image (digest, size, refused) VALUES {marks}", values)
-            self._asked |= coming.keys()
-            self._coming |= new.keys()
-            self.loosened |= new.keys()
-        if ready.digest in self._coming:
-            self._coming.remove(ready.digest)
-            return None
-        sql = "SELECT refused FROM image WHERE digest = ?"
-        return self.connection.execute(sql, (ready.digest,)).fetchone()  # type: ignore[no-any-return]
-
     def ui(self, ns: str) -> bytes:
         """Return the UUID of a collection, which is made with it."""
         sql = "SELECT ui FROM gallery WHERE id = ?"
@@ -295,8 +236,7 @@ class Change(Notes):
             )  # fmt: skip
         for gallery in sorted(self._removed_in):
             self.bound_removals(gallery, self._most_removals)
-        for digest in sorted(self.loosened):
-            self._let_go(digest)
+        self.images.let_go()
         place = self.position
         self.connection.execute(
             "UPDATE stream_set SET key = ?, epoch = ?, seq = ?, digest = ? WHERE id = ?",
@@ -309,12 +249,9 @@ class Change(Notes):
         if isinstance(value, Held):
             if value.text is not None:
                 return {**document, IMAGE_FIELD: value.text}, None, None
-            row = self.connection.execute("SELECT refused FROM image WHERE digest = ?", (value.digest,)).fetchone()
-            if row is None:
-                raise ValueError(f"the image {value.digest.hex()[:16]} is not held")
-            return document, value, row["refused"]
-        ready = self.intake.take(value) if isinstance(value, str) else None
-        return document, ready, None if ready is None else self.keep(ready)
+            return document, value, self.images.refused(value.digest)
+        ready = self.images.intake.take(value) if isinstance(value, str) else None
+        return document, ready, None if ready is None else self.images.keep(ready)
 
     def _delete(self, gallery: Tally, key: bytes) -> bool:
         old = self._old(gallery, key)
@@ -331,32 +268,15 @@ class Change(Notes):
         return True
 
     def _vector_of(self, digest: bytes | None, old: sqlite3.Row | None) -> str | None:
-        if digest is None or digest in self._new:
+        if digest is None or self.images.is_new(digest):
             return None
         if old is not None and old["image"] == digest:
             return old["vector_of"]  # type: ignore[no-any-return]
-        row = self.connection.execute(
-            "SELECT model FROM vector WHERE image = ? AND vector IS NOT NULL ORDER BY number DESC", (digest,)
-        ).fetchone()
-        return row["model"] if row else None
+        return self.images.vector_of(digest)
 
     def _loosen(self, image: bytes | None, but: bytes | None) -> None:
         if image is not None and image != but:
-            self.loosened.add(image)
-
-    def _let_go(self, digest: bytes) -> None:
-        """Forget an image's vectors with its last record, and the image itself where no entry has it either."""
-        found = self.connection.execute
-        if self.used(digest):
-            return
-        found("DELETE FROM vector WHERE image = ?", (digest,))
-        if found("SELECT 1 FROM entry_image WHERE image = ? LIMIT 1", (digest,)).fetchone():
-            return
-        row = found("SELECT refused FROM image WHERE digest = ?", (digest,)).fetchone()
-        found("DELETE FROM image WHERE digest = ?", (digest,))
-        if row is not None and row["refused"] is None:
-            found("INSERT OR IGNORE INTO unlink VALUES (?)", (digest,))
-            self.removes_images = True
+            self.images.loosened.add(image)
 
     def _stream_key(self) -> bytes:
         if self.key is None:

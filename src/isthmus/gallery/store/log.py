@@ -52,7 +52,7 @@ def begin_epoch(change: Change, above: int = 0) -> Position:
     assert change.position is not None
     execute, number = change.connection.execute, change.set_id
     images = execute("SELECT DISTINCT image FROM entry_image WHERE stream_set = ?", (number,)).fetchall()
-    change.loosened.update(row["image"] for row in images)
+    change.images.loosened.update(row["image"] for row in images)
     for table in ("entry_image", "stretch", "entry"):
         execute(f"DELETE FROM {table} WHERE stream_set = ?", (number,))
     change.position = Position(max(change.position.epoch, above) + 1, 0, change.digest)
@@ -68,8 +68,8 @@ def append(change: Change, entry: bytes, at: float) -> None:
         found = entry[start:end]
         if len(found) < inline.LEAST_CUT or not found.isascii():
             continue
-        ready = change.intake.take(found.decode("ascii"))
-        if ready is not None and change.keep(ready) is None:
+        ready = change.images.intake.take(found.decode("ascii"))
+        if ready is not None and change.images.keep(ready) is None:
             spans.append((end - len(inline.bare(found)), end, ready.digest))
             images.add(ready.digest)
     stub = inline.cut(entry, spans)
@@ -91,7 +91,7 @@ def forget(change: Change, through: int) -> int:
     if row is None:
         return 0
     images = execute("SELECT image FROM entry_image WHERE stream_set = ? AND seq <= ?", (number, through))
-    change.loosened.update(row["image"] for row in images.fetchall())
+    change.images.loosened.update(row["image"] for row in images.fetchall())
     execute("DELETE FROM entry_image WHERE stream_set = ? AND seq <= ?", (number, through))
     execute("DELETE FROM stretch WHERE stream_set = ? AND since < ?", (number, through))
     dropped = execute("DELETE FROM entry WHERE stream_set = ? AND seq <= ?", (number, through)).rowcount

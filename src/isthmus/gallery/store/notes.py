@@ -90,10 +90,5 @@ class Notes:
             self.connection.execute("DELETE FROM removal WHERE gallery = ? AND changed <= ?", values)
             self.connection.execute("UPDATE gallery SET floor = max(floor, ?) WHERE id = ?", values[::-1])
 
-    def used(self, image: bytes) -> bool:
-        """Tell whether a record has an image."""
-        sql = "SELECT 1 FROM record WHERE image = ? LIMIT 1"
-        return self.connection.execute(sql, (image,)).fetchone() is not None
-
     def _all(self, sql: str, *values: object) -> list[sqlite3.Row]:
         return self.connection.execute(sql, values).fetchall()

@@ -86,7 +86,7 @@ class SqliteSet:
             self.step("committed")
         finally:
             self.intake.clear()
-        if change.removes_images:
+        if change.images.removed:
             self.remove_unused()
         self.step("removed")
 
