@@ -71,7 +71,7 @@ _TEXT = re.compile(r"(?:([2-9])/)?([0-9]{1,19}):([0-9a-f]{16})([0-9a-f]{16})")
 _LANE = (1 << 64) - 1
 _BLOCK_ROWS = 16_384
 _BLOCK_BYTES = 2 << 20
-_BATCH_BYTES, _MOST_BATCH_BYTES = 16 << 20, 64 << 20
+_BATCH_BYTES, _MOST_BATCH_BYTES = 6 << 20, 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +133,13 @@ def table_sum(table: Table, width: int | None = None) -> RowSum:
     """Sum the rows of a table at its version, on `width` threads beside those that read and decode.
 
     Where no width is given, half of `readers()`: on few cores decoding fills them already. Streams; a batch holds
-    about 16 MB as stored, and never more than 64 MB. Raises InputError as `row_sum` does; what Lance raises on
+    about 6 MB as stored, and never more than 64 MB. Raises InputError as `row_sum` does; what Lance raises on
     damaged files passes through (OSError, ValueError, RuntimeError).
     """
     width = width or max(1, readers() // 2)
     scanner = table.dataset.scanner(
         batch_size=_batch_rows(table),
         batch_size_bytes=_MOST_BATCH_BYTES,
-        batch_readahead=4,
         fragment_readahead=2,
         scan_in_order=False,
         blob_handling="all_binary",
