@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from isthmus.core.errors import InputError
+from isthmus.core.errors import Busy, InputError
 from isthmus.faces.cli.root import Commands, isthmus
 from isthmus.faces.cli.screen import say
 from isthmus.faces.cli.standing import (
@@ -57,9 +57,13 @@ def recovery() -> None:
     """
 
 
+def _waits(busy: Busy) -> None:
+    say(f"waits: {busy}")
+
+
 def _turns(site: RecoverySite, watch: bool, turn: Callable[[], list[str]]) -> None:
     while True:
-        for event in patiently(turn):
+        for event in patiently(turn, _waits):
             say(event, fold=True)
         if not watch:
             return
@@ -75,7 +79,7 @@ def backup(ctx: click.Context, full: bool, when_due: bool, watch: bool) -> None:
     """Take a round at the primary and send it."""
     site = opened(ctx)
     if not when_due and not watch:
-        for event in patiently(lambda: site.pair.back_up(full)):
+        for event in patiently(lambda: site.pair.back_up(full), _waits):
             say(event, fold=True)
         return
     _turns(site, watch, lambda: site.pair.turn_of("primary"))
