@@ -56,6 +56,20 @@ def change(toml: Path, *pairs: tuple[str, str], more: str = "") -> None:
     toml.write_text(text + more)
 
 
+def learns_little(demo: Path) -> None:
+    """Write the site that a demonstration then takes up: one that learns less, and so is quick."""
+    from isthmus.app.starter import write_site
+
+    learns = (
+        ("epochs = 12", "epochs = 2"),
+        ("trials = 4", "trials = 1"),
+        ("episodes = 16", "episodes = 8"),
+        ("scenes = 40", "scenes = 4"),
+    )
+    bound = ('against = "constant velocity"\nmin_improvement = 0.05', "maximum = 99.0")
+    change(write_site(demo, small=True), *learns, bound)
+
+
 def at_free_ports(toml: Path) -> int:
     """Let a new site listen at a free port where it names one; returns the last."""
     text, port = toml.read_text(), 0

@@ -94,12 +94,8 @@ OUTSIDE: dict[str, Elsewhere] = {
     "chown -R 10001:10001 north": Elsewhere("it needs root", _account_of_image),
     "cp -r": Elsewhere(_LONG, _measured),
     "make bench": Elsewhere(_LONG, _target),
-    "make book": Elsewhere(
-        "it builds the reference of every module; what it draws is held against the code", _target
-    ),
     "make check": Elsewhere(_ITSELF, _target),
     "make demo": Elsewhere(f"{_INDEX}; the demonstration is told for look-around.md", _target),
-    "make demo-serve": Elsewhere(f"{_INDEX}; the console over a world is driven in tests/faces/console", _target),
     "make pages": Elsewhere(_ITSELF, _target),
     "make setup": Elsewhere(_INDEX, _target),
     "make test": Elsewhere(_ITSELF, _target),
@@ -182,14 +178,15 @@ TRIED: Mapping[str, tuple[str, ...]] = {
     ),
     "whole sites": ("isthmus --site inner up", "isthmus --site road up"),
     "killed run": ("isthmus loop resume RUN",),
-    "acquiring told": ("isthmus demo --only acquire",),
+    "stories": ("isthmus demo --only acquire", "make demo-serve"),
+    "book": ("make book",),
 }
 """By world: the commands that a test types as they stand, but for the words that stand for something."""
 WHERE = {
     **dict.fromkeys(TRIED, HERE),
     **dict.fromkeys(("galleries", "device"), GALLERIES),
     **dict.fromkeys(("pair",), RECOVERY),
-    **dict.fromkeys(("whole sites", "killed run", "acquiring told"), SOAK),
+    **dict.fromkeys(("whole sites", "killed run", "stories", "book"), SOAK),
 }
 """By world: the test file, from `tests`, that makes it."""
 

@@ -11,9 +11,8 @@ import pytest
 
 from acquire_sites import Storage
 from gallery_sites import here, until
-from isthmus.app.starter import write_site
 from page_reader import On, Reader, reading
-from page_worlds import at_free_ports, change, described, read_site, rules_for, storage
+from page_worlds import at_free_ports, change, described, learns_little, read_site, rules_for, storage
 from pages import ROOT, Block, blocks_of
 from recovery_sites import LEFT, RIGHT, SCHEMA, batch, pair
 from traffic import SITE, write_day
@@ -301,16 +300,7 @@ def test_look_around_md_is_followed_after_the_demonstration_of_readme_md(tmp_pat
     with storage(tmp_path) as store, reading(tmp_path, ons) as reader:
         (recipe,) = re.findall(r"^demo: .*\n\t\$\(BIN\)/(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert recipe == "isthmus demo demo-site"
-        small = write_site(
-            demo, small=True
-        )  # the demonstration takes up a site that is there: one that learns less
-        learns = (
-            ("epochs = 12", "epochs = 2"),
-            ("trials = 4", "trials = 1"),
-            ("episodes = 16", "episodes = 8"),
-            ("scenes = 40", "scenes = 4"),
-        )
-        change(small, *learns, ('against = "constant velocity"\nmin_improvement = 0.05', "maximum = 99.0"))
+        learns_little(demo)
         reader.env["ISTHMUS_SAMPLES"] = str(tmp_path / "nowhere")
         told = reader.script(recipe)
         assert "Try next" in told
