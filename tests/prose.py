@@ -59,13 +59,18 @@ def spoken() -> tuple[Spoken, ...]:
     return tuple(one for page in SPEAKING for one in _spoken(name_of(page), page))
 
 
-def _spoken(name: str, page: Path) -> Iterator[Spoken]:
-    text = re.sub(  # lines stay where they are
+def prose_of(page: Path) -> str:
+    """Return the text of a page without its blocks; lines keep their numbers."""
+    return re.sub(
         r"^[ \t]*```.*?^[ \t]*```[ \t]*$",
         lambda block: "\n" * block[0].count("\n"),
         page.read_text(encoding="utf-8"),
         flags=re.MULTILINE | re.DOTALL,
     )
+
+
+def _spoken(name: str, page: Path) -> Iterator[Spoken]:
+    text = prose_of(page)
     for span in re.finditer(r"(?<!`)`([^`]+)`(?!`)", text):
         said = " ".join(span[1].split())
         if (name, said) not in NO_COMMANDS and (command := _command(name, said)):
