@@ -56,7 +56,7 @@ NO_COMMANDS = {("formats.md", "isthmus agent credential 1"): "the word that a cr
 @functools.cache
 def spoken() -> tuple[Spoken, ...]:
     """Return all commands in the prose of all pages, in their order."""
-    return tuple(one for page in SPEAKING for one in _spoken(name_of(page), page))
+    return tuple(one for page in SPEAKING for one in commands_of(name_of(page), page))
 
 
 def prose_of(page: Path) -> str:
@@ -69,7 +69,8 @@ def prose_of(page: Path) -> str:
     )
 
 
-def _spoken(name: str, page: Path) -> Iterator[Spoken]:
+def commands_of(name: str, page: Path) -> Iterator[Spoken]:
+    """Find the commands in the prose of a page that is called so."""
     text = prose_of(page)
     for span in re.finditer(r"(?<!`)`([^`]+)`(?!`)", text):
         said = " ".join(span[1].split())

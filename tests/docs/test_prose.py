@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pages import name_of
-from prose import NO_COMMANDS, SHORT, SPEAKING, in_block, spoken
+from prose import NO_COMMANDS, SHORT, SPEAKING, commands_of, in_block, spoken
 from prose_told import OUTSIDE, TRIED, WHERE, outside, tried
 
 TESTS = Path(__file__).parents[1]
@@ -54,6 +54,24 @@ def test_a_command_that_is_not_run_here_is_proven_otherwise(command: str) -> Non
 def test_every_world_is_made_by_a_test(world: str) -> None:
     assert set(TRIED) == set(WHERE)
     assert f'trying("{world}", ' in (TESTS / WHERE[world]).read_text()
+
+
+def test_a_command_that_nobody_runs_is_named_with_its_line(tmp_path: Path) -> None:
+    page = tmp_path / "new.md"
+    page.write_text(
+        "# New\n\n```\nisthmus gate dismiss x\n```\n\n"
+        "Type `isthmus gate\ndismiss --every` or `gate dismiss --new`;\n"
+        "`docker ps` shows it, `. x/y` too. `publish model` and `isthmus` are none.\n"
+    )
+    found = list(commands_of("new.md", page))
+    assert [str(one) for one in found] == [
+        "new.md:7 `isthmus gate dismiss --every`",
+        "new.md:8 `gate dismiss --new`",
+        "new.md:9 `docker ps`",
+        "new.md:9 `. x/y`",
+    ]
+    assert found[1].command == "isthmus gate dismiss --new"
+    assert not any(in_block(one.command) or tried(one.command) or outside(one.command) for one in found)
 
 
 def test_spans_of_every_kind_are_found() -> None:

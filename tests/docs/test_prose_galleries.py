@@ -139,7 +139,9 @@ def _holes(say: Trial, galleries: Crossed) -> None:
     say.also("isthmus gallery remove staff big", at="inner")
     galleries.cross()
     assert pack.stat().st_size == whole and into.getvalue() not in pack.read_bytes()
-    assert blocks() < before + 20_000
+    assert blocks() == 512 * pack.stat().st_blocks
+    if os.statvfs(pack).f_bsize <= 4096 and pack.stat().st_blocks * 512 < whole:  # the file system has holes
+        assert blocks() < before + 20_000
 
 
 def test_a_device_makes_the_vectors_that_it_did_not_get(tmp_path: Path, galleries: Crossed) -> None:
