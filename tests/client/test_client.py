@@ -47,6 +47,21 @@ def test_an_operation_is_run_to_its_end_with_progress_and_files(client: Client, 
     assert (tmp_path / "here.txt").read_text() == "the result"
 
 
+def test_how_far_a_work_came_is_told_though_it_ended_before_anybody_listened(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = Client.events
+
+    def heard_late(self: Client, id: str) -> Iterator[Event]:
+        assert [*events(self, id)][-1].what == "ended"
+        return iter(())
+
+    monkeypatch.setattr(Client, "events", heard_late)
+    told: list[Progress] = []
+    client.run("go", progress=told.append)
+    assert told == [Progress("going", 3, 3, "steps")]
+
+
 def test_arguments_and_files_go_along(client: Client, tmp_path: Path) -> None:
     picture = tmp_path / "b.jpg"
     picture.write_bytes(b"two")

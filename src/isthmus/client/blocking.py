@@ -15,6 +15,7 @@ from isthmus.app.works.work import ENDED, Work
 from isthmus.client.calls import (
     Blocks,
     File,
+    HowFar,
     Site,
     asked,
     body,
@@ -100,18 +101,19 @@ class Client:
     ) -> Work:
         """Run an operation to its end, and return its work.
 
-        `progress` is told how far it is. After `timeout_s` the work is cancelled. An argument whose name is a word
-        of Python, or one of these here, is written with an underscore behind it: `from_=…`. Raises ApiError;
-        OperationFailed where it did not end well, unless `check` is False.
+        `progress` is told how far it is, at its end too. After `timeout_s` the work is cancelled. An argument whose
+        name is a word of Python, or one of these here, is written with an underscore behind it: `from_=…`. Raises
+        ApiError; OperationFailed where it did not end well, unless `check` is False.
         """
         work = self.start(operation, arguments, files, 0 if progress or timeout_s is not None else _WAIT_S)
+        far = HowFar(progress)
         if timeout_s is not None:
-            work = self._polled(work, time.monotonic() + timeout_s, progress)
+            work = self._polled(work, time.monotonic() + timeout_s, far)
         elif work.state not in ENDED:
             for event in self.events(work.id):
-                if progress and event.what == "progress" and event.work.progress:
-                    progress(event.work.progress)
+                far.see(event.work)
             work = self.work(work.id)
+        far.see(work)
         if check and work.state != "done":
             raise OperationFailed(work)
         return work
@@ -181,18 +183,16 @@ class Client:
             for line in judged(answer).iter_lines():
                 yield from blocks.take(line)
 
-    def _polled(self, work: Work, until: float, progress: Callable[[Progress], None] | None) -> Work:
+    def _polled(self, work: Work, until: float, far: HowFar) -> Work:
         """Look how a work stands until it has ended; past `until` it is cancelled."""
-        last, asked_to_end = work.progress, False
+        asked_to_end = False
         while work.state not in ENDED:
             time.sleep(_LOOK_S)
             if not asked_to_end and time.monotonic() > until:
                 self.cancel(work.id)
                 asked_to_end = True
             work = self.work(work.id)
-            if progress and work.progress and work.progress != last:
-                progress(work.progress)
-                last = work.progress
+            far.see(work)
         return work
 
     def _answer(self, method: str, path: str, **more: Any) -> httpx.Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from ipaddress import ip_address
@@ -17,8 +17,9 @@ import msgspec
 
 from isthmus.app.secrets import secret_of
 from isthmus.client.errors import ApiError
-from isthmus.client.shapes import Event
+from isthmus.client.shapes import Event, Work
 from isthmus.core.errors import InputError
+from isthmus.core.progress import Progress
 
 T = TypeVar("T")
 KEY = "ISTHMUS_KEY"
@@ -218,6 +219,20 @@ class AsyncSees:
 
     def __init__(self, site: _AsyncAsked) -> None:
         self._site = site
+
+
+class HowFar:
+    """Tells how far a work is wherever that has changed: a work may end before anybody listens to its events."""
+
+    def __init__(self, tell: Callable[[Progress], None] | None) -> None:
+        self._tell = tell
+        self._last: Progress | None = None
+
+    def see(self, work: Work) -> None:
+        """Take a work as it stands."""
+        if self._tell and work.progress and work.progress != self._last:
+            self._last = work.progress
+            self._tell(work.progress)
 
 
 class Blocks:
