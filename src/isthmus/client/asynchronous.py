@@ -107,9 +107,9 @@ class AsyncClient:
     ) -> Work:
         """Run an operation to its end, and return its work.
 
-        `progress` is told how far it is, at its end too. After `timeout_s` the work is cancelled. An argument whose
-        name is a word of Python, or one of these here, is written with an underscore behind it: `from_=…`. Raises
-        ApiError; OperationFailed where it did not end well, unless `check` is False.
+        `progress` is told how far it is, at its end too. After `timeout_s` the work is cancelled. An argument
+        whose name is a word of Python, or one of these here, is written with an underscore behind it: `from_=…`.
+        Raises ApiError; OperationFailed where it did not end well, unless `check` is False.
         """
         work = await self.start(operation, arguments, files, 0 if progress or timeout_s is not None else _WAIT_S)
         far = HowFar(progress)
