@@ -87,8 +87,9 @@ def test_stories_are_told_as_the_pages_say(tmp_path: Path) -> None:
             )  # fmt: skip
         try:
             told = tmp_path / "log"
-            until(lambda: _asked(told) or telling.poll() is not None, "the console is left open", 600)
-            assert "Try next" in told.read_text() and _asked(told), told.read_text()[-3000:]
+            until(lambda: _left_open(told) or telling.poll() is not None, "the console is left open", 600)
+            assert "Try next" in told.read_text() and _left_open(told), told.read_text()[-3000:]
+            assert "isthmus" in _shown(_left_open(told)).lower()
         finally:
             os.killpg(telling.pid, signal.SIGINT)  # as ctrl-C does, of which make dies itself
             assert telling.wait(120) in (2, -signal.SIGINT)
@@ -107,10 +108,10 @@ def _gone(group: int) -> bool:
     return False
 
 
-def _asked(log: Path) -> str:
-    """Return what the address that is printed last shows, nothing where none is."""
-    addresses = re.findall(r"http://127\.0\.0\.1:\d+", log.read_text())
-    return _shown(addresses[-1]) if addresses and "Try next" in log.read_text() else ""
+def _left_open(log: Path) -> str:
+    """Return the address that is served once the console is left open, nothing before."""
+    told = log.read_text().partition("The console is open over all of these sites")[2]
+    return "".join(re.findall(r"serving (http://127\.0\.0\.1:\d+)", told)[:1])
 
 
 @pytest.mark.skipif(not (Path(sys.executable).parent / "mkdocs").exists(), reason="pip install mkdocs-material")
