@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,7 +21,7 @@ def test_a_pair_is_looked_after_as_the_runbook_says(tmp_path: Path) -> None:
     north, south = pair(tmp_path, backup_s=300.0)
     with trying("pair", tmp_path) as say:
         _one_table(say, north)
-        _cron(say, north)
+        _cron(say, north, south)
         _clash(say, north, south)
         _gap(say, north, south)
         _rogue(say, south)
@@ -44,13 +45,27 @@ def _one_table(say: Trial, north: Site) -> None:
     shutil.rmtree(tables / "copied.lance")
 
 
-def _cron(say: Trial, north: Site) -> None:
+def _cron(say: Trial, north: Site, south: Site) -> None:
+    """The lines take a round when one is due: not in a window, not where rounds were stopped."""
     said = say("isthmus recovery install-cron", at="north", says=r"^# Isthmus, recovery of the site north\n")
     backup, restore = said.splitlines()[1:]
-    assert re.fullmatch(r"\*/5 \* \* \* \* \S*isthmus --site \S+ recovery backup( --when-due)?", backup)
-    assert re.fullmatch(r"\* \* \* \* \* \S*isthmus --site \S+ recovery restore( --when-due)?", restore)
-    words = backup.split(maxsplit=5)[5].split(maxsplit=1)[1]
-    say.also(f"isthmus {words}", says="full round .*: 1 tables")
+    line = re.compile(r"\* \* \* \* \* \S*(isthmus --site \S+ recovery (?:backup|restore) --when-due)")
+    (backup, restore) = (found[1] for one in (backup, restore) if (found := line.fullmatch(one)))
+    assert (backup.split()[-2], restore.split()[-2]) == ("backup", "restore")
+    south.run("restore")
+    days = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+    free = days[(datetime.now(UTC).weekday() + 3) % 7]  # some time of the week has to be free: not now
+    north.write(more=f'windows = ["{"+".join(day for day in days if day != free)} 00:00-24:00"]')
+    assert "round" not in say.also(backup)
+    north.write()
+    north.run("stop-backup")
+    assert "round" not in say.also(backup)
+    north.run("start")
+    say.also(backup, says="full round .*: 1 tables")
+    assert "round" not in say.also(backup), "the interval has not passed"
+    north.write(backup_s=0.0)
+    assert re.search(r"^\*/5 \* .* backup$", say.also("isthmus --site north recovery install-cron"), re.MULTILINE)
+    north.write()
 
 
 def _clash(say: Trial, north: Site, south: Site) -> None:

@@ -16,6 +16,7 @@ from isthmus.faces.cli.standing import show_key
 from isthmus.faces.cli.tables import table
 
 if TYPE_CHECKING:
+    from isthmus.recovery import cron
     from isthmus.recovery.publications import Outcome
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -239,6 +240,17 @@ def get_current_disaster(ctx: click.Context, path: Path | None) -> None:
     )
 
 
+def _job(name: str, words: tuple[str, ...], interval_s: float, look_s: float) -> cron.Job:
+    """Look every `look_s` seconds whether something is due; where the TOML gives no interval, do it then.
+
+    What is due minds the interval, windows, and what was stopped: an action that is ordered minds none of them.
+    """
+    from isthmus.recovery import cron
+
+    due = ("--when-due",) if interval_s else ()
+    return cron.Job(name, (*words, name, *due), timedelta(seconds=look_s))
+
+
 @recovery.command("install-cron")
 @click.option("--systemd", type=click.Path(path_type=Path, file_okay=False), help="Write units into this folder.")
 @click.pass_context
@@ -254,8 +266,8 @@ def install_cron(ctx: click.Context, systemd: Path | None) -> None:
     program = shutil.which("isthmus") or "isthmus"
     words = (program, "--site", str(site.config.path.resolve()), "recovery")
     jobs = [
-        cron.Job("backup", (*words, "backup"), timedelta(seconds=part.backup_s or 300), ("--when-due",)),
-        cron.Job("restore", (*words, "restore"), timedelta(seconds=max(60.0, part.restore_s)), ("--when-due",)),
+        _job("backup", words, part.backup_s, min(part.backup_s, 60.0) or 300.0),
+        _job("restore", words, part.restore_s, 60.0),
     ]
     if systemd is None:
         click.echo("\n".join(cron.crontab(name, jobs, part.env)))
