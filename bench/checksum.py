@@ -1,7 +1,7 @@
 """Sums of rows: a table of mixed columns, and one of 4 KB binaries, against DuckDB and pandas on the same rows.
 
-DuckDB gives all free memory of the process back when it ends, so the sum after it begins with none, as in a process
-of its own: a third of a second, which a table of 1 GB outweighs and one of 0.25 GB does not. Both are told.
+DuckDB gives all free memory of the process back when it ends, so the sum after it begins with none, as in a new
+process: a third of a second, which a table of 1 GB outweighs and one of 0.25 GB does not. Both are told.
 """
 
 from __future__ import annotations

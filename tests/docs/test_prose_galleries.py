@@ -117,7 +117,7 @@ def _tidy(say: Trial, galleries: Crossed) -> None:
     say.also("isthmus gallery tidy", at="inner")
     change(galleries.inner / "isthmus.toml", ('role = "inner"', 'role = "inner"\nremoved_hours = 0.0'))
     assert stored.exists()
-    say("isthmus gallery tidy", at="inner", says="removed [01] image file")
+    say("isthmus gallery tidy", at="inner", says="removed 1 image file")
     assert not stored.exists()
 
 

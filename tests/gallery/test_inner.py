@@ -264,6 +264,15 @@ def test_a_snapshot_is_of_one_moment_whatever_is_changed_while_it_is_read(
     assert not [path for path in held.files.folder.rglob("*") if len(path.name) == 64]
 
 
+def test_tidying_tells_how_many_images_went(held: SqliteSet, site: InnerSite) -> None:
+    for number in range(3):
+        site.add(GALLERY, f"p{number}", jpeg(number))
+    site.remove(GALLERY, "p0")
+    site.remove(GALLERY, "p1")
+    assert site.tidy(Retention(entries=0, removed_s=-1e9)) == 2
+    assert site.tidy(Retention(entries=0, removed_s=-1e9)) == 0
+
+
 def test_a_folder_is_imported_once_however_often_it_is_asked_for(
     held: SqliteSet, site: InnerSite, tmp_path: Path
 ) -> None:

@@ -137,7 +137,7 @@ class InnerSite:
         with self._set.changing() as change:
             through = log.overdue(change, retention or log.Retention(), self._clock.now().timestamp())
             log.forget(change, through)
-        return self._set.tidy()
+        return change.files_removed + self._set.tidy()
 
     def begin_epoch(self, above: int = 0) -> Position:
         """Begin another epoch of the stream, numbered above the present one and `above`; returns where it begins.

@@ -50,6 +50,8 @@ class Change(Notes):
         self._waiting: dict[tuple[int, bytes], Coming] = {}
         self.images = Images(lambda: self.connection, intake, files)
         """The images that documents and entries have."""
+        self.files_removed = 0
+        """How many files of images went after the commit."""
 
     @property
     def connection(self) -> sqlite3.Connection:

@@ -87,7 +87,7 @@ class SqliteSet:
         finally:
             self.intake.clear()
         if change.images.removed:
-            self.remove_unused()
+            change.files_removed = self.remove_unused()
         self.step("removed")
 
     @contextlib.contextmanager
