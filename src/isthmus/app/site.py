@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from isthmus.app.clock import SystemClock
 from isthmus.app.config import SiteConfig, TriggerPart, read_config
@@ -17,7 +17,6 @@ from isthmus.loop.ingest.run import Ingest
 from isthmus.loop.ingest.work import Source
 from isthmus.loop.release.registry import Registry
 from isthmus.loop.release.releases import Releases
-from isthmus.loop.rules.catalogue import Catalogue
 from isthmus.loop.runs.folder import RunFolder
 from isthmus.loop.runs.ledger import Ledger
 from isthmus.loop.runs.parts import Parts
@@ -28,6 +27,9 @@ from isthmus.state.store import Store
 from isthmus.warehouse.catalog import Catalog
 from isthmus.warehouse.name import TableName
 from isthmus.warehouse.olap import Olap
+
+if TYPE_CHECKING:
+    from isthmus.loop.rules.catalogue import Catalogue
 
 T = TypeVar("T")
 
@@ -75,6 +77,8 @@ class Site:
     @cached_property
     def catalogue(self) -> Catalogue:
         """The rules: the built-in ones and the user's."""
+        from isthmus.loop.rules.catalogue import Catalogue  # its parser is 9 MB that a site at rest does not need
+
         return Catalogue.load([self.config.folder / file for file in self.config.rules.files])
 
     @cached_property

@@ -18,9 +18,8 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 
 from isthmus.core.errors import InputError, IsthmusError, UnknownName
@@ -31,6 +30,9 @@ from isthmus.warehouse.position import Position
 from isthmus.warehouse.query import MEMORY_LIMIT, Parameters, Reading, one_line, quoted, table_named
 from isthmus.warehouse.schema import FieldType
 from isthmus.warehouse.table import ROW_ID, ROW_VERSION, Table
+
+if TYPE_CHECKING:
+    import duckdb
 
 STEPS = ("copied", "loaded", "committed", "closed", "published")
 """The moments of a follow that a test can stop at, in order."""
@@ -116,6 +118,8 @@ class Olap:
         self, tables: Mapping[str, Wanted], goals: Mapping[str, Position], copy: bool
     ) -> dict[str, Followed]:
         """Write `.next` and rename it into place."""
+        import duckdb
+
         for rest in (self._next, self._next.with_name(self._next.name + ".wal")):
             rest.unlink(missing_ok=True)
         if copy:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from isthmus.warehouse.query import INTERNAL
+
+if TYPE_CHECKING:
+    import duckdb
 
 _TABLE = f"{INTERNAL}.position"
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 
 from isthmus.core.errors import Corrupt, InputError, QueryRefused
+
+if TYPE_CHECKING:
+    import duckdb
 
 INTERNAL = "_isthmus"
 MEMORY_LIMIT = "2GB"
@@ -28,6 +30,8 @@ class Reading:
 
     def __init__(self, path: Path, memory_limit: str = MEMORY_LIMIT, threads: int | None = None) -> None:
         """Open the file. Raises InputError where there is none, Corrupt where it is no OLAP."""
+        import duckdb  # here, as everywhere: 16 MB that a process has no use for until it asks
+
         if not path.exists():
             raise InputError(f"there is no OLAP at {path} yet", "ingest a day, or: isthmus olap rebuild")
         # An in-memory instance with the file attached: DuckDB keeps one instance a path in a process, so that
@@ -49,6 +53,8 @@ class Reading:
 
     def query(self, sql: str, parameters: Parameters = None, limit: int | None = None) -> pa.Table:
         """Run one reading statement and return all its rows, or the first `limit`. Raises QueryRefused."""
+        import duckdb
+
         try:
             relation = self._relation(sql, parameters, limit)
             found: pa.Table = relation.to_arrow_table()
@@ -60,6 +66,8 @@ class Reading:
         self, sql: str, parameters: Parameters = None, batch_rows: int = 65_536
     ) -> Iterator[pa.RecordBatch]:
         """Run one reading statement and yield its rows in batches. Raises QueryRefused."""
+        import duckdb
+
         try:
             yield from self._relation(sql, parameters, None).to_arrow_reader(batch_rows)
         except duckdb.Error as error:
@@ -76,6 +84,8 @@ class Reading:
         self.close()
 
     def _relation(self, sql: str, parameters: Parameters, limit: int | None) -> Any:
+        import duckdb
+
         statements = self.connection.extract_statements(sql)
         if len(statements) != 1:
             what = "more than one statement" if statements else "no statement"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import duckdb
 import pyarrow as pa
 
 from isthmus.loop.fields import SCENES
@@ -26,6 +25,8 @@ class Pinned:
 
     def query(self, sql: str, parameters: list[object]) -> pa.Table:
         """Run one statement over the table `scenes`."""
+        import duckdb
+
         with duckdb.connect(":memory:") as connection:
             connection.register(TABLE, self._rows)
             found: pa.Table = connection.sql(sql, params=parameters).to_arrow_table()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from isthmus.loop.mining.held import KEY, TABLE, Asked, columns, fields_of, one_moment, require
 from isthmus.loop.rules.bind import BoundRule
-from isthmus.loop.rules.catalogue import Catalogue
 from isthmus.loop.rules.compile import compiled
 from isthmus.warehouse.query import quoted
+
+if TYPE_CHECKING:
+    from isthmus.loop.rules.catalogue import Catalogue
 
 
 def slices(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from isthmus.core.errors import InputError
 from isthmus.core.ports import Clock
@@ -16,12 +16,14 @@ from isthmus.loop.release.place import Place
 from isthmus.loop.release.registry import Model
 from isthmus.loop.release.releases import Releases
 from isthmus.loop.rules.bind import BoundRule
-from isthmus.loop.rules.catalogue import Catalogue
 from isthmus.loop.runs.folder import RunFolder
 from isthmus.loop.runs.ledger import Run
 from isthmus.loop.runs.settings import PipelineSettings
 from isthmus.loop.simulators.policy import PolicySettings
 from isthmus.loop.tables import LoopTables
+
+if TYPE_CHECKING:
+    from isthmus.loop.rules.catalogue import Catalogue
 
 
 @dataclass(frozen=True, slots=True)
