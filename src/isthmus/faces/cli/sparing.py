@@ -10,8 +10,12 @@ from types import ModuleType
 LEFT_OUT = frozenset({"pandas"})
 """pyarrow imports pandas wherever it is installed: 27 MB a process, and a third of the time in which a command
 answers. Without it pyarrow does the same work."""
-WITH_BROUGHT = frozenset({"demo", "ingest", "loop", "mine", "rules", "scenes", "sources"})
-"""The commands that may run what a site brings along, which may want pandas: sources, metrics, simulators."""
+WITH_BROUGHT = (
+    *(("demo",), ("ingest",), ("loop",), ("mine",), ("rules",), ("scenes",), ("sources",)),
+    *(("gallery",), ("device",), ("serve", "sync")),
+)
+"""The commands that may run what a site brings along, which may want pandas: sources, metrics, simulators and
+extractors."""
 
 
 class _LeftOut:
@@ -29,5 +33,6 @@ class _LeftOut:
 def spare(arguments: Sequence[str]) -> None:
     """Leave out of this process what it has no use for, as the words of the command line say what it will do."""
     words = [word for before, word in zip(("", *arguments), arguments, strict=False) if before != "--site"]
-    if not WITH_BROUGHT.issuperset([word for word in words if not word.startswith("-")][:1]):
+    named = tuple(word for word in words if not word.startswith("-"))
+    if named and not any(named[: len(command)] == command for command in WITH_BROUGHT):
         sys.meta_path.insert(0, _LeftOut())
