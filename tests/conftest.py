@@ -16,7 +16,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from dealing import dealt
 from examples import examples
 
 settings.register_profile(
@@ -50,10 +49,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--soak"):
-        long = [item for item in items if "soak" in item.keywords]
-        config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if "soak" not in item.keywords]
-    if told := getattr(config, "workerinput", None):
-        order = dealt([item.nodeid.partition("::")[0] for item in items], told["workercount"])
-        items[:] = [items[index] for index in order]
+    if config.getoption("--soak"):
+        return
+    long = [item for item in items if "soak" in item.keywords]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if "soak" not in item.keywords]
