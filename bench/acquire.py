@@ -32,8 +32,8 @@ ROUNDS = 2
 SINGLES = 30
 GOAL_FIRST_MS = 150.0
 GOAL_MEMORY_MB = 400.0
-WARM = 200
-"""So many images go through before anything is counted: workers load the towns, connections are made."""
+WARM = 1000
+"""So many images go through before anything is counted: workers start and load the towns, connections are made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 When a worker dies (or does not answer for long and is ended), its marker tells which image it was at. That image
 is tried once more, alone, in a fresh worker; if that dies too, it fails as crashed. Everything else that the
 worker had goes again as it was; doing an image again is harmless.
+
+One worker is started; where all that run have much to do another one is, up to the most that the rules allow.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ MOST_IN_BATCH = 32
 MOST_ON_WAY = 24 << 20
 """So many bytes, or MOST_BATCHES batches, are on their way to one worker at a time."""
 MOST_BATCHES = 16
+MUCH = 3
+"""A worker that has so many batches on its way has much to do."""
 MOST_DRAWINGS = 256
 _MOST_STARTS = 3
 _MOST_BLAME = 6
@@ -88,6 +92,8 @@ class FilingPool:
         self._to_draw: deque[_Drawn] = deque()
         self._drawing: dict[Path, _Drawn] = {}
         self._at: dict[Hand, dict[int, _Job | _Drawn]] = {}
+        self._most = rules.most_workers
+        self._adding: asyncio.Task[None] | None = None
         self._failed_starts = 0
         self._broken: IsthmusError | None = None
         self._closing = False
@@ -95,12 +101,11 @@ class FilingPool:
         self._started = asyncio.Event()
 
     async def start(self) -> None:
-        """Remove what dead workers left half written, and start the workers. Raises InputError, OSError."""
+        """Remove what dead workers left half written, and start a worker. Raises InputError, OSError."""
         self.rules.folder.mkdir(parents=True, exist_ok=True)
         await asyncio.to_thread(tidy_parts, self.rules.folder)
         self._watch = asyncio.create_task(self._watching(), name="filing watch")
-        for _ in range(self.rules.workers):
-            await self._start_hand(draws=False)
+        await self._start_hand(draws=False)
         await self._started.wait()
         if self._broken is not None:
             broken = self._broken
@@ -173,8 +178,9 @@ class FilingPool:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
-        hands = list(self._at)
-        await asyncio.gather(*(hand.end() for hand in hands))
+        if self._adding is not None:
+            await self._adding
+        await asyncio.gather(*(hand.end() for hand in list(self._at)))
 
     def _calls(self) -> list[_Call]:
         jobs = [*self._waiting, *(job for held in self._at.values() for job in held.values())]
@@ -191,6 +197,7 @@ class FilingPool:
             number = next(self._numbers)
             self._at[hand][number] = job
             hand.file(number, [_item(came) for came, _, _ in job.images], _contents(job))
+            self._grow()
         while self._to_draw:
             hand = self._freest(draws=True)
             if hand is None:
@@ -200,15 +207,32 @@ class FilingPool:
             hand.draw(drawn.order)
 
     def _freest(self, draws: bool) -> Hand | None:
-        """Return the worker with least on its way, among those that can take more."""
-        best, least = None, MOST_ON_WAY
+        """Return the worker with least on its way, among those that can take more; one that begins comes last."""
+        best, least = None, (False, MOST_ON_WAY)
         most = 2 if draws else MOST_BATCHES
         for hand, held in self._at.items():
             if hand.draws == draws and hand.usable and len(held) < most:
                 size = sum(job.size for job in held.values() if isinstance(job, _Job)) + len(held)
-                if size < least:
-                    best, least = hand, size
+                so = not hand.ready.is_set(), size
+                if size < MOST_ON_WAY and (best is None or so < least):
+                    best, least = hand, so
         return best
+
+    def _grow(self) -> None:
+        """Have one more worker started where all have much to do."""
+        held = [(hand, held) for hand, held in self._at.items() if not hand.draws]
+        if self._adding is not None or self._closing or len(held) >= self._most:
+            return
+        if all(hand.ready.is_set() and len(jobs) >= MUCH for hand, jobs in held):
+            self._adding = asyncio.create_task(self._add(), name="filing grows")
+
+    async def _add(self) -> None:
+        try:
+            await self._start_hand(draws=False)
+        except OSError:
+            self._most = 1  # those that run go on; a worker that dies is replaced, or tells why it cannot be
+        finally:
+            self._adding = None
 
     async def _start_hand(self, draws: bool) -> None:
         hand = await Hand.start(self.rules, self._command, draws, self._answered, self._died)
@@ -220,7 +244,7 @@ class FilingPool:
                 self._break(InputError(f"a worker of filing cannot start: {answer.error}"))
             else:
                 self._failed_starts = 0
-                if sum(hand.ready.is_set() and not hand.draws for hand in self._at) >= self.rules.workers:
+                if not hand.draws:
                     self._started.set()
             self._hand_out()
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,13 @@ class FilingRules:
         "how an image's path is made; it begins with {root}/, holds {record-id} and {digest12}, ends with .{ext}",
         default=TEMPLATE,
     )
-    workers: int = setting("processes that check and store", default=1, minimum=1, maximum=64)
+    workers: int = setting(
+        "processes that check and store, at most: one starts, others where it has more than it can do; "
+        "0: as many as there are processors, three at most",
+        default=0,
+        minimum=0,
+        maximum=64,
+    )
     drawers: int = setting("processes that draw thumbnails, started when needed", default=1, minimum=1, maximum=16)
     remove_metadata: bool = setting(
         "store pictures without EXIF, XMP, texts and previews; the rows keep what was read", default=False
@@ -64,6 +71,11 @@ class FilingRules:
             most_scans=self.scans,
             most_aspect=self.aspect,
         )
+
+    @property
+    def most_workers(self) -> int:
+        """Processes that check and store, at most. One server keeps no more than three of them busy."""
+        return self.workers or min(3, len(os.sched_getaffinity(0)))
 
     @property
     def folder(self) -> Path:
