@@ -58,49 +58,52 @@ class _Walk:
         self.end = self._walk(start + 2)
 
     def _walk(self, at: int) -> int:
-        content, scans = self.content, 0
+        content, length, kept, scans = self.content, len(self.content), self.kept, 0
         for _ in range(MOST_PARTS):
-            filled = _FILL.match(content, at)
-            if filled is None or filled.end() >= len(content):
-                raise ImageRefused(_TRUNCATED if at >= len(content) or filled else "the JPEG file is damaged")
-            at = filled.end() + 1
-            marker = content[at - 1]
+            head = content[at : at + 4]
+            if head[:1] != b"\xff" or head[1:2] in (b"\xff", b""):
+                at = self._over_fill(at)
+                head = content[at : at + 4]
+            marker = head[1]
             if marker == _END:
                 if not scans:
                     raise ImageRefused("the JPEG file holds no picture")
-                self.kept.append(b"\xff\xd9")
-                return at
-            size = int.from_bytes(content[at : at + 2], "big")
+                kept.append(b"\xff\xd9")
+                return at + 2
+            size = int.from_bytes(head[2:], "big")
+            end = at + 2 + size
             if size < 2:
-                raise ImageRefused("the JPEG file is damaged" if at + 2 <= len(content) else _TRUNCATED)
-            if at + size > len(content):
+                raise ImageRefused("the JPEG file is damaged" if at + 4 <= length else _TRUNCATED)
+            if end > length:
                 raise ImageRefused(_TRUNCATED)
-            segment = content[at - 2 : at + size]
-            self._segment(marker, segment)
-            at += size
-            if marker == _SCAN:
+            if marker in _TABLES:
+                kept.append(content[at:end])
+            elif marker == _SCAN:
                 scans += 1
                 if not self.frame[0]:
                     raise ImageRefused("the JPEG file is damaged: a scan comes before its frame")
                 if scans > self.limits.most_scans:
                     raise BeyondLimits(f"the JPEG file has too many scans, more than {self.limits.most_scans}")
-                found = _AFTER_SCAN.search(content, at)
+                found = _AFTER_SCAN.search(content, end)
                 if found is None:
                     raise ImageRefused(_TRUNCATED)
-                self.kept.append(content[at : found.start()])
-                at = found.start()
+                end = found.start()
+                kept.append(content[at:end])
+            else:
+                self._segment(marker, content[at:end])
+            at = end
         raise BeyondLimits(f"the JPEG file has more than {MOST_PARTS} segments")
 
+    def _over_fill(self, at: int) -> int:
+        """Return where a marker begins that fill bytes come before."""
+        filled = _FILL.match(self.content, at)
+        if filled is None or filled.end() >= len(self.content):
+            raise ImageRefused(_TRUNCATED if at >= len(self.content) or filled else "the JPEG file is damaged")
+        return filled.end() - 1
+
     def _segment(self, marker: int, segment: bytes) -> None:
-        """Keep what makes pixels (tables, frame, scan heads, colour space); note what a reader has to know."""
-        if marker in _FRAMES:
-            self._frame(segment)
-            self.kept.append(segment)
-        elif marker == _SCAN or marker in _TABLES:
-            self.kept.append(segment)
-        elif marker in _OTHER_FRAMES or marker == 0xCC:
-            raise BeyondLimits("the JPEG file uses a rare coding (lossless, hierarchical or arithmetic)")
-        elif 0xE0 <= marker <= 0xEF:
+        """Keep what makes pixels (the frame, the colour space); note what a reader has to know."""
+        if 0xE0 <= marker <= 0xEF:
             if (mark := _KEPT_APPLICATION.get(marker)) and segment.startswith(mark, 4):
                 self.kept.append(segment)
             elif marker == 0xE1 and segment.startswith(b"Exif\0", 4):
@@ -110,6 +113,11 @@ class _Walk:
                 self.profile.append(segment)
             elif marker == 0xE2 and segment.startswith(b"MPF\0", 4):
                 self.announces_more = True
+        elif marker in _FRAMES:
+            self._frame(segment)
+            self.kept.append(segment)
+        elif marker in _OTHER_FRAMES or marker == 0xCC:
+            raise BeyondLimits("the JPEG file uses a rare coding (lossless, hierarchical or arithmetic)")
         elif marker != 0xFE:
             raise ImageRefused(f"the JPEG file is damaged: no decoder expects marker 0x{marker:02x} here")
 

@@ -21,7 +21,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -51,6 +51,8 @@ from isthmus.core.errors import IsthmusError
 
 _MOST_WAITING = 64 << 20
 """So many bytes may wait for the disk; then decoding waits."""
+_TOGETHER = 64
+"""Batches that wait are examined together, until they hold so many images."""
 _APART_S = 0.03
 """A sync costs about as much whatever is synced: under load images wait for each other."""
 
@@ -168,10 +170,10 @@ class Shelf:
             return None
         return max(0.0, self._begun + _APART_S - time.monotonic())
 
-    def put(self, examined: _Examined) -> None:
-        """Take a batch; it is written, and answered, later."""
-        self._waiting += sum(len(entry.draft.content) for entry in examined.entries)
-        self._unwritten.append(examined)
+    def put(self, examined: list[_Examined]) -> None:
+        """Take batches; they are written, and answered, later."""
+        self._waiting += sum(len(entry.draft.content) for entry in _entries(examined))
+        self._unwritten += examined
         if self._under_way is None:
             self._write()
 
@@ -218,6 +220,10 @@ class Shelf:
         self._syncing.begin(*self._contents.unsynced(_entries(self._under_way[0])))
 
 
+def _count(batches: Sequence[tuple[Batch, memoryview]]) -> int:
+    return sum(len(batch.items) for batch, _ in batches)
+
+
 def _entries(group: list[_Examined]) -> list[Entry]:
     return [entry for examined in group for entry in examined.entries]
 
@@ -260,15 +266,19 @@ class Worker:
                     shelf.advance()
                 if handles[0] not in readable:
                     continue
-            came = receive(self._connection)
-            if came is None:
+            batches: list[tuple[Batch, memoryview]] = []
+            while not batches or (_count(batches) < _TOGETHER and select.select(handles, (), (), 0)[0]):
+                came = receive(self._connection)
+                order = decode_order(came[0]) if came is not None else None
+                if came is None or not isinstance(order, Batch):
+                    break
+                batches.append((order, memoryview(came[1]) if order.at < 0 else self._arena[order.at :]))
+            if shelf is not None and batches:
+                shelf.put(self._examined(batches))
+            if order is None:
                 return
-            order = decode_order(came[0])
             if isinstance(order, Drawing):
                 self._answer([self._drawn(order)])
-            elif shelf is not None:
-                contents = memoryview(came[1]) if order.at < 0 else self._arena[order.at :]
-                shelf.put(self._examined(order, contents))
 
     def _prepared(self) -> Shelf:
         if self._examiner is None:
@@ -278,35 +288,45 @@ class Worker:
             self._examiner = Examiner(self._rules)
         return Shelf(Contents(self._rules.folder), self._answer)
 
-    def _examined(self, batch: Batch, body: memoryview) -> _Examined:
-        assert self._examiner is not None
-        arrived: list[Arrived] = []
-        at = 0
-        for item in batch.items:
-            content: bytes | Path = Path(item.file) if item.file else bytes(body[at : at + item.size])
-            at += 0 if item.file else item.size
-            arrived.append(Arrived(item.request, item.environment, item.wish, content, item.digest, item.told))
-        seen = self._examiner.hashed([self._examiner.look(one) for one in self._marking(batch.number, arrived)])
-        outcomes: list[Filed | Failure | None] = []
-        entries: list[Entry] = []
-        for one, found in zip(self._marking(batch.number, arrived), seen, strict=True):
-            drafted = found if isinstance(found, Failure) else self._examiner.draft(one, found)
-            if isinstance(drafted, Draft):
-                entries.append(Entry(drafted))
-                outcomes.append(None)
-            else:
-                outcomes.append(drafted)
-        return _Examined(batch.number, outcomes, entries)
+    def _examined(self, batches: Sequence[tuple[Batch, memoryview]]) -> list[_Examined]:
+        """Look at all images of some batches, then hash all, then draft all.
 
-    def _marking(self, batch: int, arrived: list[Arrived]) -> Iterator[Arrived]:
-        """Go through a batch, and mark each image before it is touched."""
-        for place, one in enumerate(arrived):
-            MARK.pack_into(self._marker, 0, batch, place)
-            yield one
-        MARK.pack_into(self._marker, 0, 0, 0)
+        An image is copied out of the shared memory when it is looked at, not before: it is in the caches then.
+        """
+        assert self._examiner is not None
+        places: list[tuple[int, int]] = []
+        arrived: list[Arrived] = []
+        looked: list[Seen | Failure] = []
+        for batch, body in batches:
+            at = 0
+            for place, item in enumerate(batch.items):
+                places.append((batch.number, place))
+                self._mark(*places[-1])
+                content: bytes | Path = Path(item.file) if item.file else bytes(body[at : at + item.size])
+                at += 0 if item.file else item.size
+                one = Arrived(item.request, item.environment, item.wish, content, item.digest, item.told)
+                arrived.append(one)
+                looked.append(self._examiner.look(one))
+        self._mark(0, 0)
+        examined = {batch.number: _Examined(batch.number, [], []) for batch, _ in batches}
+        for (number, place), one, found in zip(places, arrived, self._examiner.hashed(looked), strict=True):
+            self._mark(number, place)
+            drafted = found if isinstance(found, Failure) else self._examiner.draft(one, found)
+            whole = examined[number]
+            if isinstance(drafted, Draft):
+                whole.entries.append(Entry(drafted))
+                whole.outcomes.append(None)
+            else:
+                whole.outcomes.append(drafted)
+        self._mark(0, 0)
+        return list(examined.values())
+
+    def _mark(self, batch: int, place: int) -> None:
+        """Note at which image of which batch the worker is; batch 0: at none."""
+        MARK.pack_into(self._marker, 0, batch, place)
 
     def _drawn(self, order: Drawing) -> Answer:
-        MARK.pack_into(self._marker, 0, order.number, 0)
+        self._mark(order.number, 0)
         try:
             thumbnails.draw(Path(order.source), Path(order.target), order.edge, self._rules.limits)
         except IsthmusError as error:
@@ -316,7 +336,7 @@ class Worker:
         except OSError as error:
             return Answer(order.number, error=f"the thumbnail cannot be written: {error.strerror or error}")
         finally:
-            MARK.pack_into(self._marker, 0, 0, 0)
+            self._mark(0, 0)
         return Answer(order.number)
 
     def _answer(self, answers: Sequence[Answer]) -> None:
