@@ -14,7 +14,7 @@ import pytest
 from filing_pictures import arrived, drafts_of, encoded, photo, tree
 from isthmus.acquire.failure import Failure, Kind
 from isthmus.acquire.filing import contents as module
-from isthmus.acquire.filing.contents import Contents, Entry, sync_each, sync_of, tidy_parts
+from isthmus.acquire.filing.contents import PARTS, Contents, Entry, sync_each, sync_of, tidy_parts
 from isthmus.acquire.filing.settings import FilingRules
 from isthmus.acquire.filing.work import Draft, Examiner
 from isthmus.acquire.image import Filed
@@ -100,6 +100,23 @@ def test_tidying_leaves_the_parts_of_a_living_worker_alone(tmp_path: Path) -> No
     assert Path(entry.part).exists()
     assert alive.store([Entry(draft) for draft in _drafts(tmp_path, 1)]) == [entry.draft.filed]
     alive.close()
+
+
+def test_a_folder_that_is_tidied_away_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, tidied = os.open, []
+
+    def tidied_first(path: Any, flags: int, *more: Any, **named: Any) -> int:
+        if Path(path).parent.name == PARTS and not tidied:
+            tidied.append(path)
+            assert tidy_parts(tmp_path) == 1
+        return real(path, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", tidied_first)
+    contents = Contents(tmp_path)
+    assert [folder for folder in (tmp_path / PARTS).iterdir() if str(folder) not in tidied]
+    contents.close()
 
 
 class _Disk:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import os
 import signal
@@ -14,6 +15,7 @@ from PIL import Image
 
 from filing_pictures import arrived, encoded, photo
 from isthmus.acquire.failure import Failure, Kind
+from isthmus.acquire.filing.hand import Hand
 from isthmus.acquire.filing.pool import FilingPool
 from isthmus.acquire.filing.settings import FilingRules
 from isthmus.acquire.filing_port import Filing
@@ -58,6 +60,58 @@ def test_many_calls_at_once_get_their_own_results_in_order(tmp_path: Path) -> No
     asyncio.run(run())
     assert len(list((tmp_path / ".contents").rglob("*.jpg"))) == 12
     assert not list((tmp_path / ".parts").iterdir())
+
+
+def _filing(pool: FilingPool) -> list[Hand]:
+    return [hand for hand in pool._at if not hand.draws]
+
+
+def test_another_worker_starts_where_the_first_has_much_to_do(tmp_path: Path) -> None:
+    content = encoded()
+
+    async def run() -> None:
+        async with _pool(tmp_path, workers=3) as pool:
+            assert len(_filing(pool)) == 1
+            await pool.file([arrived(content, n) for n in range(40)])
+            assert len(_filing(pool)) == 1
+            number = 0
+            while len(_filing(pool)) < 3 or not all(hand.ready.is_set() for hand in _filing(pool)):
+                calls = [[arrived(content, number + 100 * n + k) for k in range(9)] for n in range(12)]
+                number += 2000
+                for filed in await asyncio.gather(*map(pool.file, calls)):
+                    assert [type(one) for one in filed] == [Filed] * 9
+            await asyncio.gather(*(pool.file([arrived(content, n)]) for n in range(60)))
+            assert len(_filing(pool)) == 3
+
+    asyncio.run(run())
+
+
+def test_where_no_other_worker_can_start_the_first_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    async def refused(*of: object) -> Hand:
+        asked.append(True)
+        raise OSError(errno.EAGAIN, "no more processes")
+
+    async def run() -> None:
+        async with _pool(tmp_path, workers=2) as pool:
+            monkeypatch.setattr(Hand, "start", refused)
+            for _ in range(3):
+                filed = await asyncio.gather(*(pool.file([arrived(encoded(), n)]) for n in range(20)))
+                assert [type(one) for (one,) in filed] == [Filed] * 20
+            assert len(_filing(pool)) == 1
+            assert asked == [True]
+
+    asyncio.run(run())
+
+
+def test_as_many_workers_as_processors_and_three_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    for processors, workers in ((1, 1), (2, 2), (3, 3), (64, 3)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, n=processors: set(range(n)))
+        assert FilingRules().most_workers == workers
+        assert FilingRules(workers=8).most_workers == 8
 
 
 def test_unfit_images_fail_alone(tmp_path: Path) -> None:

@@ -281,17 +281,21 @@ def tidy_parts(root: Path) -> int:
 
 
 def _own_folder(parts: Path) -> tuple[str, int]:
-    """Make a folder that is locked as long as this process lives; return it with its handle."""
+    """Make a folder that is locked as long as this process lives; return it with its handle.
+
+    Until it is locked it is anybody's to tidy away; then another one is made.
+    """
     parts.mkdir(parents=True, exist_ok=True)
     while True:
         folder = parts / secrets.token_hex(6)
         folder.mkdir()
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(handle), folder.stat()):  # nobody tidied it away in between
-                return str(folder), handle
-        os.close(handle)
+        with contextlib.suppress(FileNotFoundError):
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            with contextlib.suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(handle), folder.stat()):  # nobody tidied it away in between
+                    return str(folder), handle
+            os.close(handle)
 
 
 def _write(path: str, content: bytes, again: bool = False) -> None:
