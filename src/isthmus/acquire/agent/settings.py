@@ -13,7 +13,7 @@ MIB = 1 << 20
 class AgentSettings:
     """How an agent works. Times in seconds, sizes in bytes."""
 
-    lines: int = setting("connections that deliver at the same time", default=20, minimum=1, maximum=64)
+    lines: int = setting("connections that deliver at the same time", default=32, minimum=1, maximum=64)
     most_held: int = setting("tasks held at most", default=4096, minimum=1, maximum=100_000)
     ahead_s: float = setting("claim ahead for so long", default=2.0, minimum=0.1, maximum=60, unit="seconds")
     wait_s: float = setting(
