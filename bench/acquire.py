@@ -26,7 +26,7 @@ from bench.acquire_site import Site, Watched, fill, nginx, storage, whole_machin
 from bench.figure import Figure, scratch, show
 from isthmus.imaging.decode import check
 
-SIZES = {"20 KB": (20_000, 480, 12_000, 1800), "200 KB": (200_000, 1280, 2000, 600)}
+SIZES = {"20 KB": (20_000, 480, 12_000, 1800), "200 KB": (200_000, 1280, 4000, 600)}
 """By name: bytes, longest edge, images, and the goal in images a second."""
 ROUNDS = 2
 SINGLES = 30

@@ -5,7 +5,7 @@ import errno
 import io
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,28 @@ def test_where_no_other_worker_can_start_the_first_goes_on(
                 assert [type(one) for (one,) in filed] == [Filed] * 20
             assert len(_filing(pool)) == 1
             assert asked == [True]
+
+    asyncio.run(run())
+
+
+def test_a_second_worker_that_dies_at_its_start_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Hand] = []
+    real = Hand.start
+
+    async def dying(rules: FilingRules, command: Sequence[str], *more: Any) -> Hand:
+        started.append(await real(rules, ("-c", "raise SystemExit(3)"), *more))
+        return started[-1]
+
+    async def run() -> None:
+        async with _pool(tmp_path, workers=2) as pool:
+            monkeypatch.setattr(Hand, "start", dying)
+            while not started or started[0] in pool._at:
+                filed = await asyncio.gather(*(pool.file([arrived(encoded(), n)]) for n in range(20)))
+                assert [type(one) for (one,) in filed] == [Filed] * 20
+            assert [hand.ready.is_set() for hand in _filing(pool)] == [True]
+            assert len(started) == 1
 
     asyncio.run(run())
 

@@ -151,7 +151,7 @@ class Hand(asyncio.Protocol):
                 break
             answer = decode_answer(bytes(self._came[PREFIX.size : end]))
             del self._came[:end]
-            if not answer.number:
+            if not answer.number and not answer.error:
                 self.ready.set()
             elif self._arena is not None:
                 self._arena.give_back(answer.number)

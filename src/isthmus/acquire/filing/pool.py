@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ MOST_ON_WAY = 24 << 20
 MOST_BATCHES = 16
 MUCH = 3
 """A worker that has so many batches on its way has much to do."""
+REST_S = 60.0
+"""After a worker that could not be started none is added for so long."""
 MOST_DRAWINGS = 256
 _MOST_STARTS = 3
 _MOST_BLAME = 6
@@ -93,6 +96,7 @@ class FilingPool:
         self._drawing: dict[Path, _Drawn] = {}
         self._at: dict[Hand, dict[int, _Job | _Drawn]] = {}
         self._most = rules.most_workers
+        self._grow_at = float("-inf")
         self._adding: asyncio.Task[None] | None = None
         self._failed_starts = 0
         self._broken: IsthmusError | None = None
@@ -221,18 +225,32 @@ class FilingPool:
     def _grow(self) -> None:
         """Have one more worker started where all have much to do."""
         held = [(hand, held) for hand, held in self._at.items() if not hand.draws]
-        if self._adding is not None or self._closing or len(held) >= self._most:
+        if (
+            self._adding is not None
+            or self._closing
+            or len(held) >= self._most
+            or time.monotonic() < self._grow_at
+        ):
             return
         if all(hand.ready.is_set() and len(jobs) >= MUCH for hand, jobs in held):
             self._adding = asyncio.create_task(self._add(), name="filing grows")
+
+    def _spare(self, hand: Hand) -> bool:
+        """Tell whether a worker that does not start was one more than there is need of: others run."""
+        others = [other for other in self._at if other is not hand and not other.draws]
+        return not hand.draws and any(other.ready.is_set() for other in others)
 
     async def _add(self) -> None:
         try:
             await self._start_hand(draws=False)
         except OSError:
-            self._most = 1  # those that run go on; a worker that dies is replaced, or tells why it cannot be
+            self._rest()
         finally:
             self._adding = None
+
+    def _rest(self) -> None:
+        """Add no worker for a while: the machine has no room for one, and those that run go on."""
+        self._grow_at = time.monotonic() + REST_S
 
     async def _start_hand(self, draws: bool) -> None:
         hand = await Hand.start(self.rules, self._command, draws, self._answered, self._died)
@@ -240,8 +258,9 @@ class FilingPool:
 
     def _answered(self, hand: Hand, answer: Answer) -> None:
         if not answer.number:
-            if answer.error:
-                self._break(InputError(f"a worker of filing cannot start: {answer.error}"))
+            if answer.error:  # and now it ends
+                if not self._spare(hand):
+                    self._break(InputError(f"a worker of filing cannot start: {answer.error}"))
             else:
                 self._failed_starts = 0
                 if not hand.draws:
@@ -278,6 +297,10 @@ class FilingPool:
             else:
                 again += _blamed(job, reason, _OUTSIDE if hand.outside else _UNMARKED)
         self._waiting.extendleft(reversed(again))
+        if not hand.ready.is_set() and self._spare(hand):
+            self._rest()
+            self._hand_out()
+            return
         if not hand.ready.is_set():
             self._failed_starts += 1
             if self._failed_starts >= _MOST_STARTS:

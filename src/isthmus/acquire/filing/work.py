@@ -27,13 +27,13 @@ class Draft(msgspec.Struct, frozen=True):
     """An image that is fit to be stored: what will be told of it, and the bytes."""
 
     filed: Filed
-    content: bytes
+    content: bytes | memoryview
 
 
 class Seen(msgspec.Struct, frozen=True):
     """An image that was decoded: its bytes, and what one pass over them told."""
 
-    content: bytes
+    content: bytes | memoryview
     looked: Looked
     phash: str = ""
     """Its perceptual hash, as `Filed` has it."""
@@ -106,7 +106,8 @@ class Examiner:
             modified_is_taken=self._rules.modified_is_taken,
             now=now,
         )
-        stored, digest = content, arrived.digest
+        stored: bytes | memoryview = content
+        digest = arrived.digest
         if self._rules.remove_metadata:
             stored = bare(looked.anatomy)
             digest = blake3(stored).hexdigest()
@@ -147,9 +148,9 @@ class Examiner:
         return UTC if name == "UTC" else ZoneInfo(name)
 
 
-def _read(content: bytes | memoryview | Path, most: int) -> bytes:
+def _read(content: bytes | memoryview | Path, most: int) -> bytes | memoryview:
     if not isinstance(content, Path):
-        return bytes(content)  # the same object where it is bytes already
+        return content
     with content.open("rb") as file:
         return file.read(most + 1)  # one more than allowed is refused by its length
 
