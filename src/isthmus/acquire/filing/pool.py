@@ -14,7 +14,6 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
@@ -22,8 +21,21 @@ from isthmus.acquire.failure import Failure, Kind
 from isthmus.acquire.filing import removal, thumbnails
 from isthmus.acquire.filing.contents import content_path, inside, tidy_parts
 from isthmus.acquire.filing.hand import Hand
+from isthmus.acquire.filing.jobs import (
+    MARKED,
+    MOST_BLAME,
+    OUTSIDE,
+    UNMARKED,
+    Call,
+    Drawn,
+    Job,
+    blamed,
+    contents_of,
+    item_of,
+    parted,
+)
 from isthmus.acquire.filing.settings import FilingRules
-from isthmus.acquire.filing.wire import Answer, Drawing, Item
+from isthmus.acquire.filing.wire import Answer, Drawing
 from isthmus.acquire.image import Arrived, Filed
 from isthmus.acquire.ports import Line
 from isthmus.core.errors import Busy, InputError, IsthmusError
@@ -39,47 +51,6 @@ REST_S = 60.0
 """After a worker that could not be started none is added for so long."""
 MOST_DRAWINGS = 256
 _MOST_STARTS = 3
-_MOST_BLAME = 6
-_MARKED, _UNMARKED, _OUTSIDE = 3, 2, 1
-"""How much a death counts against images: two at the same image, three at nobody knows which, six by others' hands
-(SIGKILL or SIGTERM that the pool did not send)."""
-
-
-@dataclass(slots=True)
-class _Call:
-    """One call of `file`, waiting for all its images."""
-
-    results: list[Filed | Failure | None]
-    left: int
-    done: asyncio.Future[None]
-
-    def settle(self, at: int, outcome: Filed | Failure) -> None:
-        self.results[at] = outcome
-        self.left -= 1
-        if not self.left and not self.done.done():
-            self.done.set_result(None)
-
-
-@dataclass(slots=True)
-class _Job:
-    """Images that go to a worker together, each with the call and the place there that its outcome goes to."""
-
-    images: list[tuple[Arrived, _Call, int]]
-    blame: int = 0
-    size: int = field(init=False)
-    """Bytes of the contents that are handed over, and not found in a file."""
-
-    def __post_init__(self) -> None:
-        self.size = sum(len(came.content) for came, _, _ in self.images if not isinstance(came.content, Path))
-
-
-@dataclass(slots=True)
-class _Drawn:
-    """A thumbnail on its way, and all who wait for it."""
-
-    order: Drawing
-    done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    deaths: int = 0
 
 
 class FilingPool:
@@ -91,10 +62,10 @@ class FilingPool:
         self._root = str(rules.folder.resolve())
         self._command = tuple(command)
         self._numbers = count(1)
-        self._waiting: deque[_Job] = deque()
-        self._to_draw: deque[_Drawn] = deque()
-        self._drawing: dict[Path, _Drawn] = {}
-        self._at: dict[Hand, dict[int, _Job | _Drawn]] = {}
+        self._waiting: deque[Job] = deque()
+        self._to_draw: deque[Drawn] = deque()
+        self._drawing: dict[Path, Drawn] = {}
+        self._at: dict[Hand, dict[int, Job | Drawn]] = {}
         self._most = rules.most_workers
         self._grow_at = float("-inf")
         self._adding: asyncio.Task[None] | None = None
@@ -124,10 +95,10 @@ class FilingPool:
             raise self._broken
         if not arrived:
             return []
-        call = _Call([None] * len(arrived), len(arrived), asyncio.get_running_loop().create_future())
+        call = Call([None] * len(arrived), len(arrived), asyncio.get_running_loop().create_future())
         for first in range(0, len(arrived), MOST_IN_BATCH):
             part = arrived[first : first + MOST_IN_BATCH]
-            self._waiting.append(_Job([(came, call, first + at) for at, came in enumerate(part)]))
+            self._waiting.append(Job([(came, call, first + at) for at, came in enumerate(part)]))
         self._hand_out()
         await call.done
         return [outcome for outcome in call.results if outcome is not None]
@@ -147,7 +118,7 @@ class FilingPool:
             if len(self._drawing) >= MOST_DRAWINGS:
                 raise Busy(f"{MOST_DRAWINGS} thumbnails are being made", "ask again in a moment")
             order = Drawing(next(self._numbers), str(self.path(filed)), str(target), edge)
-            drawn = self._drawing[target] = _Drawn(order)
+            drawn = self._drawing[target] = Drawn(order)
             drawn.done.add_done_callback(lambda _: self._drawing.pop(target, None))
             self._to_draw.append(drawn)
             drawers = sum(hand.draws for hand in self._at)
@@ -186,9 +157,9 @@ class FilingPool:
             await self._adding
         await asyncio.gather(*(hand.end() for hand in list(self._at)))
 
-    def _calls(self) -> list[_Call]:
+    def _calls(self) -> list[Call]:
         jobs = [*self._waiting, *(job for held in self._at.values() for job in held.values())]
-        found = {id(call): call for job in jobs if isinstance(job, _Job) for _, call, _ in job.images}
+        found = {id(call): call for job in jobs if isinstance(job, Job) for _, call, _ in job.images}
         return list(found.values())
 
     def _hand_out(self) -> None:
@@ -200,7 +171,7 @@ class FilingPool:
             job = self._waiting.popleft()
             number = next(self._numbers)
             self._at[hand][number] = job
-            hand.file(number, [_item(came) for came, _, _ in job.images], _contents(job))
+            hand.file(number, [item_of(came) for came, _, _ in job.images], contents_of(job))
             self._grow()
         while self._to_draw:
             hand = self._freest(draws=True)
@@ -216,7 +187,7 @@ class FilingPool:
         most = 2 if draws else MOST_BATCHES
         for hand, held in self._at.items():
             if hand.draws == draws and hand.usable and len(held) < most:
-                size = sum(job.size for job in held.values() if isinstance(job, _Job)) + len(held)
+                size = sum(job.size for job in held.values() if isinstance(job, Job)) + len(held)
                 so = not hand.ready.is_set(), size
                 if size < MOST_ON_WAY and (best is None or so < least):
                     best, least = hand, so
@@ -268,11 +239,11 @@ class FilingPool:
             self._hand_out()
             return
         job = self._at[hand].pop(answer.number, None)
-        if isinstance(job, _Job):
+        if isinstance(job, Job):
             for (_, call, at), outcome in zip(job.images, answer.outcomes, strict=True):
                 settled = outcome.filed or outcome.failure
                 call.settle(at, settled or Failure(Kind.CRASHED, "the worker gave no answer"))
-        elif isinstance(job, _Drawn) and not job.done.done():
+        elif isinstance(job, Drawn) and not job.done.done():
             if answer.error:
                 job.done.set_exception(InputError(answer.error))
             else:
@@ -286,16 +257,16 @@ class FilingPool:
             return
         number, place = hand.marked()
         reason = hand.why()
-        again: list[_Job] = []
+        again: list[Job] = []
         for batch, job in held.items():
-            if isinstance(job, _Drawn):
+            if isinstance(job, Drawn):
                 self._died_drawing(job, batch == number and not hand.outside, reason)
             elif batch == number:
-                again += _parted(job, place, reason, _OUTSIDE if hand.outside else _MARKED)
+                again += parted(job, place, reason, OUTSIDE if hand.outside else MARKED)
             elif number:
                 again.append(job)
             else:
-                again += _blamed(job, reason, _OUTSIDE if hand.outside else _UNMARKED)
+                again += blamed(job, reason, OUTSIDE if hand.outside else UNMARKED)
         self._waiting.extendleft(reversed(again))
         if not hand.ready.is_set() and self._spare(hand):
             self._rest()
@@ -316,11 +287,11 @@ class FilingPool:
         except OSError as error:
             self._break(IsthmusError(f"a worker of filing cannot be started: {error.strerror or error}"))
 
-    def _died_drawing(self, drawn: _Drawn, marked: bool, reason: str) -> None:
+    def _died_drawing(self, drawn: Drawn, marked: bool, reason: str) -> None:
         drawn.deaths += 1
         if drawn.done.done():
             return
-        if marked or drawn.deaths >= _MOST_BLAME:
+        if marked or drawn.deaths >= MOST_BLAME:
             drawn.done.set_exception(InputError(f"the image cannot be drawn: {reason}"))
         else:
             self._to_draw.append(drawn)
@@ -345,40 +316,3 @@ class FilingPool:
             for hand, held in self._at.items():
                 if held and hand.silent_s() > self.rules.patience_s:
                     hand.kill(f"it took longer than {self.rules.patience_s:g} s")
-
-
-def _item(came: Arrived) -> Item:
-    in_file = isinstance(came.content, Path)
-    return Item(
-        came.request,
-        came.environment,
-        came.wish,
-        came.digest,
-        came.told,
-        0 if isinstance(came.content, Path) else len(came.content),
-        str(came.content) if in_file else "",
-    )
-
-
-def _contents(job: _Job) -> list[bytes | memoryview]:
-    return [came.content for came, _, _ in job.images if not isinstance(came.content, Path)]
-
-
-def _parted(job: _Job, place: int, reason: str, points: int) -> list[_Job]:
-    """Set the image at which a worker died apart; one that was alone already may fail."""
-    if len(job.images) == 1:
-        return _blamed(job, reason, points)
-    rest = job.images[:place] + job.images[place + 1 :]
-    return [_Job(rest, job.blame), _Job([job.images[place]], job.blame + points)]
-
-
-def _blamed(job: _Job, reason: str, points: int) -> list[_Job]:
-    """Blame a job for a death. Beyond the bound its image fails; several, of which one did it, go one by one."""
-    if job.blame + points < _MOST_BLAME:
-        job.blame += points
-        return [job]
-    if len(job.images) > 1:
-        return [_Job([image], _MOST_BLAME - points) for image in job.images]
-    _, call, at = job.images[0]
-    call.settle(at, Failure(Kind.CRASHED, f"the decoder died of the image: {reason}"))
-    return []
