@@ -1,7 +1,8 @@
 """How fast 100,000 requests are taken: JSON lines as they come in, read, checked, and durable in the ledger.
 
 Peer, in the same run: `executemany` of the same requests, from the same lines, into a table without an index, by
-a plain program that is as durable; for PostgreSQL, where it is installed, COPY of them. Beside it, what the ledger costs for each image that goes through.
+a plain program that is as durable; for PostgreSQL, where it is installed, COPY of them. Beside it, what the ledger
+costs for each image that goes through.
 """
 
 from __future__ import annotations
