@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -40,12 +41,15 @@ def start(credential: Path, folder: Path, step: str = "", count: int = 1) -> sub
 )
 def test_killed_at_a_step_no_request_is_lost_and_none_counted_twice(tmp_path: Path, step: str, count: int) -> None:
     server = AgentServer(Ledgerlet(200, lease_s=1.0), tmp_path / "server")
-    away = "spool" in step
-    server.fault = lambda path, number: "500" if away and "deliveries" in path and number < 40 else ""
+    away = threading.Event()
+    if "spool" in step:
+        away.set()
+    server.fault = lambda path, number: "500" if away.is_set() and "deliveries" in path else ""
     server.credential().save(tmp_path / "credential")
     try:
         first = start(tmp_path / "credential", tmp_path / "agent", step, count)
         assert first.wait(30) == -signal.SIGKILL
+        away.clear()
         second = start(tmp_path / "credential", tmp_path / "agent")
         assert server.ledger.all_ended(30)
         second.terminate()

@@ -4,7 +4,7 @@ import os
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from examples import examples
@@ -88,6 +88,7 @@ hostile = st.one_of(
 @given(
     hostile, hostile, hostile, hostile, st.sampled_from([TEMPLATE, "{root}/{record-id}/{place}_{digest12}.{ext}"])
 )
+@example("0.", "", "", "", "{root}/{record-id}/{place}_{digest12}.{ext}")
 def test_no_input_bends_a_path(record: str, place: str, environment: str, digest: str, template: str) -> None:
     path = Naming(template).path(
         _known(record, place=place, environment=environment, digest=digest, country=place)

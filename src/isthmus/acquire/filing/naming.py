@@ -1,11 +1,11 @@
 """How a filed image is named: a path made of what is known of it, under rules that no input can bend. No I/O.
 
 1. Only these letters reach a path: a-z A-Z 0-9 . _ - ~ and the slash between parts. Every part begins with a
-   letter or digit, has at most 255 bytes, and is no name that Windows keeps for itself.
-2. A record id of a-z A-Z 0-9 . _ and - that has at most MOST_PLAIN letters is used as it is. Any other is written
-   as well as it can be, then ~ and 20 hexadecimal digits of the BLAKE3 of the original. As ~ is in no plain id,
-   and the record id is set apart by _ or . from other fields, which have neither, two different record ids never
-   have the same path.
+   letter or digit, does not end with a dot, has at most 255 bytes, and is no name that Windows keeps for itself.
+2. A record id of a-z A-Z 0-9 . _ and - that begins with a letter or digit, does not end with a dot and has at most
+   MOST_PLAIN letters is used as it is. Any other is written as well as it can be, then ~ and 20 hexadecimal digits
+   of the BLAKE3 of the original. As ~ is in no plain id, and the record id is set apart by _ or . from other
+   fields, which have neither, two different record ids never have the same path.
 3. What is not known has the name unknown-place or unknown-time; equal neighbours become one part.
 """
 
@@ -41,7 +41,7 @@ _TIMES = {
 _NO_TIMES = dict.fromkeys(_TIMES, UNKNOWN_TIME)
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _LITERAL = re.compile(r"[A-Za-z0-9._-]*")
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_PLAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?")
 _WORD = re.compile(r"[a-z0-9][a-z0-9-]*")
 _NO_WORD = re.compile(r"[^a-z0-9]+")
 _OTHER = re.compile(r"[^A-Za-z0-9._-]+")
