@@ -81,9 +81,9 @@ class Anatomy:
         return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
 
 
-def only_padding(content: bytes | memoryview, at: int) -> None:
+def only_padding(content: bytes, at: int) -> None:
     """Raise ImageRefused where anything but padding (NUL, 0xFF, blanks, line ends) lies at `at` and after."""
-    rest = bytes(content[at:]).lstrip(_PADDING)
+    rest = content[at:].lstrip(_PADDING)
     if rest:
         raise BeyondLimits(
             f"{len(rest)} bytes that are no part of the picture follow its end", "send the picture alone"

@@ -82,7 +82,7 @@ class Looked:
     anatomy: Anatomy
 
 
-def look(content: bytes | memoryview, limits: ImageLimits = LIMITS) -> Looked:
+def look(content: bytes, limits: ImageLimits = LIMITS) -> Looked:
     """Decode an image, tell what it is and what it looks like in small. Raises ImageRefused with the reason."""
     anatomy = _dissect(content, limits)
     if anatomy.format == "jpeg" and anatomy.channels < 4 and simplejpeg is not None:
@@ -124,12 +124,11 @@ def reduced(content: bytes, edge: int, limits: ImageLimits = LIMITS) -> NDArray[
     return _upright(_rgb(_decoded(anatomy, small=False, least=least)), anatomy.orientation)
 
 
-def _dissect(content: bytes | memoryview, limits: ImageLimits) -> Anatomy:
+def _dissect(content: bytes, limits: ImageLimits) -> Anatomy:
     if len(content) > limits.most_bytes:
         raise BeyondLimits(f"the image has {len(content)} bytes, more than {limits.most_bytes}", "send it smaller")
-    if content[: len(jpeg.START)] == jpeg.START:
+    if content.startswith(jpeg.START):
         return jpeg.dissect(content, limits)
-    content = bytes(content)
     if content.startswith(png.START):
         return png.dissect(content, limits)
     if webp.is_webp(content):

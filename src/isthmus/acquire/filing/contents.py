@@ -298,7 +298,7 @@ def _own_folder(parts: Path) -> tuple[str, int]:
             os.close(handle)
 
 
-def _write(path: str, content: bytes | memoryview, again: bool = False) -> None:
+def _write(path: str, content: bytes, again: bool = False) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if again else os.O_EXCL) | os.O_CLOEXEC, 0o644)
     try:
         written = os.write(handle, content)

@@ -27,13 +27,13 @@ class Draft(msgspec.Struct, frozen=True):
     """An image that is fit to be stored: what will be told of it, and the bytes."""
 
     filed: Filed
-    content: bytes | memoryview
+    content: bytes
 
 
 class Seen(msgspec.Struct, frozen=True):
     """An image that was decoded: its bytes, and what one pass over them told."""
 
-    content: bytes | memoryview
+    content: bytes
     looked: Looked
     phash: str = ""
     """Its perceptual hash, as `Filed` has it."""
@@ -106,8 +106,7 @@ class Examiner:
             modified_is_taken=self._rules.modified_is_taken,
             now=now,
         )
-        stored: bytes | memoryview = content
-        digest = arrived.digest
+        stored, digest = content, arrived.digest
         if self._rules.remove_metadata:
             stored = bare(looked.anatomy)
             digest = blake3(stored).hexdigest()
@@ -148,9 +147,9 @@ class Examiner:
         return UTC if name == "UTC" else ZoneInfo(name)
 
 
-def _read(content: bytes | memoryview | Path, most: int) -> bytes | memoryview:
+def _read(content: bytes | memoryview | Path, most: int) -> bytes:
     if not isinstance(content, Path):
-        return content
+        return bytes(content)  # the same object where it is bytes already
     with content.open("rb") as file:
         return file.read(most + 1)  # one more than allowed is refused by its length
 

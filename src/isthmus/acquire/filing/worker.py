@@ -291,7 +291,7 @@ class Worker:
     def _examined(self, batches: Sequence[tuple[Batch, memoryview]]) -> list[_Examined]:
         """Look at all images of some batches, then hash all, then draft all.
 
-        Contents stay where they came, in the shared memory as a rule: it is theirs until their batch is answered.
+        An image is copied out of the shared memory when it is looked at, not before: it is in the caches then.
         """
         assert self._examiner is not None
         places: list[tuple[int, int]] = []
@@ -302,7 +302,7 @@ class Worker:
             for place, item in enumerate(batch.items):
                 places.append((batch.number, place))
                 self._mark(*places[-1])
-                content = Path(item.file) if item.file else body[at : at + item.size]
+                content = Path(item.file) if item.file else bytes(body[at : at + item.size])
                 at += 0 if item.file else item.size
                 one = Arrived(item.request, item.environment, item.wish, content, item.digest, item.told)
                 arrived.append(one)
