@@ -15,6 +15,7 @@ from PIL import Image
 
 from filing_pictures import arrived, encoded, photo
 from isthmus.acquire.failure import Failure, Kind
+from isthmus.acquire.filing import pool as pool_module
 from isthmus.acquire.filing.hand import Hand
 from isthmus.acquire.filing.pool import FilingPool
 from isthmus.acquire.filing.settings import FilingRules
@@ -125,6 +126,38 @@ def test_a_second_worker_that_dies_at_its_start_is_left_out(
                 assert [type(one) for (one,) in filed] == [Filed] * 20
             assert [hand.ready.is_set() for hand in _filing(pool)] == [True]
             assert len(started) == 1
+
+    asyncio.run(run())
+
+
+def test_a_worker_that_hangs_at_its_start_is_ended_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "START_S", 0.0)
+
+    async def run() -> None:
+        pool = FilingPool(FilingRules(str(tmp_path), patience_s=1.0), ("-c", "import time; time.sleep(3600)"))
+        with pytest.raises(IsthmusError, match="did not begin to work"):
+            await pool.start()
+
+    asyncio.run(run())
+
+
+def test_what_a_dead_worker_had_goes_to_the_others_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        monkeypatch.setenv("HURTING_FLAG", str(tmp_path / "died"))
+        async with _pool(tmp_path / "root", workers=2) as pool:
+            while not (len(_filing(pool)) == 2 and all(hand.ready.is_set() for hand in _filing(pool))):
+                await asyncio.gather(*(pool.file([arrived(encoded(), n)]) for n in range(40)))
+            replaced = asyncio.Event()
+            monkeypatch.setattr(pool, "_replace", lambda draws: replaced.wait())
+            came = arrived(encoded(), 1, record="killed-once")  # and by others' hands: the image is not blamed
+            (filed,) = await asyncio.wait_for(pool.file([came]), 30)
+            assert isinstance(filed, Filed)
+            assert len(_filing(pool)) == 1
+            replaced.set()
 
     asyncio.run(run())
 

@@ -13,9 +13,10 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from isthmus.acquire.failure import Failure, Kind
 from isthmus.acquire.filing import removal, thumbnails
@@ -47,6 +48,8 @@ MOST_ON_WAY = 24 << 20
 MOST_BATCHES = 16
 MUCH = 3
 """A worker that has so many batches on its way has much to do."""
+START_S = 60.0
+"""So long a worker may take to start."""
 REST_S = 60.0
 """After a worker that could not be started none is added for so long."""
 MOST_DRAWINGS = 256
@@ -68,7 +71,7 @@ class FilingPool:
         self._at: dict[Hand, dict[int, Job | Drawn]] = {}
         self._most = rules.most_workers
         self._grow_at = float("-inf")
-        self._adding: asyncio.Task[None] | None = None
+        self._starts: set[asyncio.Task[None]] = set()
         self._failed_starts = 0
         self._broken: IsthmusError | None = None
         self._closing = False
@@ -153,8 +156,8 @@ class FilingPool:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
-        if self._adding is not None:
-            await self._adding
+        if self._starts:
+            await asyncio.wait(self._starts)
         await asyncio.gather(*(hand.end() for hand in list(self._at)))
 
     def _calls(self) -> list[Call]:
@@ -182,29 +185,30 @@ class FilingPool:
             hand.draw(drawn.order)
 
     def _freest(self, draws: bool) -> Hand | None:
-        """Return the worker with least on its way, among those that can take more; one that begins comes last."""
-        best, least = None, (False, MOST_ON_WAY)
+        """Return the worker with least on its way, among those that run and can take more."""
+        best, least = None, MOST_ON_WAY
         most = 2 if draws else MOST_BATCHES
         for hand, held in self._at.items():
-            if hand.draws == draws and hand.usable and len(held) < most:
+            if hand.draws == draws and hand.usable and hand.ready.is_set() and len(held) < most:
                 size = sum(job.size for job in held.values() if isinstance(job, Job)) + len(held)
-                so = not hand.ready.is_set(), size
-                if size < MOST_ON_WAY and (best is None or so < least):
-                    best, least = hand, so
+                if size < least:
+                    best, least = hand, size
         return best
 
     def _grow(self) -> None:
         """Have one more worker started where all have much to do."""
-        held = [(hand, held) for hand, held in self._at.items() if not hand.draws]
-        if (
-            self._adding is not None
-            or self._closing
-            or len(held) >= self._most
-            or time.monotonic() < self._grow_at
-        ):
+        filing = {hand: held for hand, held in self._at.items() if not hand.draws}
+        if self._starts or self._closing or len(filing) >= self._most:
             return
-        if all(hand.ready.is_set() and len(jobs) >= MUCH for hand, jobs in held):
-            self._adding = asyncio.create_task(self._add(), name="filing grows")
+        much = all(hand.ready.is_set() and len(held) >= MUCH for hand, held in filing.items())
+        if much and time.monotonic() >= self._grow_at:
+            self._begin(self._add())
+
+    def _begin(self, start: Coroutine[Any, Any, None]) -> None:
+        """Begin to start a worker: no other is added meanwhile, and `close` waits for it."""
+        task = asyncio.create_task(start, name="filing starts a worker")
+        self._starts.add(task)
+        task.add_done_callback(self._starts.discard)
 
     def _spare(self, hand: Hand) -> bool:
         """Tell whether a worker that does not start was one more than there is need of: others run."""
@@ -216,8 +220,6 @@ class FilingPool:
             await self._start_hand(draws=False)
         except OSError:
             self._rest()
-        finally:
-            self._adding = None
 
     def _rest(self) -> None:
         """Add no worker for a while: the machine has no room for one, and those that run go on."""
@@ -268,17 +270,16 @@ class FilingPool:
             else:
                 again += blamed(job, reason, OUTSIDE if hand.outside else UNMARKED)
         self._waiting.extendleft(reversed(again))
-        if not hand.ready.is_set() and self._spare(hand):
-            self._rest()
-            self._hand_out()
-            return
+        self._hand_out()
         if not hand.ready.is_set():
+            if self._spare(hand):
+                self._rest()
+                return
             self._failed_starts += 1
             if self._failed_starts >= _MOST_STARTS:
                 self._break(IsthmusError(f"workers of filing end as soon as they start ({reason})"))
         if self._broken is None and not (hand.draws and not self._to_draw):
-            task = asyncio.create_task(self._replace(hand.draws))
-            task.add_done_callback(lambda _: None)
+            self._begin(self._replace(hand.draws))
 
     async def _replace(self, draws: bool) -> None:
         try:
@@ -310,9 +311,12 @@ class FilingPool:
         self._started.set()
 
     async def _watching(self) -> None:
-        """End workers that have not answered for too long."""
+        """End workers that have not answered, or not begun, for too long."""
+        patience_s = self.rules.patience_s
         while True:
-            await asyncio.sleep(min(1.0, self.rules.patience_s / 4))
+            await asyncio.sleep(min(1.0, patience_s / 4))
             for hand, held in self._at.items():
-                if held and hand.silent_s() > self.rules.patience_s:
-                    hand.kill(f"it took longer than {self.rules.patience_s:g} s")
+                if held and hand.silent_s() > patience_s:
+                    hand.kill(f"it took longer than {patience_s:g} s")
+                elif not hand.ready.is_set() and hand.silent_s() > max(patience_s, START_S):
+                    hand.kill("it did not begin to work")
