@@ -8,6 +8,7 @@ import pytest
 from gallery_sites import environment
 from isthmus.faces.cli import sparing
 from isthmus.faces.cli.main import ORDER
+from isthmus.faces.cli.serve import serve
 
 
 @pytest.mark.parametrize(
@@ -50,3 +51,5 @@ def test_what_recovery_and_the_console_lean_on_works_without_pandas() -> None:
 
 def test_every_command_that_is_named_exists() -> None:
     assert set(ORDER) >= {words[0] for words in sparing.WITH_BROUGHT}
+    assert {words[1:] for words in sparing.WITH_BROUGHT if words[0] == "serve"} == {("sync",)}
+    assert "sync" in serve.commands

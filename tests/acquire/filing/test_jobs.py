@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -22,16 +21,9 @@ from isthmus.acquire.filing.jobs import (
 )
 
 
-def _job(count: int, blame: int = 0) -> tuple[Call, Job]:
+def _job(count: int) -> tuple[Call, Job]:
     call = Call([None] * count, count, asyncio.get_running_loop().create_future())
-    return call, Job([(arrived(b"x" * (n + 1), n), call, n) for n in range(count)], blame)
-
-
-def _run(work: Callable[[], Awaitable[None]]) -> None:
-    async def run() -> None:
-        await work()
-
-    asyncio.run(run())
+    return call, Job([(arrived(b"x" * (n + 1), n), call, n) for n in range(count)])
 
 
 @pytest.mark.parametrize("points, deaths", [(MARKED, 2), (UNMARKED, 3), (OUTSIDE, 6)])
@@ -47,7 +39,7 @@ def test_an_image_alone_fails_after_so_many_deaths(points: int, deaths: int) -> 
         assert failed.kind is Kind.CRASHED
         assert "SIGSEGV" in failed.reason
 
-    _run(work)
+    asyncio.run(work())
 
 
 def test_the_image_at_which_a_worker_died_is_set_apart_and_alone_blamed() -> None:
@@ -58,7 +50,7 @@ def test_the_image_at_which_a_worker_died_is_set_apart_and_alone_blamed() -> Non
         assert [came.request for came, _, _ in alone.images] == [3]
         assert (rest.blame, alone.blame) == (0, MARKED)
 
-    _run(work)
+    asyncio.run(work())
 
 
 @given(
@@ -80,7 +72,7 @@ def test_however_workers_die_no_image_is_lost_or_told_twice(count: int, deaths: 
             assert sorted(waiting + failed) == list(range(count))
         assert call.left == sum(outcome is None for outcome in call.results)
 
-    _run(work)
+    asyncio.run(work())
 
 
 def test_what_lies_in_a_file_is_not_handed_over(tmp_path: Path) -> None:
@@ -91,4 +83,4 @@ def test_what_lies_in_a_file_is_not_handed_over(tmp_path: Path) -> None:
         assert contents_of(job) == [b"abc"]
         assert job.size == 3
 
-    _run(work)
+    asyncio.run(work())

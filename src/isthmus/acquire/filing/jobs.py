@@ -59,16 +59,8 @@ class Drawn:
 
 def item_of(came: Arrived) -> Item:
     """Return what a worker is told of an image."""
-    in_file = isinstance(came.content, Path)
-    return Item(
-        came.request,
-        came.environment,
-        came.wish,
-        came.digest,
-        came.told,
-        0 if isinstance(came.content, Path) else len(came.content),
-        str(came.content) if in_file else "",
-    )
+    size, file = (0, str(came.content)) if isinstance(came.content, Path) else (len(came.content), "")
+    return Item(came.request, came.environment, came.wish, came.digest, came.told, size, file)
 
 
 def contents_of(job: Job) -> list[bytes | memoryview]:
