@@ -46,3 +46,26 @@ def test_another_process_is_told_until_it_dies(tmp_path: Path) -> None:
         child.wait()
     assert holder(lock) is None, "its number still stands in the file, but nobody holds it"
     assert lock.read_text()
+
+
+@needs_locks
+def test_a_holder_that_the_list_of_all_locks_left_out_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / "a.lock"
+    read = Path.read_text
+    monkeypatch.setattr(
+        Path, "read_text", lambda self, encoding=None: "" if self == Path("/proc/locks") else read(self, encoding)
+    )
+    with held(lock, "work"):
+        assert holder(lock) == os.getpid()
+    assert holder(lock) is None
+
+
+@needs_locks
+def test_a_holder_whose_number_is_not_noted_is_found_in_the_list(tmp_path: Path) -> None:
+    lock = tmp_path / "a.lock"
+    with held(lock, "work"):
+        for noted in ("", "not a number", str(os.getppid()), str(2**22 + 1)):
+            lock.write_text(noted)
+            assert holder(lock) == os.getpid(), noted

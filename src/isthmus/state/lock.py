@@ -44,12 +44,15 @@ def held(path: Path, what: str) -> Iterator[None]:
 def holder(path: Path) -> int | None:
     """Return the process that holds the lock file now, without touching the lock; None where nobody does.
 
-    Asks the kernel's list of locks (proc(5), /proc/locks), and tells nobody where there is no such list.
+    Asks the kernel (proc(5)): first of the files of the process that is noted in the lock file, then the list of
+    all locks, which also knows processes of other users. Tells nobody where there is no such list.
     """
     try:
         found = path.stat()
-        lines = Path("/proc/locks").read_text("ascii").splitlines()
         noted = path.read_text("ascii").strip()
+        if noted.isdecimal() and _holds(int(noted), found.st_ino):
+            return int(noted)
+        lines = Path("/proc/locks").read_text("ascii").splitlines()
     except (OSError, UnicodeDecodeError):
         return None
     device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
@@ -60,6 +63,22 @@ def holder(path: Path) -> int | None:
         if words[5].rpartition(":")[0] == device or words[4] == noted:  # some file systems tell another device
             return int(words[4])
     return None
+
+
+def _holds(process: int, inode: int) -> bool:
+    """Whether one of the process's open files holds a lock on the inode; False where it may not be looked at.
+
+    The list of all locks is handed out a page at a time: a lock that others release between two pages moves one
+    that lies behind it out of sight. What is told of one file is told at once.
+    """
+    with contextlib.suppress(OSError):  # it has ended, or belongs to another user
+        for file in Path(f"/proc/{process}/fdinfo").iterdir():
+            with contextlib.suppress(OSError):  # closed since it was listed
+                for line in file.read_text("ascii").splitlines():
+                    words = line.split()  # lock: 1: FLOCK ADVISORY WRITE process device:inode first last
+                    if words[0:3:2] == ["lock:", "FLOCK"] and words[6].rpartition(":")[2] == str(inode):
+                        return True
+    return False
 
 
 def patiently(
