@@ -19,7 +19,7 @@ from blake3 import blake3
 from isthmus.acquire.delivery.package import pack
 from isthmus.acquire.delivery.signing import SharedSecret, Signer, headers
 from isthmus.acquire.failure import Failure, Kind
-from isthmus.acquire.image import Arrived, Filed
+from isthmus.acquire.image import Arrived, Filed, joined
 from isthmus.acquire.ledger_port import Ledger
 from isthmus.acquire.ports import Got, Key, Line, Parcel, Task
 from isthmus.acquire.queue.sqlite import SqliteLedger
@@ -60,7 +60,7 @@ class RememberingFiling:
         return [self._one(one) for one in arrived]
 
     def _one(self, one: Arrived) -> Filed | Failure:
-        content = one.content.read_bytes() if isinstance(one.content, Path) else bytes(one.content)
+        content = one.content.read_bytes() if isinstance(one.content, Path) else joined(one.content)
         assert blake3(content).hexdigest() == one.digest
         if content.startswith(b"not"):
             return Failure(Kind.NOT_AN_IMAGE, "the bytes are no image")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from isthmus.acquire.delivery.package import Content, Part, pack, unpack, unpack_file
+from isthmus.acquire.delivery.package import Content, Part, pack, unpack
+from isthmus.acquire.delivery.receiving import Receiving
 from isthmus.acquire.failure import Failure, Kind
 from isthmus.acquire.ports import Claimed, Got, Held, Order, Parcel, Task, Verdict
 from isthmus.core.errors import Busy
@@ -154,9 +155,10 @@ class MemoryDesk:
         self.fault("deliver", number)
         packed = pack("double", parcels)
         if packed.file is not None:
-            body = self._folder / f"body-{number}"
-            body.write_bytes(b"".join(packed.stretches()))
-            parts = unpack_file(body).parts
+            receiving = Receiving(self._folder / f"body-{number}", packed.digest, packed.size)
+            for piece in packed.stretches():
+                receiving.feed(piece)
+            parts = receiving.finish().parts
         else:
             parts = unpack(b"".join(packed.stretches())).parts
         wait = [self.later(part.request) for part in parts]

@@ -92,11 +92,11 @@ class AgentServer:
         given = {name.lower(): value for name, value in handler.headers.items()}
         try:
             signed = verify([self.checker()], given, datetime.now(UTC))
-            with Receiving(self.folder / f"in-{number}", length) as receiving:
+            with Receiving(self.folder / f"in-{number}", signed.digest, length) as receiving:
                 while length and (piece := handler.rfile.read(min(length, 65536))):
                     length -= len(piece)
                     receiving.feed(piece)
-                package = receiving.finish(signed.digest)
+                package = receiving.finish()
         except Refused as error:
             self.refused.append(str(error))
             handler.close_connection = True

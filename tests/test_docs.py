@@ -201,7 +201,7 @@ def test_the_template_of_paths_is_the_one_that_is_explained() -> None:
 def test_a_delivery_as_the_formats_make_it_is_taken_and_its_known_answers_are_right() -> None:
     from blake3 import blake3
 
-    from isthmus.acquire.delivery.package import unpack
+    from isthmus.acquire.delivery.receiving import Receiving
     from isthmus.acquire.delivery.signing import PrivateKey, SharedSecret, headers, verify
     from isthmus.acquire.failure import Failure
 
@@ -216,8 +216,9 @@ def test_a_delivery_as_the_formats_make_it_is_taken_and_its_known_answers_are_ri
         {"request": 8, "fence": 1, "trace": "t", "failure": {"kind": "gone", "reason": "404", "after_s": None}},
     ]
     body, given = made["delivery"]("mine-1", text, items, [b"image"], 1_800_000_000, "msg_2")
-    assert verify([secret], given, now).digest == blake3(body).hexdigest()
-    image, failure = unpack(body).parts
+    receiving = Receiving(Path("/nowhere/none"), verify([secret], given, now).digest, len(body))
+    receiving.feed(body)
+    image, failure = receiving.finish().parts
     assert not isinstance(image.outcome, Failure)
     assert image.outcome.read() == b"image"
     assert failure.outcome == Failure("gone", "404")  # type: ignore[arg-type]

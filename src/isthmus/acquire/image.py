@@ -9,6 +9,19 @@ import msgspec
 
 from isthmus.acquire.request import Wish
 
+InMemory = bytes | memoryview | tuple[memoryview, ...]
+"""Content in memory, which may lie in several pieces, in their order, as the network brought them."""
+
+
+def joined(content: InMemory) -> bytes:
+    """Return content in one piece; the same object where it is bytes already."""
+    return b"".join(content) if isinstance(content, tuple) else bytes(content)
+
+
+def size_of(content: InMemory) -> int:
+    """Return how many bytes content has."""
+    return sum(map(len, content)) if isinstance(content, tuple) else len(content)
+
 
 class Told(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a storage server told beside the content. `meta` is its own metadata (as S3's), in lower case."""
@@ -29,7 +42,7 @@ class Arrived(msgspec.Struct, frozen=True):
     request: int
     environment: str
     wish: Wish
-    content: bytes | memoryview | Path
+    content: InMemory | Path
     digest: str
     told: Told = Told()
 

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from examples import examples
+from isthmus.acquire.delivery import receiving as receiving_module
 from isthmus.acquire.delivery.package import (
     INLINE_BYTES,
     MOST_ITEMS,
     Caps,
     Content,
+    decoded,
     pack,
     travels_alone,
     unpack,
-    unpack_file,
 )
 from isthmus.acquire.delivery.receiving import Receiving
 from isthmus.acquire.failure import Failure, Kind
@@ -57,7 +57,8 @@ def test_what_is_packed_is_unpacked_the_same(parcels: list[Parcel]) -> None:
     packed = pack("north-1", parcels)
     body = b"".join(packed.stretches())
     assert len(body) == packed.size
-    assert blake3(body).hexdigest() == packed.digest
+    head = int.from_bytes(body[:4], "big")
+    assert blake3(body[: 4 + head]).hexdigest() == packed.digest
     package = unpack(body)
     assert package.agent == "north-1"
     assert [(one.request, one.fence, one.trace) for one in package.parts] == [
@@ -69,19 +70,6 @@ def test_what_is_packed_is_unpacked_the_same(parcels: list[Parcel]) -> None:
         else:
             assert isinstance(part.outcome, Content)
             assert (part.outcome.read(), part.outcome.told) == (one.outcome.content, one.outcome.told)
-
-
-@settings(max_examples=examples(30))
-@given(PARCELS)
-def test_a_body_in_a_file_is_unpacked_where_it_lies(parcels: list[Parcel]) -> None:
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        body = Path(folder) / "body"
-        body.write_bytes(b"".join(pack("a", parcels).stretches()))
-        parts = unpack_file(body).parts
-        memory = unpack(body.read_bytes()).parts
-        assert [_plain(part.outcome) for part in parts] == [_plain(part.outcome) for part in memory]
 
 
 def _plain(outcome: Content | Failure) -> object:
@@ -180,24 +168,93 @@ def test_a_large_content_ends_in_a_file_of_its_own(tmp_path: Path, size: int) ->
     content.write_bytes(blake3(b"seed").digest(length=size))
     digest = blake3(content.read_bytes()).hexdigest()
     packed = pack("a", [parcel(1, Got(content, size, digest)), parcel(2, Failure(Kind.GONE, "not there"))])
-    with Receiving(tmp_path / "in", packed.size) as receiving:
+    with Receiving(tmp_path / "in", packed.digest, packed.size) as receiving:
         for piece in packed.stretches():
             for at in range(0, len(piece), 70_001):
                 receiving.feed(piece[at : at + 70_001])
-        first, second = receiving.finish(packed.digest).parts
+        first, second = receiving.finish().parts
     assert isinstance(first.outcome, Content) and first.outcome.where == tmp_path / "in"
     assert first.outcome.digest == digest and first.outcome.read() == content.read_bytes()
     assert second.outcome == Failure(Kind.GONE, "not there")
 
 
-@given(PARCELS, st.integers(1, 200))
-def test_a_body_may_come_in_any_pieces(parcels: list[Parcel], step: int) -> None:
+@given(PARCELS, st.integers(1, 200), st.booleans())
+def test_a_body_may_come_in_any_pieces(parcels: list[Parcel], step: int, announced: bool) -> None:
     packed = pack("a", parcels)
     body = b"".join(packed.stretches())
-    receiving = Receiving(Path("/nowhere/none"), None)
+    receiving = Receiving(Path("/nowhere/none"), packed.digest, packed.size if announced else None)
     for at in range(0, len(body), step):
         receiving.feed(body[at : at + step])
-    assert receiving.finish(packed.digest) == unpack(body)
+    package, whole = receiving.finish(), unpack(body)
+    assert package.agent == whole.agent
+    assert [(part.request, part.fence, part.trace, _plain(part.outcome)) for part in package.parts] == [
+        (part.request, part.fence, part.trace, _plain(part.outcome)) for part in whole.parts
+    ]
+
+
+@given(PARCELS, st.integers(1, 200), st.data())
+def test_a_body_with_a_flipped_bit_cut_or_grown_is_not_taken_by_whoever_knows_what_was_signed(
+    parcels: list[Parcel], step: int, data: st.DataObject
+) -> None:
+    packed = pack("a", parcels)
+    body = bytearray(b"".join(packed.stretches()))
+    match data.draw(st.sampled_from(["flip", "cut", "grow"])):
+        case "flip":
+            body[data.draw(st.integers(0, len(body) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+        case "cut":
+            del body[data.draw(st.integers(0, len(body) - 1)) :]
+        case "grow":
+            body += data.draw(st.binary(min_size=1, max_size=9))
+    receiving = Receiving(Path("/nowhere/none"), packed.digest)
+    with pytest.raises(Corrupt):
+        for at in range(0, len(body), step):
+            receiving.feed(bytes(body[at : at + step]))
+        receiving.finish()
+
+
+def test_a_head_that_was_not_signed_is_refused_before_it_is_parsed_and_before_the_contents_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parsed: list[bytes] = []
+    monkeypatch.setattr(receiving_module, "decoded", lambda encoded: parsed.append(encoded) or decoded(encoded))
+    packed = pack("a", [parcel(1, got(b"x" * 9))])
+    other = pack("b", [parcel(1, got(b"x" * 9))])
+    refused, taken = (
+        Receiving(Path("/nowhere/none"), other.digest),
+        Receiving(Path("/nowhere/none"), packed.digest),
+    )
+    with pytest.raises(Corrupt, match="head of the delivery is not what was signed"):
+        refused.feed(packed.pieces[0])
+    assert not parsed
+    taken.feed(packed.pieces[0])
+    assert len(parsed) == 1
+
+
+def test_hurt_content_is_refused_under_a_signature_and_a_failure_where_the_body_was_proven() -> None:
+    packed = pack("a", [parcel(1, replace(got(b"abc"), content=b"abd")), parcel(2, got(b"fine"))])
+    body = b"".join(packed.stretches())
+    signed, proven = Receiving(Path("/nowhere/none"), packed.digest), Receiving(Path("/nowhere/none"), None)
+    signed.feed(body)
+    with pytest.raises(Corrupt, match="content of request 1 is not what was signed"):
+        signed.finish()
+    proven.feed(body)
+    first, second = proven.finish().parts
+    assert isinstance(first.outcome, Failure) and first.outcome.kind is Kind.DAMAGED
+    assert isinstance(second.outcome, Content) and second.outcome.read() == b"fine"
+
+
+def test_contents_stay_in_the_pieces_in_which_they_came() -> None:
+    packed = pack("a", [parcel(1, got(b"first" * 100)), parcel(2, got(b"")), parcel(3, got(b"third" * 100))])
+    body = b"".join(packed.stretches())
+    receiving = Receiving(Path("/nowhere/none"), packed.digest)
+    cut = len(body) - 700
+    receiving.feed(body[:cut])
+    receiving.feed(body[cut:])
+    first, second, third = (part.outcome for part in receiving.finish().parts)
+    assert isinstance(first, Content) and isinstance(second, Content) and isinstance(third, Content)
+    assert isinstance(first.where, tuple) and len(first.where) == 2
+    assert isinstance(third.where, memoryview)
+    assert [one.read() for one in (first, second, third)] == [b"first" * 100, b"", b"third" * 100]
 
 
 def test_a_body_that_lies_about_itself_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -208,13 +265,16 @@ def test_a_body_that_lies_about_itself_leaves_nothing_behind(tmp_path: Path) -> 
         (len(body) - 1, body, packed.digest),
         (len(body) + 1, body, packed.digest),
         (len(body), tampered, packed.digest),
+        (None, tampered, packed.digest),
+        (None, body[:-1], packed.digest),
+        (None, body + b"x", packed.digest),
         (len(body), body, "0" * 64),
         (None, bytes(Caps().most_body + 1), packed.digest),
     ):
-        with pytest.raises(Corrupt), Receiving(tmp_path / "in", announced) as receiving:
+        with pytest.raises(Corrupt), Receiving(tmp_path / "in", digest, announced) as receiving:
             receiving.feed(sent[: 5 << 20])
             receiving.feed(sent[5 << 20 :])
-            receiving.finish(digest)
+            receiving.finish()
         assert not (tmp_path / "in").exists()
     with pytest.raises(Corrupt):
-        Receiving(tmp_path / "in", Caps().most_body + 1)
+        Receiving(tmp_path / "in", packed.digest, Caps().most_body + 1)

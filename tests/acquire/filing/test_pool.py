@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
 from filing_pictures import arrived, encoded, photo
 from isthmus.acquire.failure import Failure, Kind
 from isthmus.acquire.filing import pool as pool_module
+from isthmus.acquire.filing.arena import Arena
 from isthmus.acquire.filing.hand import Hand
 from isthmus.acquire.filing.pool import FilingPool
 from isthmus.acquire.filing.settings import FilingRules
@@ -40,6 +42,27 @@ async def _pool(root: Path, command: tuple[str, ...] = HURTING, **rules: Any) ->
 def test_it_is_what_the_interface_server_asks_for(tmp_path: Path) -> None:
     filing: Filing = FilingPool(FilingRules(str(tmp_path)))
     assert filing is not None
+
+
+@pytest.mark.parametrize("shares", [True, False], ids=["shared memory", "socket"])
+def test_contents_that_lie_in_pieces_are_filed_whole_and_in_their_order(
+    tmp_path: Path, shares: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not shares:
+        monkeypatch.setattr(Arena, "lay", lambda self, number, contents: -1)
+    contents = [encoded(photo(seed)) for seed in range(6)]
+
+    async def run() -> None:
+        async with _pool(tmp_path) as pool:
+            calls = [arrived(content, number) for number, content in enumerate(contents)]
+            for number, cut in ((1, 1), (2, 2000), (4, len(contents[4]) // 2)):
+                view = memoryview(contents[number])
+                calls[number] = replace(calls[number], content=(view[:cut], view[cut : cut + 9], view[cut + 9 :]))
+            for filed, content in zip(await pool.file(calls), contents, strict=True):
+                assert isinstance(filed, Filed)
+                assert pool.path(filed).read_bytes() == content
+
+    asyncio.run(run())
 
 
 def test_many_calls_at_once_get_their_own_results_in_order(tmp_path: Path) -> None:

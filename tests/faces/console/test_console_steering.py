@@ -207,14 +207,13 @@ def test_strings_that_mean_harm_are_shown_as_texts_everywhere(desk: Desk) -> Non
 def _by_record(filing):  # type: ignore[no-untyped-def]
     """File under a plain path: what a record is called must not matter to the disk of this double."""
     from console_site import _with
+    from isthmus.acquire.image import Filed, joined, size_of
 
     def one(arrived):  # type: ignore[no-untyped-def]
         path = filing.folder / "plain.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(arrived.content)
-        from isthmus.acquire.image import Filed
-
-        plain = Filed(arrived.digest, arrived.digest, "plain.jpg", len(arrived.content), "jpeg", 64, 48, "x")
+        path.write_bytes(joined(arrived.content))
+        plain = Filed(arrived.digest, arrived.digest, "plain.jpg", size_of(arrived.content), "jpeg", 64, 48, "x")
         return _with(plain, dict(filing.facts[arrived.wish.record]) | {"path": "plain.jpg"})
 
     return one

@@ -2,7 +2,8 @@
 
 The head names the agent and its items in the order of their contents. An item is either content (`size`,
 `digest` as BLAKE3 in 64 hexadecimal digits, `told`) or a `failure`, which has no content. Up to 16 small contents,
-or one large one alone. Nothing but the head's length is read of a body before the whole of it was proven.
+or one large one alone. What proves the head proves all, as it names the digest of each content; nothing but its
+length is read of a head before it was proven.
 """
 
 from __future__ import annotations
@@ -11,13 +12,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from blake3 import blake3
 
 from isthmus.acquire.failure import Failure, Kind
-from isthmus.acquire.image import Told
+from isthmus.acquire.image import InMemory, Told, joined
 from isthmus.acquire.ports import Got, Parcel
 from isthmus.core.errors import Corrupt, InputError
 
@@ -30,8 +30,6 @@ MOST_TOGETHER = 4 << 20
 
 _MOST_TOLD, _MOST_TEXT, _MOST_REASON = 8 << 10, 256, 1000
 _PIECE = 1 << 20
-_LONG = 64 << 10
-"""Longer pieces are hashed as fast one by one as joined."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -71,28 +69,20 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class Content(msgspec.Struct, frozen=True):
-    """Content that came. `where` is the bytes, or the file that holds them from `offset` on."""
+    """Content that came. `where` is the bytes, or the file that holds them."""
 
-    where: bytes | memoryview | Path
+    where: InMemory | Path
     size: int
     digest: str
     told: Told
-    offset: int = 0
 
     def read(self) -> bytes:
         """Return the content's bytes. Raises OSError."""
-        if not isinstance(self.where, Path):
-            return bytes(self.where)
-        with self.where.open("rb") as file:
-            file.seek(self.offset)
-            return file.read(self.size)
+        return self.where.read_bytes() if isinstance(self.where, Path) else joined(self.where)
 
 
 class Part(msgspec.Struct, frozen=True):
-    """One outcome of a delivery that was unpacked. Content that is not what its own digest says has become a
-
-    failure of kind damaged: it was hurt before it was packed.
-    """
+    """One outcome of a delivery that was unpacked."""
 
     request: int
     fence: int
@@ -112,7 +102,8 @@ class Package:
 class Packed:
     """A body ready to be sent: `pieces`, then the content of `file` where there is one. Nothing is joined.
 
-    `size` in bytes and `digest`, BLAKE3 in hexadecimal digits, are those of the whole body.
+    `size` is that of the whole body, in bytes. `digest` is what is signed: BLAKE3 of the head and its length, in
+    hexadecimal digits.
     """
 
     pieces: tuple[bytes, ...]
@@ -136,8 +127,8 @@ _HEAD = msgspec.json.Decoder(Head)
 def pack(agent: str, parcels: Sequence[Parcel], caps: Caps = STANDARD) -> Packed:
     """Pack outcomes into a body.
 
-    Raises InputError for more than may travel together, OSError where a file cannot be read, Corrupt where it has
-    another size than its outcome says.
+    Contents are not read: what each is, its outcome says. Raises InputError for more than may travel together,
+    OSError where a file is not there, Corrupt where it has another size than its outcome says.
     """
     head = Head(agent, tuple(_item(parcel) for parcel in parcels))
     contents = [parcel.outcome for parcel in parcels if isinstance(parcel.outcome, Got)]
@@ -156,16 +147,8 @@ def pack(agent: str, parcels: Sequence[Parcel], caps: Caps = STANDARD) -> Packed
                 raise Corrupt(f"{file} has {found:,} bytes, not {one.size:,}", "fetch it again")
         else:
             pieces.append(one.content)
-    whole = blake3()
-    if len(contents) > 1 and sum(map(len, pieces)) < _LONG * len(contents):
-        whole.update(b"".join(pieces))  # short ones: at one go it takes half the time, and is not kept
-    else:
-        for piece in pieces:
-            whole.update(piece)
-    if file is not None:
-        whole.update_mmap(file)
     size = sum(map(len, pieces)) + (contents[0].size if file is not None else 0)
-    return Packed(tuple(pieces), file, size, whole.hexdigest())
+    return Packed(tuple(pieces), file, size, blake3(pieces[0]).hexdigest())
 
 
 def travels_alone(outcome: Got | Failure) -> bool:
@@ -173,44 +156,20 @@ def travels_alone(outcome: Got | Failure) -> bool:
     return isinstance(outcome, Got) and (outcome.size > INLINE_BYTES or isinstance(outcome.content, Path))
 
 
-def unpack(body: bytes | bytearray | memoryview, caps: Caps = STANDARD, *, copied: bool = True) -> Package:
-    """Unpack a body that was proven. Raises Corrupt for anything that `pack` does not make.
+def unpack(body: bytes, caps: Caps = STANDARD) -> Package:
+    """Unpack a body that was proven as a whole. Raises Corrupt for anything that `pack` does not make.
 
-    Contents are copies, or, where `copied` is false, views of the body, which then must not change.
+    Content that is not what its own digest says was hurt before it was packed: a failure of kind damaged.
     """
     view = memoryview(body)
-    begin = LENGTH + head_length(bytes(view[:LENGTH]), caps)
-    return unpack_contents(decoded(bytes(view[LENGTH:begin])), view, begin, caps, copied=copied)
-
-
-def unpack_contents(head: Head, view: memoryview, begin: int, caps: Caps, *, copied: bool) -> Package:
-    """Unpack a proven body whose head was decoded and whose contents begin at a place, as `unpack` does."""
-    _check(head, len(view) - begin, caps)
+    begin = LENGTH + head_length(body[:LENGTH], caps)
+    head = decoded(body[LENGTH:begin])
+    check(head, len(body) - begin, caps)
     parts, at = [], begin
     for item in head.items:
-        content = bytes(view[at : at + item.size]) if copied else view[at : at + item.size]
+        content = bytes(view[at : at + item.size])
         at += item.size
-        proof = blake3(content).hexdigest() if item.failure is None else ""
-        parts.append(_part(item, content, proof))
-    return Package(head.agent, tuple(parts))
-
-
-def unpack_file(body: Path, caps: Caps = STANDARD) -> Package:
-    """Unpack a body that was proven and lies in a file. Contents stay where they are.
-
-    Raises Corrupt for anything that `pack` does not make, OSError.
-    """
-    with body.open("rb") as file:
-        length = head_length(file.read(LENGTH), caps)
-        encoded = file.read(length)
-        begin = LENGTH + len(encoded)
-        head = decoded(encoded)
-        _check(head, body.stat().st_size - begin, caps)
-        parts, at = [], begin
-        for item in head.items:
-            proof = _hash_stretch(file, item.size) if item.failure is None else ""
-            parts.append(_part(item, body, proof, at))
-            at += item.size
+        parts.append(part_of(item, content, blake3(content).hexdigest() if item.failure is None else ""))
     return Package(head.agent, tuple(parts))
 
 
@@ -220,28 +179,6 @@ def head_length(first: bytes, caps: Caps = STANDARD) -> int:
     if len(first) != LENGTH or not 0 < length <= caps.most_head:
         raise _corrupt(f"its head has {length:,} bytes, {caps.most_head:,} at most")
     return length
-
-
-def holds_large(head: Head) -> bool:
-    """Tell whether the head of a proven body speaks of a content that is not small."""
-    return any(item.size > INLINE_BYTES for item in head.items)
-
-
-def read_parts(encoded: bytes, content: Path, size: int, proof: str, caps: Caps = STANDARD) -> Package:
-    """Read the head of a proven body with one content, whose bytes lie by themselves in the file `content`.
-
-    `size` and `proof`, BLAKE3 in hexadecimal digits, are those of the file. Raises Corrupt.
-    """
-    head = decoded(encoded)
-    _check(head, size, caps)
-    parts, at = [], 0
-    for item in head.items:
-        mine = proof if item.size == size else ""
-        parts.append(_part(item, content, mine, at))
-        at += item.size
-    if sum(item.failure is None for item in head.items) > 1:
-        raise _corrupt("several contents in a file")
-    return Package(head.agent, tuple(parts))
 
 
 def _item(parcel: Parcel) -> Item:
@@ -282,8 +219,8 @@ def decoded(encoded: bytes) -> Head:
         raise _corrupt(f"its head cannot be read: {error}") from error
 
 
-def _check(head: Head, rest: int, caps: Caps) -> None:
-    """Raise Corrupt for a head that `pack` does not make of contents of `rest` bytes."""
+def check(head: Head, rest: int | None, caps: Caps) -> None:
+    """Raise Corrupt for a head that `pack` does not make of contents of `rest` bytes, as far as that is known."""
     for item in head.items:
         if item.size < 0 or (item.failure is not None) == bool(item.digest):
             raise _corrupt(f"the item of request {item.request} is neither content nor failure")
@@ -293,27 +230,20 @@ def _check(head: Head, rest: int, caps: Caps) -> None:
             raise _corrupt(f"the failure of request {item.request} has content")
     if wrong := _too_much(head, caps):
         raise _corrupt(wrong)
-    if (claimed := sum(item.size for item in head.items)) != rest:
+    if rest is not None and (claimed := sum(item.size for item in head.items)) != rest:
         raise _corrupt(f"it has {rest:,} bytes of content, its head tells of {claimed:,}")
 
 
-def _part(item: Item, where: bytes | memoryview | Path, proof: str, offset: int = 0) -> Part:
+def part_of(item: Item, where: InMemory | Path, proof: str) -> Part:
+    """Return what an item says of its content, which lies at `where` and has the digest `proof`."""
     outcome: Content | Failure
     if item.failure is not None:
         outcome = item.failure
     elif proof != item.digest:
         outcome = Failure(Kind.DAMAGED, "the content is not what its digest says: it was hurt at the agent")
     else:
-        outcome = Content(where, item.size, item.digest, item.told, offset)
+        outcome = Content(where, item.size, item.digest, item.told)
     return Part(item.request, item.fence, item.trace, outcome)
-
-
-def _hash_stretch(file: Any, size: int) -> str:
-    whole = blake3()
-    while size and (piece := file.read(min(_PIECE, size))):
-        whole.update(piece)
-        size -= len(piece)
-    return whole.hexdigest()
 
 
 def _corrupt(what: str) -> Corrupt:

@@ -1,12 +1,13 @@
-"""Takes a body piece by piece. What is small stays in memory; a large content ends in a file of its own.
+"""Takes a body piece by piece. The head comes first, and is compared with what was signed before it is parsed.
 
-Nothing is parsed before `finish`, which first compares the whole body with the digest that was signed; only the
-head's length is looked at, to know where the content begins.
+Contents are compared with the digests that the head has of them, as they come. Small ones stay in memory, in the
+pieces in which they came; a large one goes into a file of its own.
 """
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -16,78 +17,73 @@ from blake3 import blake3
 from isthmus.acquire.delivery.package import (
     INLINE_BYTES,
     LENGTH,
-    MOST_TOGETHER,
     STANDARD,
     Caps,
+    Head,
+    Item,
     Package,
+    check,
     decoded,
     head_length,
-    holds_large,
-    read_parts,
-    unpack,
-    unpack_contents,
+    part_of,
 )
+from isthmus.acquire.image import InMemory
 from isthmus.core.errors import Corrupt
+
+_AGAIN = "send the delivery again"
+_NOTHING = blake3().hexdigest()
 
 
 class Receiving:
     """One body on its way in. Leave it as a context manager: on an error the file is removed."""
 
-    def __init__(self, into: Path, announced: int | None = None, caps: Caps = STANDARD) -> None:
-        """Begin. `into` is where a large content is to lie; `announced` the Content-Length, None where unknown.
+    def __init__(
+        self, into: Path, digest: str | None, announced: int | None = None, caps: Caps = STANDARD
+    ) -> None:
+        """Begin. `into` is where a large content is to lie.
 
+        `digest` is what was signed; None for a body that was proven as a whole: content that is not what its own
+        digest says then becomes a failure, as in `unpack`. `announced` is the Content-Length, None where unknown.
         Raises Corrupt where more is announced than any delivery has.
         """
-        self._into, self._caps = into, caps
-        self._pieces: list[bytes] = []  # joined once: what grows is copied again and again
-        self._whole, self._content = blake3(), blake3()
+        self._into, self._digest, self._announced, self._caps = into, digest, announced, caps
+        self._size, self._wanted = 0, LENGTH
+        self._early: list[bytes] = []
+        self._head: Head | None = None
+        self._coming: Iterator[Item] = iter(())
+        self._left = 0
+        self._proof = blake3()
+        self._pieces: list[memoryview] = []
         self._file: BinaryIO | None = None
-        self._head = b""
-        self._size = 0
-        self._announced = announced
+        self._came: list[tuple[InMemory | Path, str]] = []
         if announced is not None and announced > caps.most_body:
             raise self._too_large()
 
     def feed(self, piece: bytes) -> None:
-        """Take the next piece. Raises Corrupt for more than was announced or allowed, OSError."""
+        """Take the next piece, which must not change. Raises OSError, and Corrupt for what was not signed so."""
         self._size += len(piece)
         if self._size > (self._caps.most_body if self._announced is None else self._announced):
             raise self._too_large()
-        if self._file is not None:
-            self._whole.update(piece)
-            self._content.update(piece)
-            self._file.write(piece)
+        if self._head is not None:
+            self._take(memoryview(piece))
             return
-        self._pieces.append(piece)
-        if self._size > LENGTH + self._caps.most_head + MOST_TOGETHER:
-            held = b"".join(self._pieces)
-            self._whole.update(held)
-            self._into_file(held)
+        self._early.append(piece)
+        if self._size >= self._wanted:
+            self._begin(b"".join(self._early))
 
-    def finish(self, digest: str) -> Package:
-        """Compare with the digest that was signed and unpack. Raises Corrupt, OSError.
-
-        A content of more than INLINE_BYTES then lies in the file `into`, by itself.
-        """
+    def finish(self) -> Package:
+        """Return what came. Raises Corrupt where it is not all, or not what was signed."""
         if self._announced is not None and self._size != self._announced:
-            raise Corrupt(f"{self._size:,} bytes came of {self._announced:,}", "send the delivery again")
-        held = b"".join(self._pieces)
-        self._pieces.clear()
-        if self._file is None:
-            self._whole.update(held)  # at one go it takes half the time
-        if not hmac.compare_digest(self._whole.hexdigest(), digest):
-            raise Corrupt("the body is not what was signed", "send the delivery again")
-        if self._file is None and len(held) > INLINE_BYTES:
-            begin = LENGTH + head_length(held[:LENGTH], self._caps)
-            head = decoded(held[LENGTH:begin])
-            if not holds_large(head):
-                return unpack_contents(head, memoryview(held), begin, self._caps, copied=False)
-            self._into_file(held)
-        if self._file is None:
-            return unpack(held, self._caps, copied=False)
-        self._file.close()
-        size = self._size - LENGTH - len(self._head)
-        return read_parts(self._head, self._into, size, self._content.hexdigest(), self._caps)
+            raise Corrupt(f"{self._size:,} bytes came of {self._announced:,}", _AGAIN)
+        if self._head is None or self._left or next(self._coming, None) is not None:
+            raise Corrupt(f"the delivery ends after {self._size:,} bytes, before its end", _AGAIN)
+        came, parts = iter(self._came), []
+        for item in self._head.items:
+            where, proof = next(came) if item.size else (b"", _NOTHING)
+            if self._digest is not None and item.failure is None and proof != item.digest:
+                raise Corrupt(f"the content of request {item.request} is not what was signed", _AGAIN)
+            parts.append(part_of(item, where, proof))
+        return Package(self._head.agent, tuple(parts))
 
     def discard(self) -> None:
         """Close and remove the file."""
@@ -104,15 +100,51 @@ class Receiving:
         if kind is not None:
             self.discard()
 
-    def _into_file(self, held: bytes) -> None:
-        """Go on in a file: what came is more than travels together."""
-        self._pieces.clear()
-        begin = LENGTH + head_length(held[:LENGTH], self._caps)
-        self._head = held[LENGTH:begin]
-        self._file = self._into.open("wb")
-        with memoryview(held)[begin:] as content:
-            self._content.update(content)
-            self._file.write(content)
+    def _begin(self, came: bytes) -> None:
+        """Prove and parse the head, where all of it has come."""
+        self._early = [came]
+        if self._wanted == LENGTH:
+            self._wanted += head_length(came[:LENGTH], self._caps)
+            if len(came) < self._wanted:
+                return
+        first = came[: self._wanted]
+        if self._digest is not None and not hmac.compare_digest(blake3(first).hexdigest(), self._digest):
+            raise Corrupt("the head of the delivery is not what was signed", _AGAIN)
+        head = decoded(first[LENGTH:])
+        check(head, None if self._announced is None else self._announced - self._wanted, self._caps)
+        self._head, self._coming = head, iter([item for item in head.items if item.size])
+        self._early.clear()
+        self._take(memoryview(came)[self._wanted :])
+
+    def _take(self, piece: memoryview) -> None:
+        """Share a piece out among the contents that it holds."""
+        while piece:
+            if not self._left:
+                self._next()
+            mine, piece = piece[: self._left], piece[self._left :]
+            self._left -= len(mine)
+            self._proof.update(mine)
+            if self._file is not None:
+                self._file.write(mine)
+            else:
+                self._pieces.append(mine)
+            if not self._left:
+                self._end()
+
+    def _next(self) -> None:
+        item = next(self._coming, None)
+        if item is None:
+            raise Corrupt("the delivery goes on behind its last content", _AGAIN)
+        self._left, self._proof, self._pieces = item.size, blake3(), []
+        if item.size > INLINE_BYTES:
+            self._file = self._into.open("wb")
+
+    def _end(self) -> None:
+        where: InMemory | Path = self._pieces[0] if len(self._pieces) == 1 else tuple(self._pieces)
+        if self._file is not None:  # it is the only content
+            self._file.close()
+            where = self._into
+        self._came.append((where, self._proof.hexdigest()))
 
     def _too_large(self) -> Corrupt:
         most = self._caps.most_body if self._announced is None else min(self._announced, self._caps.most_body)

@@ -1,9 +1,10 @@
 """Signatures of deliveries as Standard Webhooks has them (github.com/standard-webhooks, spec 1.0).
 
-Signed is `{id}.{unix seconds}.{BLAKE3 of the body in hexadecimal digits}`: the digest stands for the payload, so
-that the headers can be judged before a byte of the body is read. `v1` is HMAC-SHA256 with a shared secret
-(`whsec_<base64>`), `v1a` Ed25519 (`whsk_<base64 of the seed>`, `whpk_<base64 of the public key>`), for
-environments that are not trusted with a shared secret. No message ever holds a secret or a signature.
+Signed is `{id}.{unix seconds}.{digest}`. The digest, the BLAKE3 of the body's head, which names the BLAKE3 of each
+content, stands for the payload, so that the headers can be judged before a byte of the body is read. `v1` is
+HMAC-SHA256 with a shared secret (`whsec_<base64>`), `v1a` Ed25519 (`whsk_<base64 of the seed>`,
+`whpk_<base64 of the public key>`), for environments that are not trusted with a shared secret. No message ever
+holds a secret or a signature.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _MOST_SIGNATURES = 8
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """What a header proved: who made it was in possession of a key, and speaks of a body with this digest."""
+    """What headers proved: who made them was in possession of a key. `digest` is that of the body's head."""
 
     id: str
     at: datetime
@@ -182,7 +183,7 @@ def checker_of(text: str) -> SharedSecret | PublicKey:
 
 
 def headers(signer: Signer, digest: str, now: datetime, id: str = "") -> dict[str, str]:
-    """Make the headers of a delivery whose body has this BLAKE3; without an `id` a random one is made."""
+    """Make the headers of a delivery whose head has this BLAKE3; without an `id` a random one is made."""
     id = id or "msg_" + secrets.token_hex(12)
     timestamp = str(int(now.timestamp()))
     return {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from isthmus.acquire.failure import Failure, Kind
 from isthmus.acquire.filing.wire import Drawing, Item
-from isthmus.acquire.image import Arrived, Filed
+from isthmus.acquire.image import Arrived, Filed, size_of
 
 MOST_BLAME = 6
 MARKED, UNMARKED, OUTSIDE = 3, 2, 1
@@ -45,7 +45,7 @@ class Job:
     """Bytes of the contents that are handed over, and not found in a file."""
 
     def __post_init__(self) -> None:
-        self.size = sum(len(came.content) for came, _, _ in self.images if not isinstance(came.content, Path))
+        self.size = sum(size_of(came.content) for came, _, _ in self.images if not isinstance(came.content, Path))
 
 
 @dataclass(slots=True)
@@ -59,13 +59,19 @@ class Drawn:
 
 def item_of(came: Arrived) -> Item:
     """Return what a worker is told of an image."""
-    size, file = (0, str(came.content)) if isinstance(came.content, Path) else (len(came.content), "")
+    size, file = (0, str(came.content)) if isinstance(came.content, Path) else (size_of(came.content), "")
     return Item(came.request, came.environment, came.wish, came.digest, came.told, size, file)
 
 
 def contents_of(job: Job) -> list[bytes | memoryview]:
-    """Return the contents that are handed over with a job, in its order."""
-    return [came.content for came, _, _ in job.images if not isinstance(came.content, Path)]
+    """Return the contents that are handed over with a job, in its order and piece by piece."""
+    pieces: list[bytes | memoryview] = []
+    for came, _, _ in job.images:
+        if isinstance(came.content, tuple):
+            pieces += came.content
+        elif not isinstance(came.content, Path):
+            pieces.append(came.content)
+    return pieces
 
 
 def parted(job: Job, place: int, reason: str, points: int) -> list[Job]:

@@ -16,7 +16,7 @@ from isthmus.acquire.filing.association import Nearest, associate
 from isthmus.acquire.filing.bare import bare
 from isthmus.acquire.filing.naming import Known, Naming
 from isthmus.acquire.filing.settings import FilingRules
-from isthmus.acquire.image import Arrived, Filed
+from isthmus.acquire.image import Arrived, Filed, InMemory, joined
 from isthmus.imaging import exif, fingerprint
 from isthmus.imaging.anatomy import BeyondLimits, ImageRefused
 from isthmus.imaging.decode import Looked, look
@@ -147,9 +147,9 @@ class Examiner:
         return UTC if name == "UTC" else ZoneInfo(name)
 
 
-def _read(content: bytes | memoryview | Path, most: int) -> bytes:
+def _read(content: InMemory | Path, most: int) -> bytes:
     if not isinstance(content, Path):
-        return bytes(content)  # the same object where it is bytes already
+        return joined(content)
     with content.open("rb") as file:
         return file.read(most + 1)  # one more than allowed is refused by its length
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
+from blake3 import blake3
 
 from isthmus.acquire.agent.refusal import Unacceptable
 from isthmus.acquire.delivery.package import (
@@ -31,6 +32,7 @@ from isthmus.acquire.gate.incoming import NEW, Incoming, end
 from isthmus.acquire.gate.outgoing import Outgoing
 from isthmus.acquire.gate.outpost import name_of
 from isthmus.acquire.gate.settings import GateSettings, result_stream, task_stream
+from isthmus.acquire.image import joined
 from isthmus.acquire.log import Say, silent
 from isthmus.acquire.ports import Claimed, Desk, Got, Held, Parcel, Task
 from isthmus.core.errors import Busy, Corrupt, InputError, Refused
@@ -219,11 +221,14 @@ class Office:
         return unpack(self._store.rows("SELECT content FROM gate_got WHERE id = ?", (number,))[0]["content"])
 
     def _large(self, number: int, size: int, proof: bytes) -> Package:
-        into = self._folder / f"content-{number}"
-        with Receiving(into, size) as receiving, self._store.transaction() as connection:
+        into, whole = self._folder / f"content-{number}", blake3()
+        with Receiving(into, None, size) as receiving, self._store.transaction() as connection:
             for piece in outgoing.read_blob(connection, "gate_got", number):
+                whole.update(piece)
                 receiving.feed(piece)
-            return receiving.finish(proof.hex())
+            if whole.digest() != proof:
+                raise Corrupt("the result is not what came", "look at the disk")
+            return receiving.finish()
 
 
 def _group(rows: Sequence[sqlite3.Row]) -> list[sqlite3.Row]:
@@ -244,6 +249,6 @@ def _parcel(part: Part) -> Parcel:
     task = Task(part.request, part.fence, 1, "", "", part.trace)
     if isinstance(part.outcome, Content):
         content = part.outcome
-        where = content.where if isinstance(content.where, Path) else bytes(content.where)
+        where = content.where if isinstance(content.where, Path) else joined(content.where)
         return Parcel(task, Got(where, content.size, content.digest, content.told))
     return Parcel(task, part.outcome)

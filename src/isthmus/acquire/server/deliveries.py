@@ -1,7 +1,7 @@
 """Deliveries: judged, filed, settled. What was answered is durable; what cannot be taken now stays with the agent.
 
 1. Who: the callback's token names the environment, the signature proves a key of it; no byte of the body is read
-   before. 2. What: the body is what was signed, its parts are what their digests say. 3. Whether: the fence is the
+   before. 2. What: the head is what was signed, the contents are what it says. 3. Whether: the fence is the
    newest and the request has not ended. 4. Filing checks and stores. 5. Outcomes of all deliveries that are there
    go to the ledger together.
 """

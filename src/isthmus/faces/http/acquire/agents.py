@@ -92,10 +92,10 @@ class AgentDoors:
         service = self._service
         length = reading.announced(request)
         try:
-            with Receiving(large, None if length < 0 else length, self._caps) as receiving:
+            with Receiving(large, caller.signed.digest, None if length < 0 else length, self._caps) as receiving:
                 async for piece in reading.pieces(request, self._caps.most_body, service.settings.body_s):
                     receiving.feed(piece)
-                return receiving.finish(caller.signed.digest)
+                return receiving.finish()
         except Corrupt as error:
             service.counts.refused["damaged"] += 1
             trace, where = request.state.trace, caller.environment
