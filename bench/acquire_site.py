@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import io
 import os
@@ -24,6 +25,7 @@ from samples import SAMPLES
 
 PATIENCE_S = 60.0
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+_QUALITIES = range(30, 98)
 
 _NGINX = """daemon off; {user} worker_processes 1; pid nginx.pid; error_log error.log;
 events {{ worker_connections 1024; }}
@@ -176,17 +178,21 @@ def fill(folder: Path, size: int, edge: int, count: int) -> int:
 
 
 def _pictures(size: int, edge: int) -> Iterator[bytes]:
+    """Yield each picture in the least quality that makes it `size` bytes or more, but for those far below."""
     sources = sorted((SAMPLES / "photos").glob("[el]*/*.jpg")) if (SAMPLES / "photos").is_dir() else []
     for image, block in _opened(sources) if sources else _made(edge):
         image.thumbnail((edge, edge))
-        into = io.BytesIO()
-        for quality in range(30, 98, 4):
-            into = io.BytesIO()
-            image.save(into, "JPEG", quality=quality, exif=block if len(block) < size // 8 else b"")
-            if into.tell() >= size:
-                break
-        if into.tell() > 0.7 * size:
-            yield into.getvalue()
+        exif = block if len(block) < size // 8 else b""
+        at = bisect.bisect_left(_QUALITIES, size, key=lambda quality: len(_encoded(image, quality, exif)))
+        made = _encoded(image, _QUALITIES[min(at, len(_QUALITIES) - 1)], exif)
+        if len(made) > 0.7 * size:
+            yield made
+
+
+def _encoded(image: Image.Image, quality: int, exif: bytes) -> bytes:
+    into = io.BytesIO()
+    image.save(into, "JPEG", quality=quality, exif=exif)
+    return into.getvalue()
 
 
 def _opened(sources: Iterable[Path]) -> Iterator[tuple[Image.Image, bytes]]:

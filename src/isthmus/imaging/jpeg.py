@@ -54,7 +54,7 @@ class _Walk:
         self.announces_more = False
         self.exif = b""
         self.profile: list[bytes] = []
-        self.kept = [content[start : start + 2]]
+        self.kept: list[bytes | memoryview] = [content[start : start + 2]]
         self.end = self._walk(start + 2)
 
     def _walk(self, at: int) -> int:
@@ -87,7 +87,7 @@ class _Walk:
                 found = _AFTER_SCAN.search(content, at)
                 if found is None:
                     raise ImageRefused(_TRUNCATED)
-                self.kept.append(content[at : found.start()])
+                self.kept.append(memoryview(content)[at : found.start()])  # joined below: copied once
                 at = found.start()
         raise BeyondLimits(f"the JPEG file has more than {MOST_PARTS} segments")
 
