@@ -244,17 +244,31 @@ def test_hurt_content_is_refused_under_a_signature_and_a_failure_where_the_body_
 
 
 def test_contents_stay_in_the_pieces_in_which_they_came() -> None:
-    packed = pack("a", [parcel(1, got(b"first" * 100)), parcel(2, got(b"")), parcel(3, got(b"third" * 100))])
+    contents = [b"first" * 2000, b"", b"third" * 2000]
+    packed = pack("a", [parcel(number, got(content)) for number, content in enumerate(contents)])
     body = b"".join(packed.stretches())
     receiving = Receiving(Path("/nowhere/none"), packed.digest)
-    cut = len(body) - 700
+    cut = len(body) - 14_000
     receiving.feed(body[:cut])
     receiving.feed(body[cut:])
     first, second, third = (part.outcome for part in receiving.finish().parts)
     assert isinstance(first, Content) and isinstance(second, Content) and isinstance(third, Content)
     assert isinstance(first.where, tuple) and len(first.where) == 2
     assert isinstance(third.where, memoryview)
-    assert [one.read() for one in (first, second, third)] == [b"first" * 100, b"", b"third" * 100]
+    assert [one.read() for one in (first, second, third)] == contents
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_body_that_comes_byte_by_byte_lies_in_few_pieces(announced: bool) -> None:
+    packed = pack("a", [parcel(number, got(bytes([number]) * 20_000)) for number in range(3)])
+    body = b"".join(packed.stretches())
+    receiving = Receiving(Path("/nowhere/none"), packed.digest, packed.size if announced else None)
+    for at in range(len(body)):
+        receiving.feed(body[at : at + 1])
+    for number, part in enumerate(receiving.finish().parts):
+        assert isinstance(part.outcome, Content) and isinstance(part.outcome.where, tuple)
+        assert len(part.outcome.where) <= 7
+        assert part.outcome.read() == bytes([number]) * 20_000
 
 
 def test_a_body_that_lies_about_itself_leaves_nothing_behind(tmp_path: Path) -> None:

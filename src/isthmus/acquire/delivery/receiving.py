@@ -31,6 +31,8 @@ from isthmus.acquire.image import InMemory
 from isthmus.core.errors import Corrupt
 
 _AGAIN = "send the delivery again"
+_LEAST = 4096
+"""Smaller pieces wait for others: however thin a body is cut, it lies in few pieces."""
 _NOTHING = blake3().hexdigest()
 
 
@@ -48,7 +50,8 @@ class Receiving:
         """
         self._into, self._digest, self._announced, self._caps = into, digest, announced, caps
         self._size, self._wanted = 0, LENGTH
-        self._early: list[bytes] = []
+        self._waiting: list[bytes] = []
+        self._waits = 0
         self._head: Head | None = None
         self._coming: Iterator[Item] = iter(())
         self._left = 0
@@ -64,17 +67,17 @@ class Receiving:
         self._size += len(piece)
         if self._size > (self._caps.most_body if self._announced is None else self._announced):
             raise self._too_large()
-        if self._head is not None:
-            self._take(memoryview(piece))
-            return
-        self._early.append(piece)
-        if self._size >= self._wanted:
-            self._begin(b"".join(self._early))
+        self._waiting.append(piece)
+        self._waits += len(piece)
+        if self._waits >= self._wanted:
+            self._go_on()
 
     def finish(self) -> Package:
-        """Return what came. Raises Corrupt where it is not all, or not what was signed."""
+        """Return what came. Raises OSError, and Corrupt where it is not all, or not what was signed."""
         if self._announced is not None and self._size != self._announced:
             raise Corrupt(f"{self._size:,} bytes came of {self._announced:,}", _AGAIN)
+        if self._head is not None:
+            self._go_on()
         if self._head is None or self._left or next(self._coming, None) is not None:
             raise Corrupt(f"the delivery ends after {self._size:,} bytes, before its end", _AGAIN)
         came, parts = iter(self._came), []
@@ -100,21 +103,31 @@ class Receiving:
         if kind is not None:
             self.discard()
 
-    def _begin(self, came: bytes) -> None:
-        """Prove and parse the head, where all of it has come."""
-        self._early = [came]
-        if self._wanted == LENGTH:
-            self._wanted += head_length(came[:LENGTH], self._caps)
+    def _go_on(self) -> None:
+        """Read what waits: the head's length, the head, contents."""
+        came = b"".join(self._waiting)
+        if self._head is None:
+            if self._wanted == LENGTH:
+                self._wanted += head_length(came[:LENGTH], self._caps)
             if len(came) < self._wanted:
+                self._waiting = [came]
                 return
-        first = came[: self._wanted]
+            self._head = self._proven(came[: self._wanted])
+            self._coming = iter([item for item in self._head.items if item.size])
+            content = memoryview(came)[self._wanted :]
+            self._wanted = _LEAST
+        else:
+            content = memoryview(came)
+        self._waiting, self._waits = [], 0
+        self._take(content)
+
+    def _proven(self, first: bytes) -> Head:
+        """Compare the head with what was signed, and parse it."""
         if self._digest is not None and not hmac.compare_digest(blake3(first).hexdigest(), self._digest):
             raise Corrupt("the head of the delivery is not what was signed", _AGAIN)
         head = decoded(first[LENGTH:])
-        check(head, None if self._announced is None else self._announced - self._wanted, self._caps)
-        self._head, self._coming = head, iter([item for item in head.items if item.size])
-        self._early.clear()
-        self._take(memoryview(came)[self._wanted :])
+        check(head, None if self._announced is None else self._announced - len(first), self._caps)
+        return head
 
     def _take(self, piece: memoryview) -> None:
         """Share a piece out among the contents that it holds."""
