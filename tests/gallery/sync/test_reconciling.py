@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,8 +18,11 @@ from isthmus.gallery.sync.messages import Differ, Leaves, Ranges
 Records = dict[int, int]
 # many hashes that share their first bits, so that deep ranges matter
 hashes = st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 500), st.integers(2**64 - 500, 2**64 - 1))
-# a keyed hash is 0 by chance only: such a record cannot be seen in a sum
-records = st.dictionaries(hashes, st.integers(1, 2**64 - 1), max_size=60)
+# lanes are of a keyed hash: chosen freely, some would cancel each other out in a sum
+lanes_of = st.integers(0, 2**64 - 1).map(
+    lambda number: int.from_bytes(blake3(number.to_bytes(8, "big")).digest(8), "big")
+)
+records = st.dictionaries(hashes, lanes_of, max_size=60)
 
 
 def arrays(found: Records) -> tuple[np.ndarray, np.ndarray]:
@@ -66,6 +70,12 @@ def test_exactly_the_records_that_differ_are_found(
     told, removed = compared(server, device, level, deeper)
     assert told == {place for place, lane in server.items() if device.get(place) != lane}
     assert removed == device.keys() - server.keys()
+
+
+def test_records_that_cancel_each_other_out_in_a_sum_are_left_to_the_digest_of_the_whole() -> None:
+    server = {0: 1, 1: 2**64 - 1}
+    assert compared(server, {}, level=0, deeper=1) == (set(), set())
+    assert compared(server | {2: 5}, {}, level=0, deeper=0)[0] == {0, 1, 2}, "a range that differs is listed whole"
 
 
 @settings(max_examples=examples(40), deadline=None)
