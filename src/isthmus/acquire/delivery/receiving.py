@@ -49,16 +49,15 @@ class Receiving:
         Raises Corrupt where more is announced than any delivery has.
         """
         self._into, self._digest, self._announced, self._caps = into, digest, announced, caps
-        self._size, self._wanted = 0, LENGTH
-        self._waiting: list[bytes] = []
-        self._waits = 0
+        self._size = 0
+        self._waiting: list[bytes] = []  # and how many bytes wait, and how many must before they are read
+        self._waits, self._wanted = 0, LENGTH
         self._head: Head | None = None
-        self._coming: Iterator[Item] = iter(())
-        self._left = 0
-        self._proof = blake3()
+        self._coming: Iterator[Item] = iter(())  # the contents that have not begun
+        self._left, self._proof = 0, blake3()  # of the one that is coming: bytes, and what came of it
         self._pieces: list[memoryview] = []
         self._file: BinaryIO | None = None
-        self._came: list[tuple[InMemory | Path, str]] = []
+        self._came: list[tuple[InMemory | Path, str]] = []  # those that came: where, and their digests
         if announced is not None and announced > caps.most_body:
             raise self._too_large()
 
