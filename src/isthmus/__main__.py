@@ -13,7 +13,9 @@ def main() -> None:
     except KeyboardInterrupt:  # ctrl-C before there is anything to end
         sys.exit(130)
     spare(sys.argv[1:])
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    exec("")  # python -m ends by the signal where ctrl-C fell into code of a string (dataclass's, say): that is over
+    sys.exit(code)
 
 
 if __name__ == "__main__":  # spawned workers import this module and must not start the program anew

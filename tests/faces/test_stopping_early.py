@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,3 +33,28 @@ def test_a_signal_before_the_work_begins_ends_it_in_order(
     line = [sys.executable, "-c", _STARTING, number, "--site", str(tmp_path), *words, "--environment", "video"]
     done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60, env=environment())
     assert (done.returncode, done.stdout.split("\n")[0]) == (0, "told to stop"), done
+
+
+_INTERRUPTED = """
+import isthmus.faces.cli.main as main
+import isthmus.faces.cli.screen as screen
+
+def interrupted(*words, **options):
+    exec("raise KeyboardInterrupt")
+
+screen.say("about to begin")
+main.isthmus.main = interrupted
+"""
+
+
+def test_ctrl_c_in_code_that_was_made_of_a_string_ends_with_130_as_everywhere(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_INTERRUPTED)
+    done = subprocess.run(
+        [sys.executable, "-m", "isthmus", "status"],
+        env={**environment(), "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 130, done
+    assert "interrupted; the same command goes on from here" in done.stderr

@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from isthmus.app.people.access import Access, Trial, Wait
@@ -125,6 +125,7 @@ def test_however_tries_are_spread_no_more_are_allowed_than_the_waits_leave(gaps:
 
 
 @given(st.integers(0, 100), st.floats(0, 1e9), st.floats(0, 1e9))
+@example(15, 125.0, 124.50229999999999)
 def test_whatever_the_clock_does_nobody_waits_longer_than_the_wait(failures: int, last: float, now: float) -> None:
     waits = Waits(5, 900)
     tries = Tries(failures, last)

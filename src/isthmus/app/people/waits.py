@@ -48,7 +48,7 @@ class Waits:
     def left(self, tries: Tries, now: float) -> float:
         """Return the seconds that are still to wait."""
         present = tries.at(now)
-        return max(0.0, present.last + self.after(present.failures) - now)
+        return max(0.0, self.after(present.failures) - (now - present.last))
 
 
 OF_A_NAME = Waits(free=5)
