@@ -14,7 +14,7 @@ def main() -> None:
         sys.exit(130)
     spare(sys.argv[1:])
     code = run(sys.argv[1:])
-    exec("")  # python -m ends by the signal where ctrl-C fell into code of a string (dataclass's, say): that is over
+    exec("")  # ctrl-C that fell into code of a string (dataclass makes such) would end `python -m` by the signal
     sys.exit(code)
 
 
