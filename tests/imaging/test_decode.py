@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from examples import examples
-from isthmus.imaging import decode
+from isthmus.imaging import decode, entropy
 from isthmus.imaging.decode import ImageLimits, ImageRefused, check, pixels
 from samples import SAMPLES, needs_samples
 
@@ -74,6 +74,26 @@ def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     elif decode.simplejpeg is None:
         pytest.skip("simplejpeg is not installed")
     return str(request.param)
+
+
+def test_a_subsampling_that_turbojpeg_has_no_name_for_is_decoded_too(decoder: str) -> None:
+    content = bytearray(_file(_photo(400, 300), "JPEG", subsampling=0))
+    at = content.index(b"\xff\xc0")
+    plain = decode.look(bytes(content)).grey.shape
+    for place in (11, 14, 17):
+        content[at + place] = 0x22  # 4:4:4 again, with MCUs of twelve blocks; their order is another
+    with pytest.raises(ImageRefused):
+        check(bytes(content))  # more than ten blocks, T.81 forbids that
+    content[at + 14] = content[at + 17] = 0x12
+    assert decode.look(bytes(content)).grey.shape == plain
+
+
+def test_a_revision_of_jfif_that_nobody_knows_is_no_reason_to_refuse(
+    decoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entropy, "BUILT", False)
+    assert JPEG[6:13] == b"JFIF\0\1\1"
+    assert check(JPEG[:11] + b"\7\7" + JPEG[13:]) == check(JPEG)
 
 
 @pytest.mark.parametrize("content", WHOLE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from isthmus.imaging import entropy
 from isthmus.imaging.anatomy import (
     MOST_PARTS,
     Anatomy,
@@ -16,7 +17,6 @@ from isthmus.imaging.anatomy import (
 
 START = b"\xff\xd8\xff"
 
-_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _FILL = re.compile(rb"\xff+")
 _SCAN, _END = 0xDA, 0xD9
 _FRAMES = {0xC0, 0xC1, 0xC2}
@@ -84,11 +84,11 @@ class _Walk:
                     raise ImageRefused("the JPEG file is damaged: a scan comes before its frame")
                 if scans > self.limits.most_scans:
                     raise BeyondLimits(f"the JPEG file has too many scans, more than {self.limits.most_scans}")
-                found = _AFTER_SCAN.search(content, at)
-                if found is None:
+                end = entropy.end(content, at)
+                if end < 0:
                     raise ImageRefused(_TRUNCATED)
-                self.kept.append(memoryview(content)[at : found.start()])  # joined below: copied once
-                at = found.start()
+                self.kept.append(memoryview(content)[at:end])  # joined below: copied once
+                at = end
         raise BeyondLimits(f"the JPEG file has more than {MOST_PARTS} segments")
 
     def _segment(self, marker: int, segment: bytes) -> None:
