@@ -16,7 +16,7 @@ export PYTHONDONTWRITEBYTECODE :=
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock pyproject.toml src/isthmus/imaging/_entropy.c
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "Isthmus needs Python 3.11 or newer; name one: make PYTHON=python3.11 ..."; exit 2; }
 	$(PYTHON) -m venv --clear $(VENV)
@@ -68,4 +68,5 @@ bench: $(READY) ## Measure against the peers; prints the figures and writes buil
 	$(BIN)/python -m bench
 
 clean: ## Remove the environment, builds and the demo's site
+	rm -f src/isthmus/imaging/_entropy*.so
 	rm -rf $(VENV) build demo-site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -19,7 +19,7 @@ from bench.figure import Figure
 
 NAMES = (
     "lookup", "load", "mining", "forecast", "simulator", "oplog", "faces", "search", "sync", "ice",
-    "accept", "fetch", "filing", "push", "acquire", "acquire_floor", "recovery_round",
+    "accept", "fetch", "decode", "filing", "push", "acquire", "acquire_floor", "recovery_round",
     "recovery_restore", "checksum", "recovery_copy", "console", "product",
 )  # fmt: skip
 OUT = Path("build/bench.json")

@@ -169,7 +169,7 @@ def fill(folder: Path, size: int, edge: int, count: int) -> int:
     They are the real photos made smaller, with their own EXIF where it is small, or made pictures without them.
     """
     folder.mkdir(parents=True)
-    made = list(_pictures(size, edge))
+    made = list(pictures(size, edge))
     whole = 0
     for number in range(count):
         base, mark = made[number % len(made)], b"\xff\xfe" + (8).to_bytes(2, "big") + b"%06d" % number
@@ -177,7 +177,7 @@ def fill(folder: Path, size: int, edge: int, count: int) -> int:
     return whole // count
 
 
-def _pictures(size: int, edge: int) -> Iterator[bytes]:
+def pictures(size: int, edge: int) -> Iterator[bytes]:
     """Yield each picture in the least quality that makes it `size` bytes or more, but for those far below."""
     sources = sorted((SAMPLES / "photos").glob("[el]*/*.jpg")) if (SAMPLES / "photos").is_dir() else []
     for image, block in _opened(sources) if sources else _made(edge):

@@ -26,6 +26,7 @@ from isthmus.app.product.surroundings import Listener
 from isthmus.app.upconfig import read_up_config
 from isthmus.core.errors import InputError
 from isthmus.faces.cli.main import run
+from isthmus.imaging import entropy
 from isthmus.state.store import Store
 from isthmus.transfer.signing import SigningKey
 
@@ -319,3 +320,12 @@ def test_a_console_that_may_not_listen_yet_is_told_until_somebody_is_known(
     assert not (tmp_path / "state").exists(), "looking makes nothing"
     assert run(["--site", str(toml), "key", "add", "program", "--role", "admin"]) == 0
     assert errors(toml) == []
+
+
+def test_a_reader_that_was_not_built_is_told_where_pictures_are_filed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setuplooks, "find_spec", lambda name: None)
+    assert list(setuplooks.readers(["recovery", "console"])) == []
+    [found] = setuplooks.readers(["console", "acquire"])
+    assert (found.severity, "gcc" in found.mend) == ("note", True)
+    monkeypatch.undo()
+    assert list(setuplooks.readers(["acquire"])) == ([] if entropy.BUILT else [found])

@@ -65,6 +65,7 @@ def _site(config: UpConfig, network: bool) -> Iterator[Finding]:
     yield from setuplooks.limits(names)
     yield from setuplooks.zone(config.site.timezone)
     yield from setuplooks.versions()
+    yield from setuplooks.readers(names)
     if not parts:
         yield note("the TOML asks for nothing that isthmus up would run", config.path)
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -83,6 +84,16 @@ def versions() -> Iterator[Finding]:
     yield note(", ".join(told))
     if sqlite3.sqlite_version_info < _LEAST_SQLITE:
         yield error(f"SQLite {sqlite3.sqlite_version} is too old", "", "install Python with SQLite 3.35 or newer")
+
+
+def readers(parts: Iterable[str]) -> Iterator[Finding]:
+    """Look whether the quick reader of JPEG pictures was built, where pictures are filed."""
+    if "acquire" in map(kind_of, parts) and find_spec("isthmus.imaging._entropy") is None:
+        yield note(
+            "JPEG pictures are read by libjpeg-turbo alone, in twice the time: the reader in C was not built",
+            "",
+            "install gcc and Python's headers (apt-get install gcc python3-dev), then install Isthmus anew",
+        )
 
 
 def clock(folders: Iterable[Path], now: float | None = None) -> Iterator[Finding]:
