@@ -82,6 +82,11 @@ def _copies(line: str) -> None:
     assert any("--sparse" in words for _, words in typed()), line
 
 
+def _compiler(line: str) -> None:
+    """Prove that `isthmus doctor` asks for the same packages where the part in C was not built."""
+    assert line in (ROOT / "src" / "isthmus" / "app" / "product" / "setuplooks.py").read_text(), line
+
+
 _extras = ELSEWHERE["acquire.md", "pip install"].proof
 _INDEX = "it installs from a package index, which a test asks nothing of"
 _ITSELF = "it is what runs the tests, or what is run beside them"
@@ -91,6 +96,7 @@ _MONGODB = "no MongoDB server and none of its tools can be had here; the feed is
 
 OUTSIDE: dict[str, Elsewhere] = {
     ". .venv/bin/activate": Elsewhere(f"{_INDEX}: what it activates is made so", _environment),
+    "apt-get install gcc": Elsewhere("it needs root and an index of packages", _compiler),
     "chown -R 10001:10001 north": Elsewhere("it needs root", _account_of_image),
     "cp -r": Elsewhere(_LONG, _measured),
     "make bench": Elsewhere(_LONG, _target),
@@ -98,6 +104,7 @@ OUTSIDE: dict[str, Elsewhere] = {
     "make demo": Elsewhere(f"{_INDEX}; the demonstration is told for look-around.md", _target),
     "make pages": Elsewhere(_ITSELF, _target),
     "make setup": Elsewhere(_INDEX, _target),
+    "make soak": Elsewhere(_ITSELF, _target),
     "make test": Elsewhere(_ITSELF, _target),
     "mongodump --oplog": Elsewhere(_MONGODB, _bson),
     "mongorestore --oplogReplay": Elsewhere(_MONGODB, _bson),
