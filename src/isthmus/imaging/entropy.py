@@ -56,9 +56,8 @@ def eighth(bare: bytes, least: int = 1) -> NDArray[np.uint8] | None:
         return None
     start = _start(bare)
     scan = _scan(bare[2:start])
-    if (
-        scan is None or min(scan.size) < least or scan.size == (1, 1)
-    ):  # of one block the decoder reads all at any size
+    alone = (1, 1)  # of a single block the decoder reads all coefficients, at any size
+    if scan is None or scan.size == alone or min(scan.size) < least:
         return None
     grey = _entropy.grey(bare, start, len(bare) - 2, *scan)
     return None if grey is None else np.frombuffer(grey, np.uint8).reshape(scan.size[1], scan.size[0])
