@@ -156,6 +156,25 @@ def test_a_segment_that_is_not_what_it_should_be_is_left_to_the_decoder(old: byt
     assert entropy.eighth(content.replace(old, new, 1)) is None
 
 
+def test_a_head_that_is_longer_than_all_tables_is_neither_read_nor_kept() -> None:
+    content = whole()[0]
+    at = content.index(b"\xff\xdb")
+    table = content[at : content.index(b"\xff", at + 1)]
+    before = entropy._scan.cache_info().currsize
+    assert entropy.eighth(content[:at] + table * 20 + content[at:]) is not None
+    kept = entropy._scan.cache_info().currsize
+    assert kept >= before
+    assert entropy.eighth(content[:at] + table * 200 + content[at:]) is None
+    assert entropy._scan.cache_info().currsize == kept
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xd8", b"\xff\xd8\xff", b"\xff\xd8\xff\xdb\0\2\xff", b"\xff\xd8\xff\xda"]
+)
+def test_what_ends_before_its_data_is_left_to_the_decoder(content: bytes) -> None:
+    assert entropy.eighth(content) is None
+
+
 def test_a_code_with_more_words_than_there_can_be_is_none() -> None:
     counts, symbols = bytes((3, *[0] * 15)), b"\1\2\3"
     assert entropy._entropy.table(counts, symbols, True) is None

@@ -33,6 +33,7 @@ _APP0, _APP14 = 0xE0, 0xEE
 _DHT, _SOS, _DQT, _DRI = 0xC4, 0xDA, 0xDB, 0xDD
 _WHOLE_SPECTRUM = bytes((0, 63, 0))
 _SUBSAMPLINGS = {(1, 1), (2, 1), (1, 2), (2, 2), (4, 1), (1, 4)}  # of chroma, that TurboJPEG has names for
+_MOST_HEAD = 8192  # all tables that there can be take 3 KB; what was told of a head is kept, so none may be long
 _MOST_QUANTUM = 32767  # libjpeg takes it as a short
 _YCBCR = 1
 """What Adobe's segment says of a picture whose first component is its luminance."""
@@ -55,6 +56,8 @@ def eighth(bare: bytes, least: int = 1) -> NDArray[np.uint8] | None:
     if not BUILT:
         return None
     start = _start(bare)
+    if start > _MOST_HEAD:
+        return None
     scan = _scan(bare[2:start])
     alone = (1, 1)  # of a single block the decoder reads all coefficients, at any size
     if scan is None or scan.size == alone or min(scan.size) < least:
@@ -108,7 +111,7 @@ class _Scan(NamedTuple):
 def _start(bare: bytes) -> int:
     """Return where the data of the first scan begins."""
     at = 2
-    while at < len(bare) and bare[at + 1] != _SOS:
+    while at + 1 < len(bare) and bare[at + 1] != _SOS:
         at += 2 + int.from_bytes(bare[at + 2 : at + 4], "big")
     return at + 2 + int.from_bytes(bare[at + 2 : at + 4], "big")
 
