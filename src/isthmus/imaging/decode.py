@@ -49,11 +49,8 @@ _DECODER_ERRORS = (
     TypeError,
     ArithmeticError,
 )
-_HARMLESS = (
-    "extraneous bytes before marker", "Invalid SOS parameters", "Adobe color transform", "JFIF",
-    "Could not determine subsampling",
-)  # fmt: skip
-"""Warnings of libjpeg and TurboJPEG about files that nevertheless are whole; cameras write such."""
+_HARMLESS = ("extraneous bytes before marker", "Invalid SOS parameters", "Adobe color transform", "JFIF")
+"""Warnings of libjpeg about files that nevertheless are whole; cameras write such."""
 
 _OTHERS = (
     (b"%!PS", "EPS"), (b"\xc5\xd0\xd3\xc6", "EPS"), (b"%PDF", "PDF"), (b"GIF8", "GIF"), (b"BM", "BMP"),
@@ -89,7 +86,7 @@ def look(content: bytes, limits: ImageLimits = LIMITS) -> Looked:
     """Decode an image, tell what it is and what it looks like in small. Raises ImageRefused with the reason."""
     anatomy = _dissect(content, limits)
     if anatomy.format == "jpeg" and anatomy.channels < 4 and simplejpeg is not None:
-        grey = _check_jpeg(anatomy, fingerprint.SIDE)
+        grey = _check_jpeg(anatomy.bare, fingerprint.SIDE)
     else:
         grey = np.asarray(_grey(_decoded(anatomy, small=True, least=(fingerprint.SIDE, fingerprint.SIDE))))
     upright = _upright(grey, anatomy.orientation)
@@ -100,7 +97,7 @@ def check(content: bytes, limits: ImageLimits = LIMITS) -> Checked:
     """Decode an image and tell what it is. Raises ImageRefused with the reason."""
     anatomy = _dissect(content, limits)
     if anatomy.format == "jpeg" and anatomy.channels < 4 and simplejpeg is not None:
-        _check_jpeg(anatomy)
+        _check_jpeg(anatomy.bare)
     else:
         _decoded(anatomy, small=True)
     return Checked(anatomy.format, *anatomy.shown)
@@ -140,16 +137,16 @@ def _dissect(content: bytes, limits: ImageLimits) -> Anatomy:
     raise ImageRefused(f"the content is {kind if content else 'empty'}", "send JPEG, PNG or WebP")
 
 
-def _check_jpeg(anatomy: Anatomy, least: int = 1) -> NDArray[np.uint8]:
+def _check_jpeg(bare: bytes, least: int = 1) -> NDArray[np.uint8]:
     """Decode all, as small as can be but not below `least` pixels a side; grey, of shape (height, width)."""
-    quickly = entropy.eighth(anatomy.bare, least)
+    quickly = entropy.eighth(bare, least)
     if quickly is not None:
         return quickly
     factor = 8 if least == 1 else 1
 
     def decode(strict: bool) -> NDArray[np.uint8]:
         grey: NDArray[np.uint8] = simplejpeg.decode_jpeg(
-            anatomy.bare, "GRAY", fastdct=True, min_height=least, min_width=least, min_factor=factor, strict=strict
+            bare, "GRAY", fastdct=True, min_height=least, min_width=least, min_factor=factor, strict=strict
         )
         return grey[:, :, 0]
 
@@ -160,8 +157,8 @@ def _check_jpeg(anatomy: Anatomy, least: int = 1) -> NDArray[np.uint8]:
             raise ImageRefused(f"the JPEG file cannot be decoded: {error}") from error
         try:
             return decode(strict=False)
-        except ValueError:  # TurboJPEG knows fewer files than libjpeg, which Pillow asks
-            return np.asarray(_decoded(anatomy, small=True, least=(least, least)))
+        except ValueError as worse:
+            raise ImageRefused(f"the JPEG file cannot be decoded: {worse}") from worse
 
 
 def _decoded(anatomy: Anatomy, small: bool, least: tuple[int, int] | None = None) -> Image.Image:

@@ -22,7 +22,8 @@ _SCAN, _END = 0xDA, 0xD9
 _FRAMES = {0xC0, 0xC1, 0xC2}
 _OTHER_FRAMES = set(range(0xC3, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _TABLES = {0xC4, 0xDB, 0xDD}
-_KEPT_APPLICATION = {0xE0: b"JFIF\0", 0xEE: b"Adobe"}  # they tell the colour space
+_JFIF, _REVISION = 0xE0, b"\1\1"
+_KEPT_APPLICATION = {_JFIF: b"JFIF\0", 0xEE: b"Adobe"}  # they tell the colour space
 _TRUNCATED = "the JPEG file is truncated"
 
 
@@ -102,7 +103,10 @@ class _Walk:
             raise BeyondLimits("the JPEG file uses a rare coding (lossless, hierarchical or arithmetic)")
         elif 0xE0 <= marker <= 0xEF:
             if (mark := _KEPT_APPLICATION.get(marker)) and segment.startswith(mark, 4):
-                self.kept.append(segment)
+                replaced = (
+                    marker == _JFIF and len(segment) > 10
+                )  # TurboJPEG refuses a revision that it does not know
+                self.kept.append(segment[:9] + _REVISION + segment[11:] if replaced else segment)
             elif marker == 0xE1 and segment.startswith(b"Exif\0", 4):
                 self.orientation = orientation_of(segment[10:])
                 self.exif = self.exif or segment[10:]
