@@ -30,6 +30,7 @@ from typing import Protocol
 
 from isthmus.acquire.failure import Failure, Kind
 from isthmus.acquire.filing.naming import EXTENSIONS
+from isthmus.acquire.filing.recent import Recent
 from isthmus.acquire.filing.work import Draft
 from isthmus.acquire.image import Filed
 from isthmus.core.errors import InputError
@@ -106,6 +107,7 @@ class Contents:
         self._folders: set[str] = set()
         self._new: set[str] = set()
         self._count = 0
+        self._recent = Recent()
         self._parts, self._lock = _own_folder(root / PARTS)
 
     def write(self, group: Sequence[Entry]) -> None:
@@ -184,6 +186,7 @@ class Contents:
             os.unlink(entry.part)
         else:
             self._in_folder(os.rename, entry.part, entry.content)
+            self._recent.add(entry.content, len(entry.draft.content))
         entry.part = ""
 
     def _link(self, entry: Entry) -> None:
