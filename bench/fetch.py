@@ -3,15 +3,18 @@
 nginx has one worker, its own folder and a free port. The peers get the same addresses in the same run, in turns
 with the engine: aiohttp's client in one event loop, with the digest that the engine makes too, and img2dataset
 without resizing or re-encoding (the command that the environment variable IMG2DATASET names, else `img2dataset`),
-which also writes what it got into tar files.
+which also writes what it got into tar files. Each run is a process of its own: the engine sets up the heap of its
+process, which would be the peer's as well.
 """
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import itertools
 import json
+import multiprocessing
 import os
 import resource
 import shutil
@@ -70,13 +73,13 @@ def run(scale: float = 1.0) -> list[Figure]:
 
 
 def _compared(name: str, urls: list[str], folder: Path) -> list[Figure]:
-    works: dict[str, Callable[[], Took]] = {"engine": lambda: _engine(urls, folder)}
+    works: dict[str, Callable[[list[str], Path], Took]] = {"engine": _engine}
     if _aiohttp_is_there():
-        works["aiohttp"] = lambda: _aiohttp(urls)
+        works["aiohttp"] = _aiohttp
     taken: dict[str, list[Took]] = {each: [] for each in works}
     for number in range(ROUNDS):
         for each in sorted(works, reverse=bool(number % 2)):
-            taken[each].append(works[each]())
+            taken[each].append(_apart(works[each], urls, folder))
     if (command := os.environ.get("IMG2DATASET") or shutil.which("img2dataset")) is not None:
         taken["img2dataset"] = [_img2dataset(command, urls, folder)]
     else:
@@ -86,6 +89,12 @@ def _compared(name: str, urls: list[str], folder: Path) -> list[Figure]:
         for each, runs in taken.items()
     }
     return list(_figures(name, medians))
+
+
+def _apart(work: Callable[[list[str], Path], Took], urls: list[str], folder: Path) -> Took:
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as process:
+        return process.submit(work, urls, folder).result()
 
 
 def _figures(name: str, medians: dict[str, Took]) -> Iterator[Figure]:
@@ -129,7 +138,7 @@ def _engine(urls: list[str], folder: Path) -> Took:
     return clock.took()
 
 
-def _aiohttp(urls: list[str]) -> Took:
+def _aiohttp(urls: list[str], _folder: Path) -> Took:
     import aiohttp
     from blake3 import blake3
 
