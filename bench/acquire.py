@@ -6,6 +6,8 @@ small, all different. Beside images a second stands the processor time of an ima
 
 Peer, from the same nginx in the same run: what an ordinary program does (`acquire_peer.py`). It keeps no queue, no
 order, no place and no record; it fetches, posts, checks with Pillow, writes and syncs.
+
+An ext4 without a journal is slow to make files for five minutes after many were removed: rest before you measure.
 """
 
 from __future__ import annotations
