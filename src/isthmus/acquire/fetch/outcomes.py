@@ -46,6 +46,8 @@ _CODES: dict[int, tuple[Kind, str]] = {
     94: (Kind.DENIED, "the credentials are not accepted"),
     98: (Kind.TLS, "the server asks for a client certificate"),
 }
+FINE = frozenset({200, 203})
+"""Statuses whose content is what was asked for."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -59,7 +61,7 @@ def of_code(code: int, detail: str) -> Failure:
 
 def of_status(status: int, heads: Heads, now: datetime) -> Failure | None:
     """Turn an HTTP status into a failure; None for 200, whose content counts."""
-    if status in (200, 203):
+    if status in FINE:
         return None
     try:
         phrase = f"answered {status} {HTTPStatus(status).phrase}"

@@ -107,7 +107,7 @@ class Line:
         most = self.server.storage.most_bytes
         if self.http:
             self.status, self.heads = headers.read(self.lines)
-            if self.status not in (200, 203):
+            if self.status not in outcomes.FINE:
                 return self._skip
         receiver = self.receiver = Receiver(self.folder, most)
         length = self.heads.get(b"content-length", b"")
@@ -142,7 +142,7 @@ class Line:
             return Failure(Kind.FORBIDDEN, self.refused)
         if self.http and self.status == 0 and code == 0:
             self.status, self.heads = headers.read(self.lines)
-        if self.http and self.status and (code == 0 or self.skipped):
+        if self.http and self.status and self.status not in outcomes.FINE and (code == 0 or self.skipped):
             if location := outcomes.onward(self.status, self.heads):
                 return Onward(location, self.url)
             failure = outcomes.of_status(self.status, self.heads, datetime.now(UTC))
@@ -175,6 +175,8 @@ class Web:
         self._bell_lock = threading.Lock()
         self._epoll.register(self._bell, _IN)
         self._watched: dict[int, int] = {}
+        self._resting: set[int] = set()
+        """Sockets that stay in the set of epoll, though libcurl does not ask for them: most come back soon."""
         self._timer: float | None = None
         self._busy: dict[Hashable, Line] = {}
         self._of: dict[pycurl.Curl, Line] = {}
@@ -183,6 +185,10 @@ class Web:
 
     def __len__(self) -> int:
         return len(self._busy)
+
+    def fileno(self) -> int:
+        """Return the handle that can be read from when `poll` has something to move on."""
+        return self._epoll.fileno()
 
     def begin(self, token: Hashable, server: Server, rest: str, secrets: Secrets, most_s: float) -> None:
         """Start a request; its outcome comes from `poll` under the token."""
@@ -229,6 +235,11 @@ class Web:
         for at, event in self._epoll.poll(wait_s, _EVENTS):
             if at == self._bell:
                 os.eventfd_read(self._bell)
+                continue
+            if at not in self._watched:  # its server ended a connection that rests, or there is something to read
+                self._resting.discard(at)
+                with contextlib.suppress(OSError):  # closed already: gone from the set by itself
+                    self._epoll.unregister(at)
                 continue
             bits = 0
             if event & (_IN | select.EPOLLHUP):
@@ -305,18 +316,26 @@ class Web:
     def _watch(self, what: int, at: int, multi: object, mark: object) -> None:
         if what == pycurl.POLL_REMOVE:
             if self._watched.pop(at, None) is not None:
-                with contextlib.suppress(OSError):  # closed already: gone from the set by itself
-                    self._epoll.unregister(at)
+                self._resting.add(at)
             return
         mask = _MASKS[what]
-        if at not in self._watched:
-            try:
-                self._epoll.register(at, mask)
-            except FileExistsError:
+        known = self._watched.get(at)
+        if known != mask:
+            self._in_epoll(at, mask, known is not None or at in self._resting)
+            self._resting.discard(at)
+            self._watched[at] = mask
+
+    def _in_epoll(self, at: int, mask: int, known: bool) -> None:
+        """Ask for events of a socket. A closed one went from the set, and its number may be another's now."""
+        try:
+            if known:
                 self._epoll.modify(at, mask)
-        elif self._watched[at] != mask:
+            else:
+                self._epoll.register(at, mask)
+        except FileNotFoundError:
+            self._epoll.register(at, mask)
+        except FileExistsError:
             self._epoll.modify(at, mask)
-        self._watched[at] = mask
 
     def _time(self, milliseconds: int) -> None:
         self._timer = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
