@@ -15,6 +15,7 @@ from filing_pictures import arrived, drafts_of, encoded, photo, tree
 from isthmus.acquire.failure import Failure, Kind
 from isthmus.acquire.filing import contents as module
 from isthmus.acquire.filing.contents import PARTS, Contents, Entry, sync_each, sync_of, tidy_parts
+from isthmus.acquire.filing.recent import LEAST, Recent
 from isthmus.acquire.filing.settings import FilingRules
 from isthmus.acquire.filing.work import Draft, Examiner
 from isthmus.acquire.image import Filed
@@ -51,6 +52,24 @@ def test_a_content_is_stored_once_and_linked_at_every_path(tmp_path: Path) -> No
     assert other.read_bytes() == encoded(photo(2))
     assert len(list((tmp_path / ".contents").rglob("*.jpg"))) == 2
     assert not list((tmp_path / ".parts").iterdir())
+
+
+def test_large_contents_leave_the_page_cache_once_they_are_durable_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(module, "Recent", lambda: Recent(0, told.append))
+    small, *large = _drafts(tmp_path, 1, 2, 3)
+    large = [
+        Draft(msgspec.structs.replace(draft.filed, size=LEAST), draft.content.ljust(LEAST, b"\0"))
+        for draft in large
+    ]
+
+    def sync(files: Iterable[str], folders: Iterable[str]) -> None:
+        told.append("sync")
+
+    _store(tmp_path, [small, *large, large[0]], sync=sync)
+    assert told == ["sync", *(module.content_path(str(tmp_path), draft.filed) for draft in large), "sync"]
 
 
 def test_storing_again_changes_nothing(tmp_path: Path) -> None:
