@@ -103,10 +103,9 @@ class _Walk:
             raise BeyondLimits("the JPEG file uses a rare coding (lossless, hierarchical or arithmetic)")
         elif 0xE0 <= marker <= 0xEF:
             if (mark := _KEPT_APPLICATION.get(marker)) and segment.startswith(mark, 4):
-                replaced = (
-                    marker == _JFIF and len(segment) > 10
-                )  # TurboJPEG refuses a revision that it does not know
-                self.kept.append(segment[:9] + _REVISION + segment[11:] if replaced else segment)
+                if marker == _JFIF and len(segment) > 10:  # TurboJPEG refuses a revision that it does not know
+                    segment = segment[:9] + _REVISION + segment[11:]
+                self.kept.append(segment)
             elif marker == 0xE1 and segment.startswith(b"Exif\0", 4):
                 self.orientation = orientation_of(segment[10:])
                 self.exif = self.exif or segment[10:]
